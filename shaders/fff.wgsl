@@ -1,0 +1,73 @@
+// Conditional matrix multiplication: one FFF layer in one dispatch.
+//
+// LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
+// activation(z) * linear_out[node] for each node on the way; nothing but the chosen rows is read.
+// What precedes this file: a weight format, the launch constants, a reduction, the activation and a path part (src/gpu/kernel.rs).
+
+override INPUT: u32;     // width of x without padding
+override IN_UNITS: u32;  // padded row of x and linear_in, in `Values`
+override OUT_UNITS: u32; // padded row of y and linear_out, in `Values`
+override TREES: u32;
+override DEPTH: u32;
+override NODES: u32;     // a tree's nodes: 2^(DEPTH+1) - 1
+
+@group(0) @binding(0) var<storage, read> x: array<Values>;           // [tokens, IN_UNITS]
+@group(0) @binding(1) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
+@group(0) @binding(2) var<storage, read> linear_in_bias: array<f32>; // [TREES * NODES]
+@group(0) @binding(3) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
+@group(0) @binding(4) var<storage, read_write> y: array<Values>;     // [tokens, OUT_UNITS]
+
+@compute @workgroup_size(GROUP)
+fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let token = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
+    if token >= arrayLength(&x) / IN_UNITS {
+        return;
+    }
+    let first = lane_index(lane);
+
+    // A lane owns the units first, first + LANES, ... Past the row's end it re-reads the last unit of the weights against an
+    // x of zero: no branch, and nothing is added.
+    var x_lane: array<Values, IN_PER_LANE>;
+    for (var i = 0u; i < IN_PER_LANE; i++) {
+        let unit = first + i * LANES;
+        if unit < IN_UNITS {
+            x_lane[i] = without_padding(x[token * IN_UNITS + unit], unit, INPUT);
+        }
+    }
+    var y_lane: array<Values, OUT_PER_LANE>;
+
+    for (var tree = 0u; tree < TREES; tree++) {
+        var node = 0u;
+        for (var level = 0u; level <= DEPTH; level++) {
+            if first == 0u {
+                keep_node((token * TREES + tree) * (DEPTH + 1u) + level, node);
+            }
+            let row = tree * NODES + node;
+            var partial = 0.0;
+            for (var i = 0u; i < IN_PER_LANE; i++) {
+                let unit = min(first + i * LANES, IN_UNITS - 1u);
+                partial += dot_values(widen(linear_in[row * IN_UNITS + unit]), x_lane[i]);
+            }
+            // Asked for before the sum is known, so that the two rows' latencies overlap.
+            var out_lane: array<Weights, OUT_PER_LANE>;
+            for (var i = 0u; i < OUT_PER_LANE; i++) {
+                let unit = min(first + i * LANES, OUT_UNITS - 1u);
+                out_lane[i] = linear_out[row * OUT_UNITS + unit];
+            }
+            let bias = linear_in_bias[row];
+            let z = lane_sum(partial, lane) + bias;
+            let engaged = activation(z);
+            for (var i = 0u; i < OUT_PER_LANE; i++) {
+                y_lane[i] += engaged * widen(out_lane[i]);
+            }
+            node = 2u * node + select(1u, 2u, z > 0.0);
+        }
+    }
+
+    for (var i = 0u; i < OUT_PER_LANE; i++) {
+        let unit = first + i * LANES;
+        if unit < OUT_UNITS {
+            y[token * OUT_UNITS + unit] = y_lane[i];
+        }
+    }
+}

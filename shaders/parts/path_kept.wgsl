@@ -1,0 +1,6 @@
+// The nodes that each token engaged are written out.
+@group(0) @binding(5) var<storage, read_write> path: array<u32>; // [tokens, TREES, DEPTH + 1], ids within the tree
+
+fn keep_node(position: u32, node: u32) {
+    path[position] = node;
+}

@@ -1,0 +1,15 @@
+// Weights in f32, four values a unit.
+alias Weights = vec4<f32>;
+alias Values = vec4<f32>;
+
+fn widen(weights: Weights) -> Values {
+    return weights;
+}
+
+fn dot_values(a: Values, b: Values) -> f32 {
+    return dot(a, b);
+}
+
+fn without_padding(values: Values, unit: u32, width: u32) -> Values {
+    return select(vec4<f32>(), values, vec4<u32>(4u * unit) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(width));
+}

@@ -1,0 +1,92 @@
+//! Golden layers: a directory with an `index.json` of cases, each NAME.safetensors + NAME.json.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::check::{Case, Expected};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::fff::{FffShape, FffWeights};
+
+/// The kind of case that this version checks: an FFF layer in the UltraFastBERT form.
+const FFF_LAYER: &str = "fff_ultrafastbert";
+
+#[derive(Deserialize)]
+struct IndexEntry {
+    path: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    trees: usize,
+    depth: usize,
+    #[serde(rename = "in")]
+    input: usize,
+    #[serde(rename = "out")]
+    output: usize,
+    exact_arithmetic: bool,
+}
+
+/// Reads the FFF layers that `dir/index.json` lists. Returns them, and the paths of the cases of kinds that this version does not check.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Checkpoint`], [`Error::Mismatch`] name the file and what is wrong; an index without any FFF layer is an error.
+pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
+    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+    let (layers, others): (Vec<_>, Vec<_>) = index.into_iter().partition(|e| e.kind == FFF_LAYER);
+    if layers.is_empty() {
+        let found = if others.is_empty() { "no case" } else { "other kinds only" };
+        let what = format!("{}: cases", dir.join("index.json").display());
+        return Err(Error::mismatch(what, format!("some of kind {FFF_LAYER}"), found));
+    }
+    let cases = layers.iter().map(|entry| read_case(dir, &entry.path)).collect::<Result<_>>()?;
+    Ok((cases, others.into_iter().map(|entry| entry.path).collect()))
+}
+
+fn read_case(dir: &Path, name: &str) -> Result<Case> {
+    let about: Description = read_json(&dir.join(format!("{name}.json")))?;
+    let shape = FffShape::with_output(about.input, about.output, about.trees, about.depth)?;
+    let file = Checkpoint::open(dir.join(format!("{name}.safetensors")))?;
+    let case = Case {
+        name: name.to_owned(),
+        weights: FffWeights::from_safetensors(&file, "", shape)?,
+        x: file.floats("input.x")?,
+        exact: about.exact_arithmetic,
+        expected: Some(Expected {
+            y: file.floats("expected.y")?,
+            path: file.integers("expected.nodes")?.into_iter().map(i32::cast_unsigned).collect(),
+            margin: file.floats("expected.min_margin")?,
+        }),
+    };
+    if !case.x.len().is_multiple_of(shape.input()) {
+        let expected = format!("a multiple of {}", shape.input());
+        return Err(Error::mismatch(format!("{name}: length of input.x"), expected, case.x.len()));
+    }
+    let tokens = case.x.len() / shape.input();
+    if let Some(expected) = &case.expected {
+        for (tensor, want, got) in [
+            ("expected.y", tokens * shape.output(), expected.y.len()),
+            ("expected.nodes", tokens * shape.engaged(), expected.path.len()),
+            ("expected.min_margin", tokens, expected.margin.len()),
+        ] {
+            if want != got {
+                return Err(Error::mismatch(format!("{name}: length of {tensor}"), want, got));
+            }
+        }
+    }
+    Ok(case)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let text = std::fs::read(path).map_err(io)?;
+    serde_json::from_slice(&text).map_err(|cause| {
+        Error::mismatch(
+            path.display().to_string(),
+            "a golden index or case description in JSON",
+            cause,
+        )
+    })
+}

@@ -1,0 +1,141 @@
+//! Runs cases: the reference against golden results, then a device's variants against the reference.
+
+use crate::check::Case;
+use crate::error::Result;
+use crate::fff::{FffLayer, FffShape, FffWeights};
+use crate::gpu::{Gpu, Precision, Variant};
+use crate::reference::{Comparison, F32_RTOL, FffOutput, compare, fff};
+
+/// Below this |logit| the results of another implementation, stored in f32, are not held against ours.
+const GOLDEN_MARGIN: f32 = 1e-4;
+
+/// How a case went.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Outcome {
+    /// Name of the case.
+    pub case: String,
+    /// Against the f64 reference, computed with the same weights (rounded to f16 for the f16 variants).
+    pub reference: Comparison,
+    /// Against the stored results, where the case has them and the weights are the same: tokens that disagree.
+    pub golden_disagreements: Option<usize>,
+}
+
+impl Outcome {
+    /// Whether everything agrees.
+    pub fn passed(&self) -> bool {
+        self.reference.passed() && self.golden_disagreements.unwrap_or(0) == 0
+    }
+}
+
+/// Holds the CPU reference itself against the case's stored results.
+///
+/// # Errors
+/// Errors of the reference: the input does not fit the layer.
+pub fn check_reference(case: &Case) -> Result<Outcome> {
+    let truth = fff(&case.weights, &case.x)?;
+    let y: Vec<f32> = truth.y.iter().map(|v| *v as f32).collect();
+    let reference = compare(case.weights.shape(), &truth, &y, &truth.path, 0)?;
+    let golden_disagreements = golden_disagreements(case, &y, &truth.path);
+    Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
+}
+
+/// Runs a case on a device in one variant and holds it against the reference and against the stored results.
+///
+/// # Errors
+/// Errors of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
+pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
+    let layer = FffLayer::upload_as(gpu, &case.weights, variant).await?;
+    check_layer(gpu, case, &layer).await
+}
+
+/// As [`check_variant`], for a layer that was uploaded elsewhere and claims to be `case.weights`.
+///
+/// # Errors
+/// As [`check_variant`].
+pub async fn check_layer(gpu: &Gpu, case: &Case, layer: &FffLayer) -> Result<Outcome> {
+    let rounded = match layer.variant().weights.precision() {
+        Precision::F32 => None,
+        Precision::F16 => Some(case.weights.rounded_to_f16()?),
+    };
+    let weights = rounded.as_ref().unwrap_or(&case.weights);
+    let truth: FffOutput = fff(weights, &case.x)?;
+    let got = layer.forward_with_path(gpu, &case.x).await?;
+    let roundings = if case.exact { 0 } else { layer.roundings() };
+    let mut reference = compare(weights.shape(), &truth, &got.y, &got.path, roundings)?;
+    // The kernel that keeps no path is another one: it must give the same numbers.
+    if layer.forward(gpu, &case.x).await? != got.y {
+        reference.worst_error = f64::INFINITY;
+    }
+    let same_weights = rounded.as_ref().is_none_or(|rounded| *rounded == case.weights);
+    let golden_disagreements =
+        if same_weights { golden_disagreements(case, &got.y, &got.path) } else { None };
+    Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
+}
+
+/// Tokens whose path or values are not the stored ones; tokens that the stored f32 cannot decide are left out, unless exact.
+fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
+    let expected = case.expected.as_ref()?;
+    let shape = case.weights.shape();
+    let rows = y.chunks_exact(shape.output()).zip(expected.y.chunks_exact(shape.output()));
+    let paths = path.chunks_exact(shape.engaged()).zip(expected.path.chunks_exact(shape.engaged()));
+    let wrong = rows.zip(paths).zip(&expected.margin).filter(|(((got, want), paths), margin)| {
+        let decidable = case.exact || !(**margin < GOLDEN_MARGIN);
+        let scale = want.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
+        let close = got
+            .iter()
+            .zip(*want)
+            .all(|(g, w)| f64::from((g - w).abs()) <= F32_RTOL * f64::from(scale));
+        decidable && (paths.0 != paths.1 || !close)
+    });
+    Some(wrong.count())
+}
+
+/// Seeded random layers that reach what the golden ones do not: wide and odd widths, input and output of different widths, no decision,
+/// deep trees, many trees, ties, and enough tokens for a second row of workgroups.
+///
+/// # Errors
+/// None for the shapes listed here; they are validated like any other.
+pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut cases = Vec::new();
+    for (input, output, trees, depth, tokens) in [
+        (768, 768, 1, 11, 64),
+        (1, 1, 1, 0, 3),
+        (37, 5, 3, 4, 33),
+        (3, 130, 2, 6, 17),
+        (1030, 260, 1, 3, 9),
+        (16, 16, 64, 2, 20),
+        (24, 8, 2, 15, 40),
+        (8, 8, 1, 2, 70_000),
+    ] {
+        let shape = FffShape::with_output(input, output, trees, depth)?;
+        let x = (0..tokens * input).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect();
+        cases.push(Case {
+            name: format!("random {shape}, {tokens} tokens"),
+            weights: FffWeights::random(shape, random.u64(..)),
+            x,
+            exact: false,
+            expected: None,
+        });
+    }
+    cases.push(tie_case(&mut random)?);
+    Ok(cases)
+}
+
+/// Small integers, so that every logit is exact in any order of summation, and many are exactly 0.
+fn tie_case(random: &mut fastrand::Rng) -> Result<Case> {
+    let shape = FffShape::with_output(20, 12, 2, 5)?;
+    let mut small =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| random.i32(-1..=1) as f32).collect() };
+    let x = small(100 * shape.input());
+    let linear_in = small(shape.nodes() * shape.input());
+    let bias = small(shape.nodes());
+    let linear_out = small(shape.nodes() * shape.output());
+    Ok(Case {
+        name: format!("random {shape}, exact ties"),
+        weights: FffWeights::new(shape, linear_in, Some(bias), linear_out)?,
+        x,
+        exact: true,
+        expected: None,
+    })
+}

@@ -1,0 +1,219 @@
+//! safetensors files: every name, dtype, shape and bound is checked before anything of that size is allocated.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::error::{Error, Result};
+
+/// The longest header that is read, bytes; the same bound as the safetensors library's own.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// A safetensors file or byte slice whose header has been checked. Tensors are read one at a time, when asked for.
+#[derive(Debug)]
+pub struct Checkpoint<'data> {
+    name: String,
+    metadata: Metadata,
+    data_start: u64,
+    source: Source<'data>,
+}
+
+#[derive(Debug)]
+enum Source<'data> {
+    Bytes(&'data [u8]),
+    File(File),
+}
+
+impl Checkpoint<'static> {
+    /// Opens a file and reads its header only.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] if the header is malformed or does not describe exactly the bytes of the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |source| Error::Io { path: path.into(), source };
+        let file = File::open(path).map_err(io)?;
+        let info = file.metadata().map_err(io)?;
+        if !info.is_file() {
+            return Err(io(std::io::Error::other("not a file")));
+        }
+        let name = path.display().to_string();
+        let (metadata, data_start) = read_header(&name, &file, info.len())?;
+        Ok(Self { name, metadata, data_start, source: Source::File(file) })
+    }
+}
+
+impl<'data> Checkpoint<'data> {
+    /// A checkpoint in memory; `name` is used in errors.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_bytes(name: impl Into<String>, bytes: &'data [u8]) -> Result<Self> {
+        let name = name.into();
+        let (metadata, data_start) = read_header(&name, bytes, bytes.len() as u64)?;
+        Ok(Self { name, metadata, data_start, source: Source::Bytes(bytes) })
+    }
+
+    /// The file's name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.metadata.tensors().into_keys().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has(&self, tensor: &str) -> bool {
+        self.metadata.info(tensor).is_some()
+    }
+
+    /// A tensor's dtype and shape.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`].
+    pub fn info(&self, tensor: &str) -> Result<&TensorInfo> {
+        self.metadata.info(tensor).ok_or_else(|| Error::MissingTensor {
+            file: self.name.clone(),
+            tensor: tensor.into(),
+            available: shortened(&self.names()),
+        })
+    }
+
+    /// Checks that a tensor exists with this shape and a float dtype.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::Mismatch`].
+    pub fn expect(&self, tensor: &str, shape: &[usize]) -> Result<()> {
+        let info = self.info(tensor)?;
+        if info.shape != shape {
+            let what = format!("shape of `{tensor}` in {}", self.name);
+            return Err(Error::mismatch(what, format!("{shape:?}"), format!("{:?}", info.shape)));
+        }
+        self.float_bytes(tensor).map(|_| ())
+    }
+
+    /// A float tensor, converted to f32.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is not F32, F16 or BF16; [`Error::Io`].
+    pub fn floats(&self, tensor: &str) -> Result<Vec<f32>> {
+        let values = self.info(tensor)?.shape.iter().product();
+        self.floats_at(tensor, 0, values)
+    }
+
+    /// Part of a float tensor: `count` values from the flat index `first`, converted to f32. For tensors larger than memory.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::floats`], and [`Error::Mismatch`] if the tensor ends before.
+    pub fn floats_at(&self, tensor: &str, first: usize, count: usize) -> Result<Vec<f32>> {
+        let value_bytes = self.float_bytes(tensor)?;
+        let info = self.info(tensor)?;
+        let values = info.shape.iter().product();
+        if first.checked_add(count).is_none_or(|end| end > values) {
+            let what = format!("values of `{tensor}` in {}", self.name);
+            return Err(Error::mismatch(what, format!("{count} from {first}"), values));
+        }
+        Ok(floats_from_bytes(
+            info.dtype,
+            &self.bytes(tensor, first * value_bytes, count * value_bytes)?,
+        ))
+    }
+
+    /// An I32 tensor.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is of another dtype; [`Error::Io`].
+    pub fn integers(&self, tensor: &str) -> Result<Vec<i32>> {
+        let dtype = self.info(tensor)?.dtype;
+        if dtype != Dtype::I32 {
+            return Err(Error::mismatch(
+                format!("dtype of `{tensor}` in {}", self.name),
+                "I32",
+                format!("{dtype:?}"),
+            ));
+        }
+        let (start, end) = self.info(tensor)?.data_offsets;
+        let bytes = self.bytes(tensor, 0, end - start)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect())
+    }
+
+    /// Bytes of a value of a float tensor; any other dtype is refused.
+    fn float_bytes(&self, tensor: &str) -> Result<usize> {
+        match self.info(tensor)?.dtype {
+            Dtype::F32 => Ok(4),
+            Dtype::F16 | Dtype::BF16 => Ok(2),
+            other => Err(Error::mismatch(
+                format!("dtype of `{tensor}` in {}", self.name),
+                "F32, F16 or BF16",
+                format!("{other:?}"),
+            )),
+        }
+    }
+
+    /// Bytes of a tensor's data; the caller has checked that it has them.
+    fn bytes(&self, tensor: &str, skip: usize, length: usize) -> Result<Cow<'data, [u8]>> {
+        let start = self.data_start + (self.info(tensor)?.data_offsets.0 + skip) as u64;
+        match &self.source {
+            // In bounds: read_header compared the header with the length.
+            Source::Bytes(bytes) => Ok(Cow::Borrowed(&bytes[start as usize..][..length])),
+            Source::File(file) => {
+                let mut bytes = vec![0; length];
+                let mut file = file;
+                file.seek(SeekFrom::Start(start))
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(|source| Error::Io { path: self.name.clone().into(), source })?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
+}
+
+/// Little-endian F32, F16 or BF16 bytes as f32.
+fn floats_from_bytes(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let pairs = || bytes.as_chunks::<2>().0.iter();
+    match dtype {
+        Dtype::F16 => pairs().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::BF16 => pairs().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
+        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    }
+}
+
+fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metadata, u64)> {
+    let bad = |reason: String| Error::Checkpoint { name: name.into(), reason };
+    let mut size = [0; 8];
+    source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are no header")))?;
+    let header = u64::from_le_bytes(size);
+    if header > MAX_HEADER {
+        return Err(bad(format!("its header claims {header} bytes, more than {MAX_HEADER}")));
+    }
+    if header > length.saturating_sub(8) {
+        return Err(bad(format!("its header claims {header} bytes, the file has {length}")));
+    }
+    let mut text = vec![0; header as usize];
+    source.read_exact(&mut text).map_err(|e| bad(e.to_string()))?;
+    // Metadata's deserializer checks names, order, overlap and that shape, dtype and offsets agree, without overflow.
+    let metadata: Metadata =
+        serde_json::from_slice(&text).map_err(|e| bad(format!("its header: {e}")))?;
+    let end = 8 + header + metadata.data_len() as u64;
+    if end != length {
+        return Err(bad(format!("its header describes {end} bytes, the file has {length}")));
+    }
+    Ok((metadata, 8 + header))
+}
+
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.len() {
+        0 => "none".into(),
+        n if n <= SHOWN => names.join(", "),
+        n => format!("{}, ... ({n} in all)", names[..SHOWN].join(", ")),
+    }
+}

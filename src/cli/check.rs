@@ -1,0 +1,249 @@
+//! `cmm check`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use cmm::check::{Case, Outcome, check_reference, check_variant, golden_cases, random_cases};
+use cmm::{AdapterChoice, Gpu, GpuOptions, Precision, Variant, adapters};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::table::{row, table};
+use crate::cli::{Failure, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// A directory of golden cases with an index.json [default: tests/golden here, or where cmm was built]
+    #[arg(long, value_name = "DIR")]
+    golden: Option<PathBuf>,
+    /// Only this adapter: an index of `cmm devices`, a backend, or part of a name [default: all]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<AdapterChoice>,
+    /// Only this variant, such as subgroup/packed [default: all]
+    #[arg(long, env = "CMM_VARIANT")]
+    variant: Option<Variant>,
+    /// Seed of the random cases
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    passed: bool,
+    /// Results of the CPU reference alone, when there was no GPU adapter.
+    reference_only: bool,
+    not_checked: Vec<String>,
+    runs: Vec<Run>,
+}
+
+/// One device and variant, over all cases.
+#[derive(Serialize)]
+struct Run {
+    device: String,
+    variant: String,
+    /// Why it did not run: the adapter lacks something.
+    unavailable: Option<String>,
+    rows: Vec<Row>,
+}
+
+/// One case.
+#[derive(Serialize)]
+struct Row {
+    case: String,
+    passed: bool,
+    outcome: Option<Outcome>,
+    error: Option<String>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let dir = match &arguments.golden {
+        Some(dir) => dir.clone(),
+        None => default_golden()?,
+    };
+    let (mut cases, not_checked) = golden_cases(&dir)?;
+    cases.extend(random_cases(arguments.seed)?);
+
+    let adapters = match &arguments.device {
+        None => adapters().await,
+        Some(choice) => vec![cmm::adapter(choice).await?],
+    };
+    let progress =
+        ProgressBar::new(((1 + adapters.len() * Variant::ALL.len()) * cases.len()) as u64);
+    progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
+
+    let mut runs = vec![reference_run(&cases, &progress)];
+    let mut ran = false;
+    for adapter in &adapters {
+        let gpu = request(adapter, &cases).await?;
+        let variants =
+            Variant::ALL.into_iter().filter(|v| arguments.variant.is_none_or(|w| w == *v));
+        for variant in variants {
+            let run = variant_run(&gpu, variant, &cases, &progress).await;
+            ran |= run.unavailable.is_none();
+            runs.push(run);
+        }
+    }
+    progress.finish_and_clear();
+
+    let all_passed = runs.iter().flat_map(|run| &run.rows).all(|row| row.passed);
+    if let (Some(variant), false, false) = (arguments.variant, ran, adapters.is_empty()) {
+        return Err(format!("no adapter here can run variant {variant}; see `cmm devices`").into());
+    }
+    let report =
+        Report { passed: all_passed, reference_only: adapters.is_empty(), not_checked, runs };
+    if report.reference_only {
+        eprintln!(
+            "NO GPU ADAPTER FOUND: only the CPU reference was checked, no kernel ran. On Linux without a GPU: apt-get install mesa-vulkan-drivers"
+        );
+    }
+    if arguments.json {
+        print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+    } else {
+        print(&report.to_text())?;
+    }
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The golden layers that ship: below the working directory, or in the source tree that this binary was built from.
+fn default_golden() -> Result<PathBuf, Failure> {
+    let shipped = Path::new("tests/golden");
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(shipped);
+    [shipped.to_path_buf(), built]
+        .into_iter()
+        .find(|dir| dir.join("index.json").is_file())
+        .ok_or_else(|| "no tests/golden/index.json here; name a directory with --golden".into())
+}
+
+async fn request(adapter: &wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure> {
+    let options = cases.iter().fold(GpuOptions::default(), |options, case| {
+        options.for_layer(case.weights.shape(), Precision::F32)
+    });
+    Ok(Gpu::from_adapter(adapter, &options).await?)
+}
+
+fn reference_run(cases: &[Case], progress: &ProgressBar) -> Run {
+    let rows = cases
+        .iter()
+        .map(|case| {
+            progress.inc(1);
+            Row::new(case, check_reference(case))
+        })
+        .collect();
+    Run { device: "CPU reference".into(), variant: "f64".into(), unavailable: None, rows }
+}
+
+async fn variant_run(gpu: &Gpu, variant: Variant, cases: &[Case], progress: &ProgressBar) -> Run {
+    let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
+    let unavailable = gpu.capabilities().missing(variant).map(str::to_owned);
+    let mut rows = Vec::new();
+    for case in cases {
+        progress.inc(1);
+        if unavailable.is_none() {
+            progress.set_message(format!("{device} {variant} {}", case.name));
+            rows.push(Row::new(case, check_variant(gpu, case, variant).await));
+        }
+    }
+    Run { device, variant: variant.to_string(), unavailable, rows }
+}
+
+impl Row {
+    fn new(case: &Case, outcome: cmm::Result<Outcome>) -> Self {
+        let case = case.name.clone();
+        match outcome {
+            Ok(outcome) => {
+                Self { case, passed: outcome.passed(), outcome: Some(outcome), error: None }
+            }
+            Err(error) => {
+                Self { case, passed: false, outcome: None, error: Some(error.to_string()) }
+            }
+        }
+    }
+}
+
+impl Report {
+    fn to_text(&self) -> String {
+        let mut rows = vec![row([
+            &"variant",
+            &"case",
+            &"tokens",
+            &"path agreement",
+            &"flips allowed",
+            &"worst error",
+            &"bound",
+            &"result",
+        ])];
+        let mut text = String::new();
+        let mut device = "";
+        for run in &self.runs {
+            if run.device != device {
+                if !device.is_empty() {
+                    text += &(table(&rows) + "\n");
+                    rows.truncate(1);
+                }
+                device = &run.device;
+                text += &format!("{device}\n");
+            }
+            match &run.unavailable {
+                Some(missing) => {
+                    rows.push(row([
+                        &run.variant,
+                        &format!("(not on this adapter: needs {missing})"),
+                    ]));
+                }
+                None => rows.extend(run.rows.iter().map(|row| row.cells(&run.variant))),
+            }
+        }
+        text += &table(&rows);
+        for path in &self.not_checked {
+            text += &format!("not checked by this version: {path}\n");
+        }
+        let results = || self.runs.iter().flat_map(|run| &run.rows);
+        let failed = results().filter(|row| !row.passed).count();
+        let passed = results().count() - failed;
+        text += &format!("\n{passed} passed, {failed} failed\n");
+        if self.reference_only {
+            text += "CPU reference only: no GPU adapter, no kernel ran\n";
+        }
+        text
+    }
+}
+
+impl Row {
+    fn cells(&self, variant: &str) -> Vec<String> {
+        let result = if self.passed { "pass" } else { "FAIL" };
+        let Some(outcome) = &self.outcome else {
+            let error = self.error.as_deref().unwrap_or("no result");
+            return row([
+                &variant,
+                &self.case,
+                &"-",
+                &"-",
+                &"-",
+                &"-",
+                &"-",
+                &format!("{result} {error}"),
+            ]);
+        };
+        let c = &outcome.reference;
+        let agreeing = c.decisions.saturating_sub(c.legitimate_flips + c.wrong_nodes);
+        let golden = match outcome.golden_disagreements {
+            None | Some(0) => String::new(),
+            Some(tokens) => format!(" ({tokens} tokens differ from the golden results)"),
+        };
+        row([
+            &variant,
+            &self.case,
+            &c.tokens,
+            &format!("{agreeing}/{}", c.decisions),
+            &c.legitimate_flips,
+            &format!("{:.1e}", c.worst_error),
+            &format!("{:.0e}", c.allowed_error),
+            &format!("{result}{golden}"),
+        ])
+    }
+}

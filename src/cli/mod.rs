@@ -1,0 +1,67 @@
+//! The command line: results to stdout, progress and errors to stderr.
+
+mod check;
+mod devices;
+mod run;
+mod table;
+mod tensor_in;
+mod tensor_out;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Conditional matrix multiplication and fast feedforward layers on any GPU.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the GPU adapters, what they can do, and the variant each would get
+    Devices(devices::Arguments),
+    /// Prove every kernel variant on every adapter against the CPU reference
+    Check(check::Arguments),
+    /// Run an FFF layer on a file of tokens
+    Run(run::Arguments),
+}
+
+/// What stopped a command: one line, what to do next.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Parses the arguments, runs the command, says how it went.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Devices(arguments) => pollster::block_on(devices::run(&arguments)),
+        Command::Check(arguments) => pollster::block_on(check::run(&arguments)),
+        Command::Run(arguments) => pollster::block_on(run::run(&arguments)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // One line, whatever a driver or compiler put into its message.
+            let lines = failure.to_string();
+            let line = lines.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = writeln!(std::io::stderr(), "error: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is an error that `main` forgives.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

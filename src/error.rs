@@ -1,0 +1,152 @@
+//! One error type: what failed, where, what was expected and what was found.
+
+use std::path::PathBuf;
+
+/// Result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong. Causes are kept by [`source()`](std::error::Error::source).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A size or shape is not what the operation needs.
+    #[error("{what}: expected {expected}, found {found}")]
+    Mismatch {
+        /// The thing that is off.
+        what: String,
+        /// What it should have been.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// A NaN or an infinity, or a number that the chosen precision cannot hold.
+    #[error("{what}[{index}] is {value}: expected {expected}")]
+    Value {
+        /// The tensor or slice.
+        what: String,
+        /// Flat index of the first such element.
+        index: usize,
+        /// The element.
+        value: f32,
+        /// What is allowed there.
+        expected: &'static str,
+    },
+    /// A file is not a valid safetensors checkpoint.
+    #[error("{name}: not a usable safetensors file: {reason}")]
+    Checkpoint {
+        /// The file, or what the bytes were called.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor that is needed is not in the checkpoint.
+    #[error("{file}: no tensor `{tensor}`; the file has: {available}")]
+    MissingTensor {
+        /// The checkpoint.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Names that the file does have, shortened.
+        available: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// No adapter fits the request.
+    #[error("no GPU adapter {wanted}; available: {available}")]
+    NoAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        available: String,
+    },
+    /// The adapter lacks something that this work needs.
+    #[error("{what} needs {missing}, which adapter `{adapter}` does not have")]
+    Unsupported {
+        /// The work.
+        what: String,
+        /// The adapter's name.
+        adapter: String,
+        /// The feature or limit.
+        missing: String,
+    },
+    /// A buffer would be larger than the device allows.
+    #[error("{what} needs {bytes} bytes, more than {limit_name} = {limit} of `{adapter}`; {hint}")]
+    TooLarge {
+        /// The buffer.
+        what: String,
+        /// Its size, bytes.
+        bytes: u64,
+        /// Name of the limit that forbids it.
+        limit_name: &'static str,
+        /// That limit, bytes.
+        limit: u64,
+        /// The adapter's name.
+        adapter: String,
+        /// What would fit.
+        hint: &'static str,
+    },
+    /// The device had no memory left.
+    #[error("out of device memory: {what}")]
+    OutOfMemory {
+        /// What was being allocated or run.
+        what: String,
+    },
+    /// The device is gone; create a new [`Gpu`](crate::Gpu).
+    #[error("the GPU device was lost: {reason}")]
+    DeviceLost {
+        /// The driver's words.
+        reason: String,
+    },
+    /// wgpu or the driver refused something.
+    #[error("{what}: {reason}")]
+    Gpu {
+        /// What was being done.
+        what: String,
+        /// The message of wgpu.
+        reason: String,
+        /// Its cause.
+        #[source]
+        source: Option<Box<wgpu::Error>>,
+    },
+}
+
+impl Error {
+    pub(crate) fn mismatch(
+        what: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        Self::Mismatch {
+            what: what.into(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    pub(crate) fn gpu(what: impl Into<String>, cause: wgpu::Error) -> Self {
+        let what = what.into();
+        match cause {
+            wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { what },
+            cause => Self::Gpu { what, reason: cause.to_string(), source: Some(Box::new(cause)) },
+        }
+    }
+}
+
+/// Refuses NaN and infinities in data from outside.
+pub(crate) fn check_finite(what: &str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::Value {
+            what: what.into(),
+            index,
+            value: values[index],
+            expected: "a finite number",
+        }),
+    }
+}

@@ -1,0 +1,357 @@
+//! An FFF layer on a device: uploaded once, recorded into any compute pass, or run from host slices.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result, check_finite};
+use crate::fff::{FffShape, FffWeights};
+use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
+
+/// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
+const CHUNK_BYTES: u64 = 64 << 20;
+
+/// An FFF layer on a device.
+#[derive(Debug)]
+pub struct FffLayer {
+    shape: FffShape,
+    variant: Variant,
+    source: KernelSource,
+    plain: Arc<Kernel>,
+    with_path: Arc<Kernel>,
+    linear_in: wgpu::Buffer,
+    bias: wgpu::Buffer,
+    linear_out: wgpu::Buffer,
+}
+
+/// What a forward returns.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Forward {
+    /// `[tokens, output]`.
+    pub y: Vec<f32>,
+    /// Nodes engaged, ids within their tree, `[tokens, trees, levels]`; empty unless asked for.
+    pub path: Vec<u32>,
+}
+
+impl FffLayer {
+    /// Uploads a layer in the variant that suits the device best.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a matrix exceeds what one binding may hold, [`Error::Value`] if f16 cannot hold a weight,
+    /// [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn upload(gpu: &Gpu, weights: &FffWeights, precision: Precision) -> Result<Self> {
+        Self::upload_as(gpu, weights, gpu.capabilities().best(precision)?).await
+    }
+
+    /// Uploads a layer in a given variant.
+    ///
+    /// # Errors
+    /// As [`FffLayer::upload`].
+    pub async fn upload_as(gpu: &Gpu, weights: &FffWeights, variant: Variant) -> Result<Self> {
+        let capabilities = gpu.capabilities();
+        let source = |path| KernelSource::fff(weights.shape(), variant, capabilities, path);
+        Self::upload_with(gpu, weights, variant, source(false)?, source(true)?).await
+    }
+
+    /// Uploads a layer with kernels of the caller's own, which bind what [`KernelSource::fff`]'s bind: for experiments, and for tests
+    /// that show that a wrong kernel is found out.
+    ///
+    /// # Errors
+    /// As [`FffLayer::upload`], and [`Error::Gpu`] if a kernel does not compile.
+    pub async fn upload_with(
+        gpu: &Gpu,
+        weights: &FffWeights,
+        variant: Variant,
+        plain: KernelSource,
+        with_path: KernelSource,
+    ) -> Result<Self> {
+        let shape = weights.shape();
+        if variant.weights.precision() == Precision::F16 {
+            weights.rounded_to_f16()?;
+        }
+        let rows = |values| Rows { values, format: variant.weights };
+        let linear_in = rows(weights.linear_in())
+            .upload(gpu, "linear_in", shape.nodes(), shape.input(), shape.input_stride())
+            .await?;
+        let linear_out = rows(weights.linear_out())
+            .upload(gpu, "linear_out", shape.nodes(), shape.output(), shape.output_stride())
+            .await?;
+        let bias = Rows { values: weights.bias(), format: WeightFormat::F32 }
+            .upload(gpu, "linear_in.bias", shape.nodes(), 1, 1)
+            .await?;
+        Ok(Self {
+            shape,
+            variant,
+            plain: gpu.kernel(&plain).await?,
+            with_path: gpu.kernel(&with_path).await?,
+            source: plain,
+            linear_in,
+            bias,
+            linear_out,
+        })
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> FffShape {
+        self.shape
+    }
+
+    /// The variant that runs.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
+    pub fn roundings(&self) -> u32 {
+        self.source.roundings
+    }
+
+    /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds.
+    ///
+    /// `x`: f32 `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
+    /// `y`: f32 `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros;
+    /// `path`: u32 `[tokens, trees, levels]`, if wanted. All with usage `STORAGE`, at offsets that the device allows for bindings.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if a slice is not of such a size, [`Error::TooLarge`] if it is more than one binding holds. What the device
+    /// finds wrong comes out of the caller's error scope, or of [`Gpu::check`].
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'_>,
+        x: wgpu::BufferSlice<'_>,
+        y: wgpu::BufferSlice<'_>,
+        path: Option<wgpu::BufferSlice<'_>>,
+    ) -> Result<()> {
+        let [x_row, y_row, path_row] = self.row_bytes();
+        if !x.size().is_multiple_of(x_row) || x.size() == 0 {
+            return Err(Error::mismatch("bytes of x", format!("a multiple of {x_row}"), x.size()));
+        }
+        let tokens = x.size() / x_row;
+        let limit = gpu.capabilities().limits.max_storage_buffer_binding_size;
+        for (what, slice, row) in
+            [("x", Some(x), x_row), ("y", Some(y), y_row), ("path", path, path_row)]
+        {
+            let Some(slice) = slice else { continue };
+            if slice.size() != tokens * row {
+                let expected = format!("{} for {tokens} tokens", tokens * row);
+                return Err(Error::mismatch(format!("bytes of {what}"), expected, slice.size()));
+            }
+            if slice.size() > limit {
+                return Err(Error::TooLarge {
+                    what: what.into(),
+                    bytes: slice.size(),
+                    limit_name: "max_storage_buffer_binding_size",
+                    limit,
+                    adapter: gpu.info().name.clone(),
+                    hint: "record fewer tokens at once",
+                });
+            }
+        }
+        let tokens = u32::try_from(tokens)
+            .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;
+
+        let kernel = if path.is_some() { &self.with_path } else { &self.plain };
+        let buffers = [
+            Some(binding(x)),
+            Some(self.linear_in.as_entire_binding()),
+            Some(self.bias.as_entire_binding()),
+            Some(self.linear_out.as_entire_binding()),
+            Some(binding(y)),
+            path.map(binding),
+        ];
+        let entries: Vec<_> = (0..)
+            .zip(buffers.into_iter().flatten())
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&self.source.name),
+            layout: &kernel.layout,
+            entries: &entries,
+        });
+        let [groups_x, groups_y, groups_z] = self.source.workgroups(tokens, gpu.capabilities());
+        pass.set_pipeline(&kernel.pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(groups_x, groups_y, groups_z);
+        Ok(())
+    }
+
+    /// Computes `x: [tokens, input]` to `[tokens, output]`; any number of tokens, in chunks if need be.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub async fn forward(&self, gpu: &Gpu, x: &[f32]) -> Result<Vec<f32>> {
+        Ok(self.run(gpu, x, false).await?.y)
+    }
+
+    /// As [`FffLayer::forward`], with the nodes that each token engaged.
+    ///
+    /// # Errors
+    /// As [`FffLayer::forward`].
+    pub async fn forward_with_path(&self, gpu: &Gpu, x: &[f32]) -> Result<Forward> {
+        self.run(gpu, x, true).await
+    }
+
+    /// Tokens that [`FffLayer::forward`] sends to the device at once.
+    pub fn tokens_per_chunk(&self, gpu: &Gpu) -> usize {
+        let limits = &gpu.capabilities().limits;
+        let bytes =
+            CHUNK_BYTES.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
+        let widest = self.row_bytes().into_iter().max().unwrap_or(1);
+        (bytes / widest).max(1) as usize
+    }
+
+    /// Bytes of a token's row of x, of y and of the path on the device.
+    fn row_bytes(&self) -> [u64; 3] {
+        [self.shape.input_stride(), self.shape.output_stride(), self.shape.engaged()]
+            .map(|values| values as u64 * 4)
+    }
+
+    async fn run(&self, gpu: &Gpu, x: &[f32], want_path: bool) -> Result<Forward> {
+        let width = self.shape.input();
+        if !x.len().is_multiple_of(width) {
+            let expected = format!("a multiple of the input width {width}");
+            return Err(Error::mismatch("length of x", expected, x.len()));
+        }
+        check_finite("x", x)?;
+        let tokens = x.len() / width;
+        let mut result = Forward {
+            y: Vec::with_capacity(tokens * self.shape.output()),
+            path: Vec::with_capacity(if want_path { tokens * self.shape.engaged() } else { 0 }),
+        };
+        if tokens == 0 {
+            return Ok(result);
+        }
+        let at_once = self.tokens_per_chunk(gpu).min(tokens);
+        let chunk = Chunk::new(gpu, self.row_bytes(), at_once as u64, want_path).await?;
+        for x in x.chunks(at_once * width) {
+            chunk.run(self, gpu, x, &mut result).await?;
+        }
+        Ok(result)
+    }
+}
+
+/// The buffers through which [`FffLayer::run`] sends its tokens.
+struct Chunk {
+    row_bytes: [u64; 3],
+    x: wgpu::Buffer,
+    y: (wgpu::Buffer, Readback),
+    path: Option<(wgpu::Buffer, Readback)>,
+}
+
+impl Chunk {
+    async fn new(gpu: &Gpu, row_bytes: [u64; 3], tokens: u64, want_path: bool) -> Result<Self> {
+        let [x_bytes, y_bytes, path_bytes] = row_bytes.map(|row| row * tokens);
+        let input = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        Ok(Self {
+            row_bytes,
+            x: gpu.buffer("x", x_bytes, input).await?,
+            y: output(gpu, "y", y_bytes).await?,
+            path: if want_path { Some(output(gpu, "path", path_bytes).await?) } else { None },
+        })
+    }
+
+    async fn run(
+        &self,
+        layer: &FffLayer,
+        gpu: &Gpu,
+        x: &[f32],
+        result: &mut Forward,
+    ) -> Result<()> {
+        let shape = layer.shape;
+        let tokens = (x.len() / shape.input()) as u64;
+        let [x_bytes, y_bytes, path_bytes] = self.row_bytes.map(|row| row * tokens);
+        let mut padded = Vec::new();
+        let x = if shape.input() == shape.input_stride() {
+            x
+        } else {
+            padded.resize(tokens as usize * shape.input_stride(), 0.0);
+            let rows = padded.chunks_exact_mut(shape.input_stride());
+            for (to, from) in rows.zip(x.chunks_exact(shape.input())) {
+                to[..shape.input()].copy_from_slice(from);
+            }
+            &padded
+        };
+        gpu.scoped("running an FFF layer", || {
+            gpu.queue().write_buffer(&self.x, 0, bytemuck::cast_slice(x));
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let path = self.path.as_ref().map(|(buffer, _)| buffer.slice(..path_bytes));
+            let (x, y) = (self.x.slice(..x_bytes), self.y.0.slice(..y_bytes));
+            layer.record(gpu, &mut pass, x, y, path)?;
+            drop(pass);
+            self.y.1.record(&mut encoder, &self.y.0, y_bytes);
+            if let Some((buffer, readback)) = &self.path {
+                readback.record(&mut encoder, buffer, path_bytes);
+            }
+            gpu.queue().submit([encoder.finish()]);
+            Ok(())
+        })
+        .await??;
+        self.y
+            .1
+            .read(gpu, y_bytes, |bytes| {
+                for row in bytes.chunks_exact(shape.output_stride() * 4) {
+                    let row = &row[..shape.output() * 4];
+                    result.y.extend(row.as_chunks::<4>().0.iter().map(|v| f32::from_le_bytes(*v)));
+                }
+            })
+            .await?;
+        if let Some((_, readback)) = &self.path {
+            readback
+                .read(gpu, path_bytes, |bytes| {
+                    let nodes = bytes.as_chunks::<4>().0.iter();
+                    result.path.extend(nodes.map(|v| u32::from_le_bytes(*v)));
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn binding(slice: wgpu::BufferSlice<'_>) -> wgpu::BindingResource<'_> {
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+        buffer: slice.buffer(),
+        offset: slice.offset(),
+        size: wgpu::BufferSize::new(slice.size()),
+    })
+}
+
+async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(wgpu::Buffer, Readback)> {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    Ok((gpu.buffer(label, bytes, usage).await?, Readback::new(gpu, label, bytes).await?))
+}
+
+/// A matrix on its way to the device.
+struct Rows<'a> {
+    values: &'a [f32],
+    format: WeightFormat,
+}
+
+impl Rows<'_> {
+    /// Uploads `rows` rows of `width`, each padded with zeros to `stride` values.
+    async fn upload(
+        self,
+        gpu: &Gpu,
+        label: &str,
+        rows: usize,
+        width: usize,
+        stride: usize,
+    ) -> Result<wgpu::Buffer> {
+        let value_bytes = match self.format.precision() {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        };
+        gpu.upload_rows(label, rows, stride * value_bytes, |row, bytes| {
+            let end = bytes.len() + stride * value_bytes;
+            let values = &self.values[row * width..][..width];
+            match self.format.precision() {
+                Precision::F32 => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+                Precision::F16 => {
+                    bytes.extend(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()))
+                }
+            }
+            bytes.resize(end, 0);
+        })
+        .await
+    }
+}

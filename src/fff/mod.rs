@@ -1,0 +1,9 @@
+//! FFF layers: their shape, their weights on the host, and the layer on a device.
+
+mod layer;
+mod shape;
+mod weights;
+
+pub use layer::{FffLayer, Forward};
+pub use shape::FffShape;
+pub use weights::FffWeights;

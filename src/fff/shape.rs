@@ -1,0 +1,145 @@
+//! The sizes of an FFF layer, validated once.
+
+use crate::error::{Error, Result};
+
+/// Rows on the device are padded to a multiple of this many values (32 bytes of f32), so that any width is read in whole units.
+const ROW_MULTIPLE: usize = 8;
+
+/// The sizes of an FFF layer: widths, trees K and depth D. Every derived size is known not to overflow once this exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FffShape {
+    input: usize,
+    output: usize,
+    trees: usize,
+    depth: usize,
+}
+
+impl FffShape {
+    /// A layer whose input and output are both `width` wide.
+    ///
+    /// # Errors
+    /// As [`FffShape::with_output`].
+    pub fn new(width: usize, trees: usize, depth: usize) -> Result<Self> {
+        Self::with_output(width, width, trees, depth)
+    }
+
+    /// A layer `input` wide, with an output of `output`, of `trees` (K) trees of `depth` D, that is D + 1 levels each.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if a width or `trees` is 0, or if nodes, or values of a matrix, are more than 2^32 - 1.
+    pub fn with_output(input: usize, output: usize, trees: usize, depth: usize) -> Result<Self> {
+        let limit = u64::from(u32::MAX);
+        for (what, value) in [("input width", input), ("output width", output), ("trees", trees)] {
+            if value == 0 || value as u64 > limit {
+                return Err(Error::mismatch(what, format!("1 to {limit}"), value));
+            }
+        }
+        let rows = u32::try_from(depth + 1)
+            .ok()
+            .and_then(|levels| 1u64.checked_shl(levels))
+            .and_then(|leaves| (leaves - 1).checked_mul(trees as u64))
+            .filter(|rows| depth < 32 && *rows <= limit);
+        let Some(rows) = rows else {
+            return Err(Error::mismatch(
+                format!("nodes of {trees} trees of depth {depth}"),
+                format!("at most {limit}"),
+                "more",
+            ));
+        };
+        for width in [input, output] {
+            let values = (width.next_multiple_of(ROW_MULTIPLE) as u64).checked_mul(rows);
+            // On a 32-bit host (wasm32) the bytes must fit usize too.
+            if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
+                return Err(Error::mismatch(
+                    format!("values of a [{rows}, {width}] matrix"),
+                    format!("at most {limit}, and their bytes addressable"),
+                    "more",
+                ));
+            }
+        }
+        Ok(Self { input, output, trees, depth })
+    }
+
+    /// Width of a token going in.
+    pub fn input(&self) -> usize {
+        self.input
+    }
+
+    /// Width of a token coming out.
+    pub fn output(&self) -> usize {
+        self.output
+    }
+
+    /// Number of trees, K.
+    pub fn trees(&self) -> usize {
+        self.trees
+    }
+
+    /// Depth D: the number of decisions on a path.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Levels of a tree, D + 1: the nodes of one tree that a token engages.
+    pub fn levels(&self) -> usize {
+        self.depth + 1
+    }
+
+    /// Nodes of one tree, 2^(D+1) - 1.
+    pub fn nodes_per_tree(&self) -> usize {
+        (1 << self.levels()) - 1
+    }
+
+    /// Nodes of all trees, `K * (2^(D+1) - 1)`: the rows of `linear_in` and of the transposed `linear_out`.
+    pub fn nodes(&self) -> usize {
+        self.trees * self.nodes_per_tree()
+    }
+
+    /// Nodes that one token engages, K * (D+1).
+    pub fn engaged(&self) -> usize {
+        self.trees * self.levels()
+    }
+
+    /// Values from one token to the next in a device buffer of inputs: the width, padded to whole units.
+    pub fn input_stride(&self) -> usize {
+        self.input.next_multiple_of(ROW_MULTIPLE)
+    }
+
+    /// Values from one token to the next in a device buffer of outputs: the width, padded to whole units.
+    pub fn output_stride(&self) -> usize {
+        self.output.next_multiple_of(ROW_MULTIPLE)
+    }
+}
+
+impl std::fmt::Display for FffShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { input, output, trees, depth } = self;
+        write!(f, "{trees}x{depth} {input}->{output}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_papers_layer() {
+        let shape = FffShape::new(768, 1, 11).unwrap();
+        assert_eq!((shape.nodes(), shape.engaged(), shape.levels()), (4095, 12, 12));
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        for (width, trees, depth) in [
+            (0, 1, 1),
+            (8, 0, 1),
+            (8, 1, 32),
+            (8, 1, usize::MAX - 1),
+            (usize::MAX, 1, 0),
+            (8, usize::MAX, 3),
+            (1 << 20, 1, 15),
+        ] {
+            assert!(FffShape::new(width, trees, depth).is_err(), "{width} {trees} {depth}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Which adapters there are, and which one is meant.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// Which adapter to use. From text: `default`, an index into [`adapters`], a backend (`vulkan`, `metal`, `dx12`, `gl`, `webgpu`), or a
+/// part of the adapter's name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AdapterChoice {
+    /// The first of [`adapters`]: the most capable kind of device.
+    #[default]
+    Default,
+    /// The adapter at this place in [`adapters`].
+    Index(usize),
+    /// The first adapter of this backend.
+    Backend(wgpu::Backend),
+    /// The first adapter whose name contains this text, in any case.
+    Name(String),
+}
+
+impl FromStr for AdapterChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let backends =
+            wgpu::Backend::ALL.into_iter().find(|b| b.to_str().eq_ignore_ascii_case(text));
+        Ok(match (text, text.parse(), backends) {
+            ("" | "default", ..) => Self::Default,
+            (_, Ok(index), _) => Self::Index(index),
+            (_, _, Some(backend)) => Self::Backend(backend),
+            _ => Self::Name(text.into()),
+        })
+    }
+}
+
+impl std::fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => write!(f, "was found"),
+            Self::Index(index) => write!(f, "has index {index}"),
+            Self::Backend(backend) => write!(f, "uses backend {}", backend.to_str()),
+            Self::Name(name) => write!(f, "is named like `{name}`"),
+        }
+    }
+}
+
+/// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL.
+/// wgpu's `WGPU_BACKEND` narrows the list.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.retain(|adapter| {
+        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    });
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (kind, info.backend == wgpu::Backend::Gl)
+    });
+    adapters
+}
+
+/// The adapter that `choice` means.
+///
+/// # Errors
+/// [`Error::NoAdapter`] lists what there is.
+pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+    let mut all = adapters().await;
+    let wanted = match choice {
+        AdapterChoice::Default => (!all.is_empty()).then_some(0),
+        AdapterChoice::Index(index) => (*index < all.len()).then_some(*index),
+        AdapterChoice::Backend(backend) => {
+            all.iter().position(|a| a.get_info().backend == *backend)
+        }
+        AdapterChoice::Name(name) => {
+            let name = name.to_lowercase();
+            all.iter().position(|a| a.get_info().name.to_lowercase().contains(&name))
+        }
+    };
+    match wanted {
+        Some(index) => Ok(all.swap_remove(index)),
+        None => {
+            let names: Vec<_> = all
+                .iter()
+                .enumerate()
+                .map(|(i, a)| format!("{i}: {}", a.get_info().name))
+                .collect();
+            Err(Error::NoAdapter {
+                wanted: choice.to_string(),
+                available: if names.is_empty() { "none".into() } else { names.join(", ") },
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_from_text() {
+        let parse = |text: &str| text.parse::<AdapterChoice>().unwrap();
+        assert_eq!(parse("default"), AdapterChoice::Default);
+        assert_eq!(parse("1"), AdapterChoice::Index(1));
+        assert_eq!(parse("Vulkan"), AdapterChoice::Backend(wgpu::Backend::Vulkan));
+        assert_eq!(parse("gl"), AdapterChoice::Backend(wgpu::Backend::Gl));
+        assert_eq!(parse("llvmpipe"), AdapterChoice::Name("llvmpipe".into()));
+    }
+}

@@ -1,0 +1,73 @@
+//! Buffers, checked against the device's limits before they are asked for.
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+
+/// Bytes written to the device between two flushes of the queue's staging memory.
+const FLUSH_EVERY: usize = 16 << 20;
+
+impl Gpu {
+    /// A buffer of `bytes`, a multiple of 4.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] names the limit; [`Error::OutOfMemory`].
+    pub(crate) async fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        let limits = &self.capabilities().limits;
+        let storage = usage.contains(wgpu::BufferUsages::STORAGE);
+        let too_large = if storage && bytes > limits.max_storage_buffer_binding_size {
+            Some(("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size))
+        } else if bytes > limits.max_buffer_size {
+            Some(("max_buffer_size", limits.max_buffer_size))
+        } else {
+            None
+        };
+        if let Some((limit_name, limit)) = too_large {
+            return Err(Error::TooLarge {
+                what: label.into(),
+                bytes,
+                limit_name,
+                limit,
+                adapter: self.info().name.clone(),
+                hint: "use f16 weights, ask for more with GpuOptions::for_layer, or use a larger adapter",
+            });
+        }
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        };
+        self.scoped(label, || self.device().create_buffer(&descriptor)).await
+    }
+
+    /// A storage buffer of `rows` rows, each packed to `row_bytes` by `pack`, uploaded without a second copy of the whole on the host.
+    pub(crate) async fn upload_rows(
+        &self,
+        label: &str,
+        rows: usize,
+        row_bytes: usize,
+        pack: impl Fn(usize, &mut Vec<u8>),
+    ) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.buffer(label, (rows * row_bytes) as u64, usage).await?;
+        let rows_at_once = (FLUSH_EVERY / row_bytes).max(1);
+        let mut bytes = Vec::with_capacity(rows_at_once.min(rows) * row_bytes);
+        for first in (0..rows).step_by(rows_at_once) {
+            bytes.clear();
+            for row in first..rows.min(first + rows_at_once) {
+                pack(row, &mut bytes);
+            }
+            self.scoped(label, || {
+                self.queue().write_buffer(&buffer, (first * row_bytes) as u64, &bytes);
+                self.queue().submit([]);
+            })
+            .await?;
+        }
+        Ok(buffer)
+    }
+}

@@ -1,0 +1,226 @@
+//! What a device can do, and which kernel variant that makes best.
+
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// How the sum of a logit is reduced across lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduction {
+    /// Through workgroup memory: every adapter and browser.
+    Workgroup,
+    /// By subgroup operations.
+    Subgroup,
+}
+
+/// How weights are stored on the device. Sums are always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightFormat {
+    /// f32.
+    F32,
+    /// f16 in pairs in a u32, widened by `unpack2x16float`.
+    Packed,
+    /// WGSL's own f16.
+    F16,
+}
+
+/// How precisely weights are stored; the device decides between [`WeightFormat`]s of the same precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Weights in f32.
+    #[default]
+    F32,
+    /// Weights rounded to f16.
+    F16,
+}
+
+/// A kernel variant: how it reduces and how it stores weights. As text `subgroup/packed`, for example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// The reduction.
+    pub reduction: Reduction,
+    /// The weight format.
+    pub weights: WeightFormat,
+}
+
+impl WeightFormat {
+    /// The precision of the stored weights.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Packed | Self::F16 => Precision::F16,
+        }
+    }
+}
+
+impl Variant {
+    /// Every variant, the preferred ones of a precision first.
+    pub const ALL: [Self; 6] = {
+        use {Reduction::*, WeightFormat::*};
+        const fn variant(reduction: Reduction, weights: WeightFormat) -> Variant {
+            Variant { reduction, weights }
+        }
+        [
+            variant(Subgroup, F32),
+            variant(Subgroup, Packed),
+            variant(Subgroup, F16),
+            variant(Workgroup, F32),
+            variant(Workgroup, Packed),
+            variant(Workgroup, F16),
+        ]
+    };
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let reduction = match self.reduction {
+            Reduction::Workgroup => "workgroup",
+            Reduction::Subgroup => "subgroup",
+        };
+        let weights = match self.weights {
+            WeightFormat::F32 => "f32",
+            WeightFormat::Packed => "packed",
+            WeightFormat::F16 => "f16",
+        };
+        write!(f, "{reduction}/{weights}")
+    }
+}
+
+impl FromStr for Variant {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|v| v.to_string() == text).ok_or_else(|| {
+            Error::mismatch("variant", Self::ALL.map(|v| v.to_string()).join(", "), text)
+        })
+    }
+}
+
+impl Serialize for Variant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What a device can do, as far as this crate cares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capabilities {
+    /// Name of the adapter, for messages.
+    pub adapter: String,
+    /// f16 as a type of WGSL (`SHADER_F16`).
+    pub f16: bool,
+    /// `unpack2x16float`.
+    pub packed_f16: bool,
+    /// Smallest and largest subgroup, if there are subgroup operations in compute shaders.
+    pub subgroup: Option<(u32, u32)>,
+    /// GPU timestamps around a pass.
+    pub timestamps: bool,
+    /// The limits that are in force.
+    pub limits: wgpu::Limits,
+}
+
+/// Optional features that the kernels and timers use where an adapter has them.
+pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::TIMESTAMP_QUERY);
+
+impl Capabilities {
+    /// Capabilities of an adapter, if all its features and limits were requested.
+    pub fn of_adapter(adapter: &wgpu::Adapter) -> Self {
+        Self::new(adapter, adapter.features(), adapter.limits())
+    }
+
+    pub(crate) fn new(
+        adapter: &wgpu::Adapter,
+        features: wgpu::Features,
+        limits: wgpu::Limits,
+    ) -> Self {
+        let info = adapter.get_info();
+        let subgroup = (features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size > 0)
+            .then_some((info.subgroup_min_size, info.subgroup_max_size));
+        let downlevel = adapter.get_downlevel_capabilities().flags;
+        Self {
+            adapter: info.name,
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            packed_f16: downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
+            subgroup,
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            limits,
+        }
+    }
+
+    /// What a variant needs and this device lacks.
+    pub fn missing(&self, variant: Variant) -> Option<&'static str> {
+        match variant.weights {
+            WeightFormat::F16 if !self.f16 => return Some("f16 in shaders (SHADER_F16)"),
+            WeightFormat::Packed if !self.packed_f16 => {
+                return Some("unpack2x16float (SHADER_F16_IN_F32)");
+            }
+            _ => {}
+        }
+        (variant.reduction == Reduction::Subgroup && self.subgroup.is_none())
+            .then_some("subgroup operations (SUBGROUP)")
+    }
+
+    /// The variants that this device can run, the preferred ones of a precision first.
+    pub fn variants(&self) -> Vec<Variant> {
+        Variant::ALL.into_iter().filter(|v| self.missing(*v).is_none()).collect()
+    }
+
+    /// The variant to use for a precision.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the device can neither unpack nor compute with f16.
+    pub fn best(&self, precision: Precision) -> Result<Variant> {
+        let found = self.variants().into_iter().find(|v| v.weights.precision() == precision);
+        found.ok_or_else(|| Error::Unsupported {
+            what: "f16 weights".into(),
+            adapter: self.adapter.clone(),
+            missing: "unpack2x16float or f16 in shaders".into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(f16: bool, packed_f16: bool, subgroup: Option<(u32, u32)>) -> Capabilities {
+        Capabilities {
+            adapter: "test".into(),
+            f16,
+            packed_f16,
+            subgroup,
+            timestamps: false,
+            limits: wgpu::Limits::default(),
+        }
+    }
+
+    #[test]
+    fn best_variants() {
+        let best = |c: &Capabilities, p| c.best(p).unwrap().to_string();
+        let full = device(true, true, Some((32, 32)));
+        assert_eq!(best(&full, Precision::F32), "subgroup/f32");
+        assert_eq!(best(&full, Precision::F16), "subgroup/packed");
+        let browser = device(true, true, None);
+        assert_eq!(best(&browser, Precision::F32), "workgroup/f32");
+        let poor = device(false, false, None);
+        assert_eq!(best(&poor, Precision::F32), "workgroup/f32");
+        assert!(poor.best(Precision::F16).unwrap_err().to_string().contains("test"));
+        assert_eq!(poor.variants().len(), 1);
+    }
+
+    #[test]
+    fn variants_from_text() {
+        for variant in Variant::ALL {
+            assert_eq!(variant.to_string().parse::<Variant>().unwrap(), variant);
+        }
+        let message = "wave/f8".parse::<Variant>().unwrap_err().to_string();
+        assert!(message.contains("subgroup/packed") && message.contains("wave/f8"), "{message}");
+    }
+}

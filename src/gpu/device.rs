@@ -1,0 +1,213 @@
+//! A device with its queue; what goes wrong on it becomes a typed error.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::fff::FffShape;
+use crate::gpu::adapter::{AdapterChoice, adapter};
+use crate::gpu::capabilities::{Capabilities, Precision, WANTED_FEATURES};
+use crate::gpu::kernel::{Kernel, KernelSource};
+
+/// Storage buffers that the kernels bind at most.
+const STORAGE_BUFFERS: u32 = 6;
+
+/// What to ask of [`Gpu::request`].
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// Bytes of the largest single buffer that the work will bind. The default limit of WebGPU, 128 MiB, needs no asking.
+    pub largest_buffer: u64,
+}
+
+impl GpuOptions {
+    /// Asks for what a layer of this shape needs: [`GpuOptions::largest_buffer`] holds its larger matrix.
+    pub fn for_layer(mut self, shape: FffShape, precision: Precision) -> Self {
+        let bytes = match precision {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        };
+        let row = shape.input_stride().max(shape.output_stride());
+        self.largest_buffer = self.largest_buffer.max((shape.nodes() * row) as u64 * bytes);
+        self
+    }
+}
+
+/// A device and its queue. Cheap to clone; clones share the device and the compiled kernels.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    capabilities: Capabilities,
+    lost: Arc<OnceLock<String>>,
+    fault: Arc<Mutex<Option<Fault>>>,
+    kernels: Mutex<HashMap<KernelSource, Arc<Kernel>>>,
+}
+
+/// An error that no error scope caught, until the next await reports it.
+#[derive(Debug)]
+enum Fault {
+    OutOfMemory,
+    Other(String),
+}
+
+impl Gpu {
+    /// Finds the adapter and creates a device on it, with only the features and limits that the kernels use.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`]; [`Error::Unsupported`] names a limit that the adapter does not reach; [`Error::Gpu`].
+    pub async fn request(options: &GpuOptions) -> Result<Self> {
+        Self::from_adapter(&adapter(&options.adapter).await?, options).await
+    }
+
+    /// As [`Gpu::request`], on an adapter found elsewhere.
+    ///
+    /// # Errors
+    /// As [`Gpu::request`].
+    pub async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("cmm"),
+            required_features: WANTED_FEATURES & adapter.features(),
+            required_limits: needed_limits(adapter, options)?,
+            ..Default::default()
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|cause| Error::Gpu {
+                what: "requesting a device".into(),
+                reason: cause.to_string(),
+                source: None,
+            })?;
+        Ok(Self::from_device(adapter, device, queue))
+    }
+
+    /// Uses the caller's own device, so that CMM can be recorded between the caller's own passes. Takes over the device's
+    /// uncaptured-error and device-lost callbacks.
+    pub fn from_device(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let capabilities = Capabilities::new(adapter, device.features(), device.limits());
+        let lost = Arc::new(OnceLock::new());
+        let fault = Arc::new(Mutex::new(None));
+        device.set_device_lost_callback({
+            let lost = lost.clone();
+            move |reason, message| {
+                let _ = lost.set(format!("{reason:?}: {message}"));
+            }
+        });
+        device.on_uncaptured_error(Arc::new({
+            let fault = fault.clone();
+            move |error: wgpu::Error| {
+                log::error!("uncaptured: {error}");
+                let error = match error {
+                    wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+                    other => Fault::Other(other.to_string()),
+                };
+                fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }));
+        let info = adapter.get_info();
+        let kernels = Mutex::default();
+        Self { inner: Arc::new(Inner { device, queue, info, capabilities, lost, fault, kernels }) }
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// The adapter's name, driver, backend and kind.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// What the device can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    /// Reports a lost device, or an error since the last call that nothing else reported.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::OutOfMemory`], [`Error::Gpu`].
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = self.inner.lost.get() {
+            return Err(Error::DeviceLost { reason: reason.clone() });
+        }
+        let fault = self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let what = "GPU work".to_owned();
+        match fault {
+            None => Ok(()),
+            Some(Fault::OutOfMemory) => Err(Error::OutOfMemory { what }),
+            Some(Fault::Other(reason)) => Err(Error::Gpu { what, reason, source: None }),
+        }
+    }
+
+    /// Runs `work` so that whatever it does wrong on the device comes back as an error that says `what`.
+    pub(crate) async fn scoped<T>(&self, what: &str, work: impl FnOnce() -> T) -> Result<T> {
+        self.check()?;
+        let device = self.device();
+        let outer = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let middle = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let inner = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = work();
+        let (inner, middle, outer) = (inner.pop(), middle.pop(), outer.pop());
+        let errors = [inner.await, middle.await, outer.await];
+        self.check()?;
+        match errors.into_iter().flatten().next() {
+            Some(cause) => Err(Error::gpu(what, cause)),
+            None => Ok(result),
+        }
+    }
+
+    /// The compiled kernel, from the cache if it has been asked for before.
+    pub(crate) async fn kernel(&self, source: &KernelSource) -> Result<Arc<Kernel>> {
+        let cache = || self.inner.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = cache().get(source) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(Kernel::compile(self, source).await?);
+        cache().insert(source.clone(), kernel.clone());
+        Ok(kernel)
+    }
+}
+
+/// The limits that the kernels and `options` need, and nothing above them; other limits as low as WebGPU lets them be.
+fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::Limits> {
+    let available = adapter.limits();
+    let base = wgpu::Limits::downlevel_defaults().or_worse_values_from(&available);
+    let defaults = wgpu::Limits::default();
+    let limits = wgpu::Limits {
+        max_storage_buffers_per_shader_stage: STORAGE_BUFFERS,
+        max_storage_buffer_binding_size: defaults
+            .max_storage_buffer_binding_size
+            .min(available.max_storage_buffer_binding_size)
+            .max(options.largest_buffer.min(available.max_storage_buffer_binding_size)),
+        max_buffer_size: defaults
+            .max_buffer_size
+            .min(available.max_buffer_size)
+            .max(options.largest_buffer.min(available.max_buffer_size)),
+        ..base
+    };
+    let mut lacking = None;
+    limits.check_limits_with_fail_fn(&available, false, |name, wanted, allowed| {
+        lacking.get_or_insert(format!("{name} = {wanted} (it has {allowed})"));
+    });
+    match lacking {
+        None => Ok(limits),
+        Some(missing) => Err(Error::Unsupported {
+            what: "the FFF kernel".into(),
+            adapter: adapter.get_info().name,
+            missing,
+        }),
+    }
+}

@@ -1,0 +1,62 @@
+//! Results back to the host.
+
+use futures_channel::oneshot;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+
+/// A buffer that the host can read, filled by a copy at the end of the work.
+#[derive(Debug)]
+pub(crate) struct Readback {
+    staging: wgpu::Buffer,
+}
+
+impl Readback {
+    pub(crate) async fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        Ok(Self { staging: gpu.buffer(label, bytes, usage).await? })
+    }
+
+    /// Records the copy of the first `bytes` of `source`.
+    pub(crate) fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        bytes: u64,
+    ) {
+        encoder.copy_buffer_to_buffer(source, 0, &self.staging, 0, bytes);
+    }
+
+    /// Waits for the submitted copy and hands its first `bytes` to `take`.
+    pub(crate) async fn read<T>(
+        &self,
+        gpu: &Gpu,
+        bytes: u64,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            let _ = sender.send(result);
+        });
+        // Native: blocks until the copy is done and calls the callback. WebGPU: returns at once, the event loop calls it.
+        let polled = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+        gpu.check()?;
+        let failed = |reason: String| Error::Gpu {
+            what: "reading results back".into(),
+            reason,
+            source: None,
+        };
+        polled.map_err(|cause| failed(cause.to_string()))?;
+        let mapped = receiver.await;
+        gpu.check()?;
+        mapped
+            .map_err(|_| failed("the device dropped the request".into()))?
+            .map_err(|cause| failed(cause.to_string()))?;
+        let view =
+            self.staging.get_mapped_range(0..bytes).map_err(|cause| failed(cause.to_string()))?;
+        let taken = take(&view);
+        drop(view);
+        self.staging.unmap();
+        Ok(taken)
+    }
+}

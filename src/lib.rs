@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod check;
+mod checkpoint;
+mod error;
+mod fff;
+mod gpu;
+pub mod reference;
+
+pub use checkpoint::Checkpoint;
+pub use error::{Error, Result};
+pub use fff::{FffLayer, FffShape, FffWeights, Forward};
+pub use gpu::{
+    AdapterChoice, Binding, Capabilities, Gpu, GpuOptions, KernelSource, Precision, Reduction,
+    Timer, Variant, WeightFormat, adapter, adapters,
+};
