@@ -17,6 +17,16 @@ override NODES: u32;     // a tree's nodes: 2^(DEPTH+1) - 1
 @group(0) @binding(3) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
 @group(0) @binding(4) var<storage, read_write> y: array<Values>;     // [tokens, OUT_UNITS]
 
+// A lane owns the units lane, lane + LANES, ... of a row. All but a row's last LANES units need no test, and the compiler sees that.
+fn in_row(unit: u32, i: u32, units: u32) -> bool {
+    return (i + 1u) * LANES <= units || unit < units;
+}
+
+// Past the row's end a lane re-reads the last unit, against an x of zero or for a y that nobody keeps.
+fn within_row(unit: u32, i: u32, units: u32) -> u32 {
+    return select(min(unit, units - 1u), unit, (i + 1u) * LANES <= units);
+}
+
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
@@ -25,13 +35,14 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
     let first = lane_index(lane);
 
-    // A lane owns the units first, first + LANES, ... Past the row's end it re-reads the last unit of the weights against an
-    // x of zero: no branch, and nothing is added.
     var x_lane: array<Values, IN_PER_LANE>;
     for (var i = 0u; i < IN_PER_LANE; i++) {
         let unit = first + i * LANES;
-        if unit < IN_UNITS {
-            x_lane[i] = without_padding(x[token * IN_UNITS + unit], unit, INPUT);
+        if in_row(unit, i, IN_UNITS) {
+            x_lane[i] = x[token * IN_UNITS + unit];
+            if INPUT % 8u != 0u {
+                x_lane[i] = without_padding(x_lane[i], unit, INPUT);
+            }
         }
     }
     var y_lane: array<Values, OUT_PER_LANE>;
@@ -43,22 +54,22 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 keep_node((token * TREES + tree) * (DEPTH + 1u) + level, node);
             }
             let row = tree * NODES + node;
-            var partial = 0.0;
+            var partial = vec4<f32>();
             for (var i = 0u; i < IN_PER_LANE; i++) {
-                let unit = min(first + i * LANES, IN_UNITS - 1u);
-                partial += dot_values(widen(linear_in[row * IN_UNITS + unit]), x_lane[i]);
+                let unit = within_row(first + i * LANES, i, IN_UNITS);
+                partial = dot_add(linear_in[row * IN_UNITS + unit], x_lane[i], partial);
             }
             // Asked for before the sum is known, so that the two rows' latencies overlap.
             var out_lane: array<Weights, OUT_PER_LANE>;
             for (var i = 0u; i < OUT_PER_LANE; i++) {
-                let unit = min(first + i * LANES, OUT_UNITS - 1u);
+                let unit = within_row(first + i * LANES, i, OUT_UNITS);
                 out_lane[i] = linear_out[row * OUT_UNITS + unit];
             }
             let bias = linear_in_bias[row];
-            let z = lane_sum(partial, lane) + bias;
+            let z = lane_sum((partial.x + partial.y) + (partial.z + partial.w), lane) + bias;
             let engaged = activation(z);
             for (var i = 0u; i < OUT_PER_LANE; i++) {
-                y_lane[i] += engaged * widen(out_lane[i]);
+                y_lane[i] = scale_add(engaged, out_lane[i], y_lane[i]);
             }
             node = 2u * node + select(1u, 2u, z > 0.0);
         }
@@ -66,7 +77,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
 
     for (var i = 0u; i < OUT_PER_LANE; i++) {
         let unit = first + i * LANES;
-        if unit < OUT_UNITS {
+        if in_row(unit, i, OUT_UNITS) {
             y[token * OUT_UNITS + unit] = y_lane[i];
         }
     }

@@ -1,5 +1,7 @@
 //! The `cmm` command: parse, run, exit code.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -1,8 +1,15 @@
 // Eight f32 values a unit, for the two f16 weight formats: a unit's weights are one 16-byte load.
 alias Values = mat2x4<f32>;
 
-fn dot_values(a: Values, b: Values) -> f32 {
-    return dot(a[0], b[0]) + dot(a[1], b[1]);
+// Four running sums of products: short chains of additions, for latency and for accuracy.
+fn dot_add(weights: Weights, x: Values, sum: vec4<f32>) -> vec4<f32> {
+    let wide = widen(weights);
+    return fma(wide[1], x[1], fma(wide[0], x[0], sum));
+}
+
+fn scale_add(scale: f32, weights: Weights, sum: Values) -> Values {
+    let wide = widen(weights);
+    return Values(fma(vec4<f32>(scale), wide[0], sum[0]), fma(vec4<f32>(scale), wide[1], sum[1]));
 }
 
 fn without_padding(values: Values, unit: u32, width: u32) -> Values {

@@ -2,12 +2,13 @@
 alias Weights = vec4<f32>;
 alias Values = vec4<f32>;
 
-fn widen(weights: Weights) -> Values {
-    return weights;
+// Four running sums of products: short chains of additions, for latency and for accuracy.
+fn dot_add(weights: Weights, x: Values, sum: vec4<f32>) -> vec4<f32> {
+    return fma(weights, x, sum);
 }
 
-fn dot_values(a: Values, b: Values) -> f32 {
-    return dot(a, b);
+fn scale_add(scale: f32, weights: Weights, sum: Values) -> Values {
+    return fma(vec4<f32>(scale), weights, sum);
 }
 
 fn without_padding(values: Values, unit: u32, width: u32) -> Values {

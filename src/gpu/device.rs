@@ -162,6 +162,10 @@ impl Gpu {
         let result = work();
         let (inner, middle, outer) = (inner.pop(), middle.pop(), outer.pop());
         let errors = [inner.await, middle.await, outer.await];
+        if errors.iter().any(Option::is_some) {
+            // On a lost device everything is invalid; wgpu tells why it was lost when it is polled.
+            let _ = self.device().poll(wgpu::PollType::Poll);
+        }
         self.check()?;
         match errors.into_iter().flatten().next() {
             Some(cause) => Err(Error::gpu(what, cause)),

@@ -21,6 +21,9 @@ const MAX_LANES: u32 = 256;
 /// Lanes of a workgroup where a subgroup holds a whole token.
 const GROUP_OF_SUBGROUPS: u32 = 128;
 
+/// The longest loop over a lane's units that is written out.
+const MAX_UNROLLED: u32 = 16;
+
 /// How a kernel uses the buffer of one binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Binding {
@@ -149,7 +152,11 @@ impl KernelSource {
         ];
         Ok(Self {
             name: format!("fff {shape} {variant}"),
-            wgsl: parts.concat(),
+            wgsl: unrolled(
+                unrolled(parts.concat(), "IN_PER_LANE", in_per_lane),
+                "OUT_PER_LANE",
+                out_per_lane,
+            ),
             overrides: vec![
                 ("INPUT", shape.input() as u32),
                 ("IN_UNITS", in_units),
@@ -172,6 +179,35 @@ impl KernelSource {
         let x = groups.min(device.limits.max_compute_workgroups_per_dimension).max(1);
         [x, groups.div_ceil(x), 1]
     }
+}
+
+/// Writes out the loops `for (var i = 0u; i < <bound>; i++) { ... }`, as `{ const i = 0u; ... } { const i = 1u; ... } ...`.
+///
+/// Arrays stay in registers only if every index is a constant. wgpu bounds each loop with a counter of its own, and no driver unrolls
+/// such a loop: on an H200 the difference is 106 us against 440 us (768 wide, 1x11, f32, 16,384 tokens).
+fn unrolled(mut wgsl: String, bound: &str, count: u32) -> String {
+    if count > MAX_UNROLLED {
+        return wgsl;
+    }
+    let head = format!("for (var i = 0u; i < {bound}; i++) {{");
+    while let Some(start) = wgsl.find(&head) {
+        let body = start + head.len();
+        let mut open = 1;
+        let closes = |(_, brace): &(usize, char)| {
+            open += match brace {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            open == 0
+        };
+        let Some((length, _)) = wgsl[body..].char_indices().find(closes) else { break };
+        let copies: String = (0..count)
+            .map(|i| format!("{{ const i = {i}u;{}}}\n", &wgsl[body..body + length]))
+            .collect();
+        wgsl.replace_range(start..=body + length, &copies);
+    }
+    wgsl
 }
 
 /// A compiled kernel and the layout of its bindings.

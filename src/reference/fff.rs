@@ -81,13 +81,13 @@ mod tests {
 
     #[test]
     fn gelu_is_exact_and_keeps_its_tails() {
-        // Values of z * Phi(z) from tables of the normal distribution to 12 digits.
+        // z * Phi(z) from the normal distribution, computed with 40 digits.
         for (z, want) in [
             (0.0, 0.0),
-            (1.0, 0.841344746069),
-            (-1.0, -0.158655253931),
-            (-5.0, -1.43325785918e-6),
-            (3.0, 2.995950305910),
+            (1.0, 0.841344746068543),
+            (-1.0, -0.158655253931457),
+            (-5.0, -1.43325785939597e-6),
+            (3.0, 2.99595030590511),
         ] {
             assert!((gelu(z) - want).abs() <= 1e-11 * want.abs().max(1e-6), "{z}: {}", gelu(z));
         }

@@ -1,0 +1,258 @@
+//! The built command, as a person or a script uses it.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cmm::check::golden_cases;
+use cmm::{Checkpoint, reference};
+
+fn cmm(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cmm")).args(arguments).output().unwrap()
+}
+
+/// As on a machine without any GPU adapter.
+fn cmm_without_adapter(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cmm"))
+        .args(arguments)
+        .env("WGPU_BACKEND", "metal,dx12")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+/// The command failed with one line that contains this.
+fn assert_fails(output: &Output, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(!output.status.success());
+    assert!(errors.iter().any(|line| line.contains(message)), "{message}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// Runs golden layer d5 (2 trees, depth 7, 37 wide), with more arguments.
+fn run_d5(input: &Path, output: &Path, more: &[&str]) -> Output {
+    let weights = common::golden().join("fff/d5_k2_d7.safetensors");
+    let (weights, input, output) =
+        (weights.to_str().unwrap(), input.to_str().unwrap(), output.to_str().unwrap());
+    let mut arguments = vec!["run", "--weights", weights, "--trees", "2", "--depth", "7"];
+    arguments.extend(["--input", input, "--output", output]);
+    arguments.extend(more);
+    cmm(&arguments)
+}
+
+#[test]
+fn devices_as_json() {
+    let output = cmm(&["devices", "--json"]);
+    assert!(output.status.success());
+    let devices: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(devices.as_array().unwrap().len(), common::gpus().len());
+    for device in devices.as_array().unwrap() {
+        assert!(device["variant_f32"].as_str().unwrap().ends_with("/f32"));
+    }
+}
+
+#[test]
+fn check_fails_on_golden_results_that_are_not_the_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("fff")).unwrap();
+    let name = "fff/d6_k2_d3_ties";
+    let index =
+        format!(r#"[{{"path":"{name}","kind":"fff_ultrafastbert"}},{{"path":"x","kind":"new"}}]"#);
+    std::fs::write(dir.path().join("index.json"), index).unwrap();
+    std::fs::copy(
+        common::golden().join(format!("{name}.json")),
+        dir.path().join(format!("{name}.json")),
+    )
+    .unwrap();
+    let mut bytes = std::fs::read(common::golden().join(format!("{name}.safetensors"))).unwrap();
+    let target = dir.path().join(format!("{name}.safetensors"));
+    std::fs::write(&target, &bytes).unwrap();
+    // The CPU reference alone decides here: quick, and the same on every machine.
+    let arguments = ["check", "--json", "--golden", dir.path().to_str().unwrap()];
+    let good = cmm_without_adapter(&arguments);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    let report: serde_json::Value = serde_json::from_str(stdout(&good)).unwrap();
+    assert_eq!((&report["passed"], &report["not_checked"][0]), (&true.into(), &"x".into()));
+
+    // Negate the largest value of linear_in.weight.
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let offsets = &json["linear_in.weight"]["data_offsets"];
+    let (start, end) =
+        (offsets[0].as_u64().unwrap() as usize, offsets[1].as_u64().unwrap() as usize);
+    let first = 8 + header + start;
+    let value = |i: usize| f32::from_le_bytes(bytes[i..i + 4].try_into().unwrap()).abs();
+    let row = first..first + 48;
+    let largest = row.step_by(4).max_by(|a, b| value(*a).total_cmp(&value(*b))).unwrap();
+    assert!(largest < first + end);
+    bytes[largest + 3] ^= 0x80;
+    std::fs::write(&target, &bytes).unwrap();
+    let bad = cmm_without_adapter(&arguments);
+    assert_eq!(bad.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_str(stdout(&bad)).unwrap();
+    assert_eq!(report["passed"], false);
+}
+
+#[test]
+fn check_without_an_adapter_says_so() {
+    let output = cmm_without_adapter(&["check"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("NO GPU ADAPTER"));
+    assert!(stdout(&output).contains("CPU reference only"));
+}
+
+#[test]
+fn check_one_device_and_variant() {
+    if common::gpus().is_empty() {
+        return;
+    }
+    let output = cmm(&["check", "--device", "0", "--variant", "workgroup/f32"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = stdout(&output);
+    assert!(text.contains("fff/d2_k1_d11") && text.contains("0 failed"), "{text}");
+    assert!(!text.contains("packed"), "{text}");
+}
+
+#[test]
+fn run_reads_and_writes_both_formats() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cases, _) = golden_cases(&common::golden()).unwrap();
+    let case = cases.iter().find(|case| case.name.contains("d5_k2")).unwrap();
+    let truth = reference::fff(&case.weights, &case.x).unwrap();
+    let golden = common::golden().join("fff/d5_k2_d7.safetensors");
+    let close = |y: &[f32]| {
+        assert_eq!(y.len(), truth.y.len());
+        assert!(y.iter().zip(&truth.y).all(|(got, want)| (f64::from(*got) - want).abs() < 1e-4));
+    };
+
+    // safetensors -> safetensors, with the path in it.
+    let out = dir.path().join("y.safetensors");
+    let output = run_d5(&golden, &out, &["--tensor", "input.x", "--path", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(summary["tokens"], 257);
+    let bytes = std::fs::read(&out).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("y").unwrap().shape(), [257, 37]);
+    assert_eq!(file.tensor("path").unwrap().shape(), [257, 2, 8]);
+    let nodes: Vec<u32> = file
+        .tensor("path")
+        .unwrap()
+        .data()
+        .chunks(4)
+        .map(|b| u32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    assert!(nodes == truth.path, "the path differs");
+    close(&Checkpoint::open(&out).unwrap().floats("y").unwrap());
+
+    // .npy -> .npy, three dimensions, the path beside it.
+    let input = dir.path().join("x.npy");
+    write_npy(&input, &case.x, &[1, 257, 37]);
+    let out = dir.path().join("y.npy");
+    let output = run_d5(&input, &out, &["--path"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| {
+        npyz::NpyFile::new(std::fs::File::open(dir.path().join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(read("y.npy").shape(), [1, 257, 37]);
+    assert_eq!(read("y.path.npy").shape(), [1, 257, 2, 8]);
+    close(&read("y.npy").into_vec().unwrap());
+    assert!(read("y.path.npy").into_vec::<u32>().unwrap() == truth.path, "the path differs");
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 4, "temporary files were left: {left:?}");
+}
+
+#[test]
+fn run_without_an_adapter_uses_the_reference_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let golden = common::golden().join("fff/d5_k2_d7.safetensors");
+    let golden = golden.to_str().unwrap();
+    let out = dir.path().join("y.safetensors");
+    let output = cmm_without_adapter(&[
+        "run",
+        "--weights",
+        golden,
+        "--trees",
+        "2",
+        "--depth",
+        "7",
+        "--input",
+        golden,
+        "--tensor",
+        "input.x",
+        "--output",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success());
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("NO GPU ADAPTER FOUND: computing with the CPU reference")
+    );
+    assert!(stdout(&output).contains("CPU reference"));
+    assert!(out.is_file());
+}
+
+#[test]
+fn run_leaves_nothing_behind_when_it_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("y.npy");
+    let input = dir.path().join("x.npy");
+    let files = || std::fs::read_dir(dir.path()).unwrap().count();
+
+    let mut x = vec![0.5; 5000 * 37];
+    x[4500 * 37 + 3] = f32::NAN;
+    write_npy(&input, &x, &[5000, 37]);
+    assert_fails(&run_d5(&input, &out, &[]), "x[166503] is NaN: expected a finite number");
+    assert_eq!(files(), 1, "the first chunk was good, the second was not");
+
+    let whole = std::fs::read(&input).unwrap();
+    std::fs::write(&input, &whole[..whole.len() - 100_000]).unwrap();
+    assert_fails(&run_d5(&input, &out, &[]), "x.npy");
+    assert_eq!(files(), 1);
+}
+
+#[test]
+fn errors_of_run_name_the_thing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("y.npy");
+    let input = dir.path().join("x.npy");
+    write_npy(&input, &[0.5; 36], &[1, 36]);
+    assert_fails(&run_d5(&input, &out, &[]), "expected 37, as linear_in has, found 36");
+    assert_fails(&run_d5(&dir.path().join("x.txt"), &out, &[]), ".npy or .safetensors");
+    assert_fails(&run_d5(&dir.path().join("none.npy"), &out, &[]), "none.npy");
+    write_npy(&input, &[0.5; 37], &[1, 37]);
+    assert_fails(&run_d5(&input, &dir.path().join("y.txt"), &[]), ".npy or .safetensors");
+    assert_fails(&run_d5(&input, &dir.path().join("no/y.npy"), &[]), "y.npy");
+    assert_fails(&run_d5(&input, &out, &["--prefix", "layers.0"]), "layers.0.linear_in.weight");
+    assert_fails(&run_d5(&input, &out, &["--device", "no such card"]), "no such card");
+    let golden = common::golden().join("fff/d5_k2_d7.safetensors");
+    assert_fails(&run_d5(&golden, &out, &[]), "choose one with --tensor");
+    std::fs::write(&input, b"not numpy").unwrap();
+    assert_fails(&run_d5(&input, &out, &[]), "x.npy");
+    assert!(!out.exists());
+}
+
+#[test]
+fn no_tokens_give_an_empty_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    write_npy(&input, &[], &[0, 37]);
+    let output = run_d5(&input, &out, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(npyz::NpyFile::new(std::fs::File::open(out).unwrap()).unwrap().shape(), [0, 37]);
+}
+
+fn write_npy(path: &Path, values: &[f32], shape: &[u64]) {
+    use npyz::WriterBuilder;
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(file).begin_nd().unwrap();
+    writer.extend(values.iter().copied()).unwrap();
+    writer.finish().unwrap();
+}

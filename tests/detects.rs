@@ -1,0 +1,132 @@
+//! Negative controls: a kernel, or an uploaded layer, that is wrong in one place is found out on every adapter and variant.
+
+mod common;
+
+use cmm::check::{Case, Outcome, check_layer, golden_cases, random_cases};
+use cmm::{FffLayer, FffWeights, Gpu, KernelSource, Variant};
+use common::{gpus_and_variants, label};
+use pollster::block_on;
+
+fn cases() -> Vec<Case> {
+    let (mut cases, _) = golden_cases(&common::golden()).unwrap();
+    cases.extend(random_cases(1).unwrap().into_iter().filter(|case| case.exact));
+    cases
+}
+
+/// The outcomes of all cases with a kernel whose text has been changed.
+fn with_kernel(gpu: &Gpu, variant: Variant, cases: &[Case], from: &str, to: &str) -> Vec<Outcome> {
+    let kernel = |case: &Case, path| {
+        let mut kernel =
+            KernelSource::fff(case.weights.shape(), variant, gpu.capabilities(), path).unwrap();
+        assert!(kernel.wgsl.contains(from), "`{from}` is not in the kernel any more");
+        kernel.wgsl = kernel.wgsl.replace(from, to);
+        kernel
+    };
+    cases
+        .iter()
+        .map(|case| {
+            let upload = FffLayer::upload_with(
+                gpu,
+                &case.weights,
+                variant,
+                kernel(case, false),
+                kernel(case, true),
+            );
+            block_on(check_layer(gpu, case, &block_on(upload).unwrap())).unwrap()
+        })
+        .collect()
+}
+
+fn detected_everywhere(from: &str, to: &str) {
+    let cases = cases();
+    for (gpu, variant) in gpus_and_variants() {
+        let outcomes = with_kernel(&gpu, variant, &cases, from, to);
+        assert!(outcomes.iter().any(|o| !o.passed()), "{}: `{to}` passed", label(&gpu, variant));
+    }
+}
+
+#[test]
+fn an_unchanged_kernel_passes() {
+    let cases = cases();
+    for (gpu, variant) in gpus_and_variants() {
+        let same = "z > 0.0";
+        assert!(with_kernel(&gpu, variant, &cases, same, same).iter().all(Outcome::passed));
+    }
+}
+
+#[test]
+fn ties_to_the_right() {
+    detected_everywhere("z > 0.0", "z >= 0.0");
+}
+
+#[test]
+fn tanh_gelu() {
+    detected_everywhere(
+        "let engaged = activation(z);",
+        "let engaged = 0.5 * z * (1.0 + tanh(clamp(0.7978845608 * (z + 0.044715 * z * z * z), -20.0, 20.0)));",
+    );
+}
+
+#[test]
+fn the_last_level_dropped() {
+    detected_everywhere(
+        "let engaged = activation(z);",
+        "let engaged = select(activation(z), 0.0, level == DEPTH);",
+    );
+}
+
+#[test]
+fn the_bias_forgotten() {
+    detected_everywhere("let bias = linear_in_bias[row];", "let bias = 0.0;");
+}
+
+/// The layer on the device is not the one that the reference computes with.
+#[test]
+fn one_weight_or_one_sign_flipped() {
+    let cases = cases();
+    for (gpu, variant) in gpus_and_variants() {
+        for case in &cases {
+            for what in ["linear_in", "bias", "linear_out"] {
+                let flipped = flipped(case, what);
+                let upload = FffLayer::upload_as(&gpu, &flipped, variant);
+                let outcome =
+                    block_on(check_layer(&gpu, case, &block_on(upload).unwrap())).unwrap();
+                assert!(!outcome.passed(), "{} {} {what}", label(&gpu, variant), case.name);
+            }
+        }
+    }
+}
+
+/// The case's weights with one value negated, the one that matters most at the first tree's root: every token engages that node.
+fn flipped(case: &Case, what: &str) -> FffWeights {
+    let weights = &case.weights;
+    let mut linear_in = weights.linear_in().to_vec();
+    let mut bias = weights.bias().to_vec();
+    let mut linear_out = weights.linear_out().to_vec();
+    let largest = |values: &[f32]| {
+        (0..values.len()).max_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs())).unwrap()
+    };
+    match what {
+        "linear_in" => {
+            let i = largest(&linear_in[..weights.shape().input()]);
+            linear_in[i] = -linear_in[i];
+        }
+        "bias" => {
+            // Among all nodes that some token engages: a root's own bias may be zero.
+            let shape = weights.shape();
+            let path = cmm::reference::fff(weights, &case.x).unwrap().path;
+            let row = (0..path.len())
+                .map(|i| {
+                    i / shape.levels() % shape.trees() * shape.nodes_per_tree() + path[i] as usize
+                })
+                .max_by(|a, b| bias[*a].abs().total_cmp(&bias[*b].abs()))
+                .unwrap();
+            bias[row] = -bias[row];
+        }
+        _ => {
+            let i = largest(&linear_out[..weights.shape().output()]);
+            linear_out[i] = -linear_out[i];
+        }
+    }
+    FffWeights::new(weights.shape(), linear_in, Some(bias), linear_out).unwrap()
+}

@@ -1,0 +1,186 @@
+//! Third ring: every adapter, every variant, against the reference.
+
+mod common;
+
+use cmm::check::{check_variant, golden_cases, random_cases};
+use cmm::{FffLayer, FffShape, FffWeights, Gpu, Variant, reference};
+use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
+use pollster::block_on;
+use proptest::prelude::*;
+
+#[test]
+fn golden_layers() {
+    let (cases, _) = golden_cases(&common::golden()).unwrap();
+    for (gpu, variant) in gpus_and_variants() {
+        for case in &cases {
+            let outcome = block_on(check_variant(&gpu, case, variant)).unwrap();
+            assert!(outcome.passed(), "{}: {outcome:?}", label(&gpu, variant));
+        }
+    }
+}
+
+#[test]
+fn random_layers() {
+    let cases = random_cases(7).unwrap();
+    for (gpu, variant) in gpus_and_variants() {
+        for case in &cases {
+            let outcome = block_on(check_variant(&gpu, case, variant)).unwrap();
+            assert!(outcome.passed(), "{}: {outcome:?}", label(&gpu, variant));
+        }
+    }
+}
+
+/// y and path agree with the reference of the weights as the variant stores them.
+fn agrees(gpu: &Gpu, variant: Variant, weights: &FffWeights, x: &[f32]) -> Result<(), String> {
+    let layer = block_on(FffLayer::upload_as(gpu, weights, variant)).map_err(|e| e.to_string())?;
+    assert_eq!(layer.variant(), variant);
+    let got = block_on(layer.forward_with_path(gpu, x)).map_err(|e| e.to_string())?;
+    let truth = reference::fff(&weights_as_stored(weights, variant), x).unwrap();
+    let result =
+        reference::compare(weights.shape(), &truth, &got.y, &got.path, layer.roundings()).unwrap();
+    if result.passed() {
+        Ok(())
+    } else {
+        Err(format!("{} {}: {result:?}", label(gpu, variant), weights.shape()))
+    }
+}
+
+#[test]
+fn token_counts() {
+    let weights = FffWeights::random(FffShape::new(8, 1, 2).unwrap(), 5);
+    for (gpu, variant) in gpus_and_variants() {
+        for tokens in [0, 1, 2, 3, 7, 65_535, 65_536] {
+            agrees(&gpu, variant, &weights, &random_tokens(tokens * 8, tokens as u64)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn widths_around_every_boundary_of_units_and_lanes() {
+    for (gpu, variant) in gpus_and_variants() {
+        for width in [1, 2, 3, 4, 5, 7, 8, 9, 31, 33, 63, 64, 65, 127, 129, 255, 256, 257, 1025] {
+            let shape = FffShape::with_output(width, width + 3, 2, 2).unwrap();
+            let weights = FffWeights::random(shape, width as u64);
+            agrees(&gpu, variant, &weights, &random_tokens(5 * width, 1)).unwrap();
+        }
+    }
+}
+
+/// So wide that even 256 lanes keep more than a loop writes out.
+#[test]
+fn very_wide_rows() {
+    let weights = FffWeights::random(FffShape::with_output(20_000, 17_000, 1, 1).unwrap(), 5);
+    for (gpu, variant) in gpus_and_variants() {
+        agrees(&gpu, variant, &weights, &random_tokens(3 * 20_000, 1)).unwrap();
+    }
+}
+
+#[test]
+fn many_trees_and_deep_ones() {
+    for (trees, depth) in [(64, 3), (65, 0), (1, 15), (2, 16)] {
+        let weights = FffWeights::random(FffShape::with_output(12, 9, trees, depth).unwrap(), 5);
+        for (gpu, variant) in gpus_and_variants() {
+            agrees(&gpu, variant, &weights, &random_tokens(20 * 12, 2)).unwrap();
+        }
+    }
+}
+
+/// Logits from -40 to 40 and more: the tails of GELU, where a polynomial of erf goes wrong.
+#[test]
+fn large_logits() {
+    let shape = FffShape::new(1, 1, 0).unwrap();
+    let weights = FffWeights::new(shape, [1.0], None, [1.0]).unwrap();
+    let x: Vec<f32> =
+        (-4000..=4000).map(|i| i as f32 / 100.0).chain([-3e4, 3e4, -1e30, 1e30]).collect();
+    for (gpu, variant) in gpus_and_variants() {
+        agrees(&gpu, variant, &weights, &x).unwrap();
+    }
+}
+
+/// Inputs longer than what goes to the device at once.
+#[test]
+fn inputs_in_chunks() {
+    let weights = FffWeights::random(FffShape::with_output(3, 3, 1, 1).unwrap(), 5);
+    for gpu in gpus() {
+        let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
+        let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+        let tokens = layer.tokens_per_chunk(&gpu) + 1;
+        let x = random_tokens(tokens * 3, 3);
+        let y = block_on(layer.forward(&gpu, &x)).unwrap();
+        let last = block_on(layer.forward(&gpu, &x[(tokens - 1) * 3..])).unwrap();
+        assert_eq!(y.len(), tokens * 3);
+        assert_eq!(y[(tokens - 1) * 3..], last[..], "{}", label(&gpu, variant));
+    }
+}
+
+/// What lies in the padding of the caller's buffer, NaN even, must not reach y, and y's own padding is zero.
+#[test]
+fn padding_is_ignored_and_zeroed() {
+    let weights = FffWeights::random(FffShape::with_output(5, 3, 1, 2).unwrap(), 5);
+    let x = [0.5, -1.0, 2.0, 0.25, -0.125];
+    for (gpu, variant) in gpus_and_variants() {
+        let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+        let want = block_on(layer.forward(&gpu, &x)).unwrap();
+        let buffer = |usage| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 32,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC | usage,
+                mapped_at_creation: false,
+            })
+        };
+        let (device_x, y) =
+            (buffer(wgpu::BufferUsages::STORAGE), buffer(wgpu::BufferUsages::STORAGE));
+        let mut padded = [f32::NAN; 8];
+        padded[..5].copy_from_slice(&x);
+        gpu.queue().write_buffer(&device_x, 0, bytemuck::cast_slice(&padded));
+        gpu.queue().write_buffer(&y, 0, bytemuck::cast_slice(&[f32::NAN; 8]));
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        layer.record(&gpu, &mut pass, device_x.slice(..), y.slice(..), None).unwrap();
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        wgpu::util::DownloadBuffer::read_buffer(
+            gpu.device(),
+            gpu.queue(),
+            &y.slice(..),
+            move |result| {
+                sender.send(bytemuck::pod_collect_to_vec::<u8, f32>(&result.unwrap())).unwrap();
+            },
+        );
+        gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let got = receiver.recv().unwrap();
+        assert_eq!(got[..3], want[..], "{}", label(&gpu, variant));
+        assert_eq!(got[3..], [0.0; 5], "{}", label(&gpu, variant));
+    }
+}
+
+#[test]
+fn a_lost_device_is_a_typed_error() {
+    let weights = FffWeights::random(FffShape::new(8, 1, 2).unwrap(), 5);
+    for gpu in gpus() {
+        let layer = block_on(FffLayer::upload(&gpu, &weights, cmm::Precision::F32)).unwrap();
+        gpu.device().destroy();
+        let error = block_on(layer.forward(&gpu, &[1.0; 8])).unwrap_err();
+        assert!(matches!(error, cmm::Error::DeviceLost { .. }), "{}: {error}", gpu.info().name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape(
+        input in 1usize..200, output in 1usize..200, trees in 1usize..6, depth in 0usize..7, tokens in 1usize..40,
+        seed in any::<u64>(),
+    ) {
+        let weights = FffWeights::random(FffShape::with_output(input, output, trees, depth).unwrap(), seed);
+        let x = random_tokens(tokens * input, seed);
+        for (gpu, variant) in gpus_and_variants() {
+            if let Err(difference) = agrees(&gpu, variant, &weights, &x) {
+                prop_assert!(false, "{difference}");
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! First ring, no device: every kernel in every variant is valid WGSL under exactly the capabilities it may use, binds what the host binds,
+//! fits its workgroup into the limits, and is accepted by the writers of SPIR-V, HLSL and MSL.
+
+use cmm::{Binding, Capabilities, FffShape, KernelSource, Reduction, Variant, WeightFormat};
+use naga::valid::{ValidationFlags, Validator};
+
+/// Every kernel that some device may get: variants, subgroup sizes (fixed and varying), shapes that reach each launch, with and without path.
+fn kernels() -> Vec<(KernelSource, Variant)> {
+    let mut kernels = Vec::new();
+    for variant in Variant::ALL {
+        let sizes: &[(u32, u32)] = match variant.reduction {
+            Reduction::Workgroup => &[(32, 32)],
+            Reduction::Subgroup => &[(4, 4), (8, 8), (32, 32), (64, 64), (8, 32), (4, 128)],
+        };
+        for subgroup in sizes {
+            for (input, output, trees, depth) in [
+                (768, 768, 1, 11),
+                (1, 1, 1, 0),
+                (37, 5, 3, 4),
+                (12_288, 12_288, 1, 3),
+                (50_000, 8, 2, 1),
+            ] {
+                for keep_path in [false, true] {
+                    let shape = FffShape::with_output(input, output, trees, depth).unwrap();
+                    let device = device(Some(*subgroup));
+                    let kernel = KernelSource::fff(shape, variant, &device, keep_path).unwrap();
+                    kernels.push((kernel, variant));
+                }
+            }
+        }
+    }
+    kernels
+}
+
+fn device(subgroup: Option<(u32, u32)>) -> Capabilities {
+    Capabilities {
+        adapter: "test".into(),
+        f16: true,
+        packed_f16: true,
+        subgroup,
+        timestamps: false,
+        limits: wgpu::Limits::default(),
+    }
+}
+
+/// What naga allows on a device with just the features that the variant needs.
+fn capabilities(variant: Variant) -> naga::valid::Capabilities {
+    let mut features = wgpu::Features::empty();
+    let mut downlevel = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+    if variant.reduction == Reduction::Subgroup {
+        features |= wgpu::Features::SUBGROUP;
+    }
+    match variant.weights {
+        WeightFormat::F32 => {}
+        WeightFormat::F16 => features |= wgpu::Features::SHADER_F16,
+        WeightFormat::Packed => downlevel |= wgpu::DownlevelFlags::SHADER_F16_IN_F32,
+    }
+    wgpu_naga_bridge::features_to_naga_capabilities(features, downlevel)
+}
+
+fn parse(wgsl: &str, capabilities: naga::valid::Capabilities) -> Result<naga::Module, String> {
+    let options = naga::front::wgsl::Options { capabilities, ..naga::front::wgsl::Options::new() };
+    naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(wgsl)
+        .map_err(|error| error.emit_to_string(wgsl))
+}
+
+fn validate(
+    module: &naga::Module,
+    capabilities: naga::valid::Capabilities,
+) -> Result<naga::valid::ModuleInfo, String> {
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    validator.validate(module).map_err(|error| format!("{error:?}"))
+}
+
+#[test]
+fn valid_under_exactly_the_capabilities_of_the_variant() {
+    for (kernel, variant) in kernels() {
+        let allowed = capabilities(variant);
+        let module =
+            parse(&kernel.wgsl, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+        validate(&module, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+    }
+}
+
+#[test]
+fn a_variant_is_refused_without_its_capability() {
+    let base = Variant { reduction: Reduction::Workgroup, weights: WeightFormat::F32 };
+    for variant in Variant::ALL.into_iter().filter(|v| *v != base) {
+        let shape = FffShape::new(64, 1, 3).unwrap();
+        let kernel = KernelSource::fff(shape, variant, &device(Some((32, 32))), false).unwrap();
+        let allowed = capabilities(base);
+        let refused = match parse(&kernel.wgsl, allowed) {
+            Err(_) => true,
+            Ok(module) => {
+                Validator::new(ValidationFlags::all(), allowed).validate(&module).is_err()
+            }
+        };
+        assert!(refused, "{variant} passes without what it needs");
+    }
+}
+
+#[test]
+fn bindings_and_names_are_what_the_host_binds() {
+    for (kernel, variant) in kernels() {
+        let module = parse(&kernel.wgsl, capabilities(variant)).unwrap();
+        let mut found: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let binding = variable.binding?;
+                let naga::AddressSpace::Storage { access } = variable.space else {
+                    panic!("{}: not a storage buffer", kernel.name)
+                };
+                assert_eq!(binding.group, 0);
+                let write = access.contains(naga::StorageAccess::STORE);
+                let name = variable.name.clone().unwrap();
+                Some((binding.binding, if write { Binding::Write } else { Binding::Read }, name))
+            })
+            .collect();
+        found.sort_by_key(|(binding, ..)| *binding);
+        let usages: Vec<_> = found.iter().map(|(_, usage, _)| *usage).collect();
+        let names: Vec<_> = found.iter().map(|(.., name)| name.as_str()).collect();
+        assert_eq!(usages, kernel.bindings, "{}", kernel.name);
+        let all = ["x", "linear_in", "linear_in_bias", "linear_out", "y", "path"];
+        assert_eq!(names, all[..kernel.bindings.len()]);
+    }
+}
+
+/// The layouts on which the host's packing relies: bytes from one unit to the next.
+#[test]
+fn units_have_the_strides_that_the_host_packs() {
+    for (kernel, variant) in kernels() {
+        let module = parse(&kernel.wgsl, capabilities(variant)).unwrap();
+        let values = if variant.weights == WeightFormat::F32 { 4 } else { 8 };
+        let weight_bytes = if variant.weights == WeightFormat::F32 { 4 } else { 2 };
+        for (_, variable) in module.global_variables.iter() {
+            let stride = match module.types[variable.ty].inner {
+                naga::TypeInner::Array { stride, .. } => stride,
+                _ => continue,
+            };
+            match variable.name.as_deref() {
+                Some("x" | "y") => assert_eq!(stride, values * 4, "{}", kernel.name),
+                Some("linear_in" | "linear_out") => assert_eq!(stride, values * weight_bytes),
+                Some("linear_in_bias" | "path") => assert_eq!(stride, 4),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn workgroups_fit_every_webgpu_device_once_overrides_are_resolved() {
+    let limits = wgpu::Limits::downlevel_defaults();
+    for (kernel, variant) in kernels() {
+        let (module, info) = resolved(&kernel, variant);
+        let entry = module.entry_points.iter().find(|entry| entry.name == "main").unwrap();
+        assert_eq!(entry.workgroup_size, [kernel.group, 1, 1], "{}", kernel.name);
+        assert!(kernel.group <= limits.max_compute_invocations_per_workgroup, "{}", kernel.name);
+        assert!(kernel.group <= limits.max_compute_workgroup_size_x, "{}", kernel.name);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let shared: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+            .map(|(_, variable)| layouter[variable.ty].size)
+            .sum();
+        assert!(shared <= limits.max_compute_workgroup_storage_size, "{}: {shared}", kernel.name);
+        drop(info);
+    }
+}
+
+/// The module as a backend sees it: overrides replaced by the values that the host sets.
+fn resolved(kernel: &KernelSource, variant: Variant) -> (naga::Module, naga::valid::ModuleInfo) {
+    let allowed = capabilities(variant);
+    let module = parse(&kernel.wgsl, allowed).unwrap();
+    let info = validate(&module, allowed).unwrap();
+    let constants: naga::back::PipelineConstants = kernel
+        .overrides
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), f64::from(*value)))
+        .collect();
+    let entry = Some((naga::ShaderStage::Compute, "main"));
+    let (module, info) =
+        naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", kernel.name));
+    (module.into_owned(), info.into_owned())
+}
+
+#[test]
+fn a_misspelt_or_missing_override_is_found_out() {
+    let shape = FffShape::new(64, 1, 3).unwrap();
+    let kernel = KernelSource::fff(shape, Variant::ALL[3], &device(None), false).unwrap();
+    let allowed = capabilities(Variant::ALL[3]);
+    let module = parse(&kernel.wgsl, allowed).unwrap();
+    let info = validate(&module, allowed).unwrap();
+    let missing = naga::back::PipelineConstants::default();
+    let entry = Some((naga::ShaderStage::Compute, "main"));
+    assert!(
+        naga::back::pipeline_constants::process_overrides(&module, &info, entry, &missing).is_err()
+    );
+    let names: Vec<_> = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
+    for (name, _) in &kernel.overrides {
+        assert!(names.iter().any(|n| n == name), "{name} is set but not declared");
+    }
+    assert_eq!(names.len(), kernel.overrides.len());
+}
+
+#[test]
+fn every_backend_accepts_every_kernel() {
+    use naga::back::{hlsl, msl, spv};
+    for (kernel, variant) in kernels() {
+        let (module, info) = resolved(&kernel, variant);
+        let failed =
+            |backend: &str, error: String| -> ! { panic!("{} {backend}: {error}", kernel.name) };
+
+        let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+        let pipeline = spv::PipelineOptions {
+            shader_stage: naga::ShaderStage::Compute,
+            entry_point: "main".into(),
+        };
+        let words = spv::write_vec(&module, &info, &options, Some(&pipeline))
+            .unwrap_or_else(|error| failed("SPIR-V", error.to_string()));
+        assert_eq!(words[0], 0x0723_0203);
+
+        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| failed("HLSL", error.to_string()));
+        assert!(text.contains("numthreads"));
+
+        let options = msl::Options {
+            lang_version: (2, 4),
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        let pipeline = msl::PipelineOptions::default();
+        let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+            .unwrap_or_else(|error| failed("MSL", error.to_string()));
+        assert!(text.contains("kernel void"));
+    }
+}
+
+/// Arrays that must live in registers are indexed by constants only: no loop over a lane's units is left at ordinary widths.
+#[test]
+fn loops_over_registers_are_written_out() {
+    let shape = FffShape::new(768, 1, 11).unwrap();
+    for variant in Variant::ALL {
+        let kernel = KernelSource::fff(shape, variant, &device(Some((32, 32))), true).unwrap();
+        assert!(!kernel.wgsl.contains("_PER_LANE; i++"), "{}", kernel.name);
+        assert!(kernel.wgsl.contains("const i = 0u;"), "{}", kernel.name);
+    }
+    let wide = FffShape::new(50_000, 1, 1).unwrap();
+    let kernel = KernelSource::fff(wide, Variant::ALL[3], &device(None), true).unwrap();
+    assert!(kernel.wgsl.contains("i < IN_PER_LANE; i++"), "49 units a lane stay a loop");
+}
