@@ -13,7 +13,7 @@ use crate::cli::Failure;
 
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.
 pub enum TensorsOut {
-    Npy { y: Npy<f32>, path: Option<Npy<u32>> },
+    Npy { y: Box<Npy<f32>>, path: Option<Box<Npy<u32>>> },
     Safetensors { file: Pending, y_at: u64, path_at: u64 },
 }
 
@@ -38,8 +38,10 @@ impl TensorsOut {
     ) -> Result<Self, Failure> {
         match target.extension().and_then(|e| e.to_str()) {
             Some("npy") => Ok(Self::Npy {
-                y: Npy::create(target, y_shape)?,
-                path: path_shape.map(|shape| Npy::create(&path_file(target), shape)).transpose()?,
+                y: Box::new(Npy::create(target, y_shape)?),
+                path: path_shape
+                    .map(|shape| Npy::create(&path_file(target), shape).map(Box::new))
+                    .transpose()?,
             }),
             Some("safetensors") => {
                 let y_bytes = bytes(y_shape)?;
@@ -89,7 +91,7 @@ impl TensorsOut {
     pub fn finish(self) -> Result<Vec<PathBuf>, Failure> {
         match self {
             Self::Npy { y, path } => {
-                let path = path.map(Npy::finish).transpose()?;
+                let path = path.map(|path| path.finish()).transpose()?;
                 Ok([y.finish()?].into_iter().chain(path).collect())
             }
             Self::Safetensors { file, .. } => Ok(vec![file.finish()?]),
