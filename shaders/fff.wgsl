@@ -50,14 +50,15 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var tree = 0u; tree < TREES; tree++) {
         var node = 0u;
         for (var level = 0u; level <= DEPTH; level++) {
+            let row = tree * NODES + node;
+            var partial = 0.0;
             if first == 0u {
                 keep_node((token * TREES + tree) * (DEPTH + 1u) + level, node);
+                partial = linear_in_bias[row]; // one lane asks for it, the sum carries it to all
             }
-            let row = tree * NODES + node;
-            var partial = vec4<f32>();
             for (var i = 0u; i < IN_PER_LANE; i++) {
                 let unit = within_row(first + i * LANES, i, IN_UNITS);
-                partial = dot_add(linear_in[row * IN_UNITS + unit], x_lane[i], partial);
+                partial += dot_values(linear_in[row * IN_UNITS + unit], x_lane[i]);
             }
             // Asked for before the sum is known, so that the two rows' latencies overlap.
             var out_lane: array<Weights, OUT_PER_LANE>;
@@ -65,8 +66,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 let unit = within_row(first + i * LANES, i, OUT_UNITS);
                 out_lane[i] = linear_out[row * OUT_UNITS + unit];
             }
-            let bias = linear_in_bias[row];
-            let z = lane_sum((partial.x + partial.y) + (partial.z + partial.w), lane) + bias;
+            let z = lane_sum(partial, lane);
             let engaged = activation(z);
             for (var i = 0u; i < OUT_PER_LANE; i++) {
                 y_lane[i] = scale_add(engaged, out_lane[i], y_lane[i]);

@@ -77,7 +77,7 @@ fn the_last_level_dropped() {
 
 #[test]
 fn the_bias_forgotten() {
-    detected_everywhere("let bias = linear_in_bias[row];", "let bias = 0.0;");
+    detected_everywhere("partial = linear_in_bias[row];", "partial = 0.0;");
 }
 
 /// The layer on the device is not the one that the reference computes with.

@@ -1,10 +1,9 @@
 // Eight f32 values a unit, for the two f16 weight formats: a unit's weights are one 16-byte load.
 alias Values = mat2x4<f32>;
 
-// Four running sums of products: short chains of additions, for latency and for accuracy.
-fn dot_add(weights: Weights, x: Values, sum: vec4<f32>) -> vec4<f32> {
+fn dot_values(weights: Weights, x: Values) -> f32 {
     let wide = widen(weights);
-    return fma(wide[1], x[1], fma(wide[0], x[0], sum));
+    return dot(wide[0], x[0]) + dot(wide[1], x[1]);
 }
 
 fn scale_add(scale: f32, weights: Weights, sum: Values) -> Values {

@@ -2,9 +2,8 @@
 alias Weights = vec4<f32>;
 alias Values = vec4<f32>;
 
-// Four running sums of products: short chains of additions, for latency and for accuracy.
-fn dot_add(weights: Weights, x: Values, sum: vec4<f32>) -> vec4<f32> {
-    return fma(weights, x, sum);
+fn dot_values(weights: Weights, x: Values) -> f32 {
+    return dot(weights, x);
 }
 
 fn scale_add(scale: f32, weights: Weights, sum: Values) -> Values {
