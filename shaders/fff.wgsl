@@ -5,17 +5,17 @@
 // What precedes this file: a weight format, the launch constants, a reduction, the activation and a path part (src/gpu/kernel.rs).
 
 override INPUT: u32;     // width of x without padding
-override IN_UNITS: u32;  // padded row of x and linear_in, in `Values`
-override OUT_UNITS: u32; // padded row of y and linear_out, in `Values`
+override IN_UNITS: u32;  // padded row of x and linear_in, in units of `Weights`
+override OUT_UNITS: u32; // padded row of y and linear_out, in units of `Weights`
 override TREES: u32;
 override DEPTH: u32;
 override NODES: u32;     // a tree's nodes: 2^(DEPTH+1) - 1
 
-@group(0) @binding(0) var<storage, read> x: array<Values>;           // [tokens, IN_UNITS]
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;        // [tokens, IN_UNITS * UNIT]
 @group(0) @binding(1) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
 @group(0) @binding(2) var<storage, read> linear_in_bias: array<f32>; // [TREES * NODES]
 @group(0) @binding(3) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
-@group(0) @binding(4) var<storage, read_write> y: array<Values>;     // [tokens, OUT_UNITS]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;  // [tokens, OUT_UNITS * UNIT]
 
 // A lane owns the units lane, lane + LANES, ... of a row. All but a row's last LANES units need no test, and the compiler sees that.
 fn in_row(unit: u32, i: u32, units: u32) -> bool {
@@ -27,10 +27,19 @@ fn within_row(unit: u32, i: u32, units: u32) -> u32 {
     return select(min(unit, units - 1u), unit, (i + 1u) * LANES <= units);
 }
 
+// One vec4 of a row of x, zero beyond the width, whatever lies in the padding.
+fn x_within_width(row: u32, index: u32) -> vec4<f32> {
+    let values = x[row + index];
+    if INPUT % 8u == 0u {
+        return values;
+    }
+    return select(vec4<f32>(), values, vec4<u32>(4u * index) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(INPUT));
+}
+
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
-    if token >= arrayLength(&x) / IN_UNITS {
+    if token >= arrayLength(&x) / (IN_UNITS * UNIT) {
         return;
     }
     let first = lane_index(lane);
@@ -39,10 +48,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var i = 0u; i < IN_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, IN_UNITS) {
-            x_lane[i] = x[token * IN_UNITS + unit];
-            if INPUT % 8u != 0u {
-                x_lane[i] = without_padding(x_lane[i], unit, INPUT);
-            }
+            x_lane[i] = load_x(token * IN_UNITS * UNIT, unit, i);
         }
     }
     var y_lane: array<Values, OUT_PER_LANE>;
@@ -78,7 +84,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var i = 0u; i < OUT_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, OUT_UNITS) {
-            y[token * OUT_UNITS + unit] = y_lane[i];
+            store_y(token * OUT_UNITS * UNIT, unit, i, y_lane[i]);
         }
     }
 }

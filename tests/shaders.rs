@@ -142,7 +142,7 @@ fn units_have_the_strides_that_the_host_packs() {
                 _ => continue,
             };
             match variable.name.as_deref() {
-                Some("x" | "y") => assert_eq!(stride, values * 4, "{}", kernel.name),
+                Some("x" | "y") => assert_eq!(stride, 16, "{}", kernel.name),
                 Some("linear_in" | "linear_out") => assert_eq!(stride, values * weight_bytes),
                 Some("linear_in_bias" | "path") => assert_eq!(stride, 4),
                 _ => {}

@@ -1,5 +1,25 @@
 // Eight f32 values a unit, for the two f16 weight formats: a unit's weights are one 16-byte load.
+const UNIT: u32 = 2u; // vec4 of a row that one unit of weights goes with
+
 alias Values = mat2x4<f32>;
+
+// A unit goes with two vec4 of a row that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
+// neighbouring vec4. The host orders the weights of a row alike (src/fff/layer.rs).
+fn vec4s_of(unit: u32, i: u32, units: u32) -> vec2<u32> {
+    let first = unit + i * LANES;
+    return vec2<u32>(first, first + min(LANES, units - i * LANES));
+}
+
+fn load_x(row: u32, unit: u32, i: u32) -> Values {
+    let at = vec4s_of(unit, i, IN_UNITS);
+    return Values(x_within_width(row, at.x), x_within_width(row, at.y));
+}
+
+fn store_y(row: u32, unit: u32, i: u32, values: Values) {
+    let at = vec4s_of(unit, i, OUT_UNITS);
+    y[row + at.x] = values[0];
+    y[row + at.y] = values[1];
+}
 
 fn dot_values(weights: Weights, x: Values) -> f32 {
     let wide = widen(weights);
@@ -9,12 +29,4 @@ fn dot_values(weights: Weights, x: Values) -> f32 {
 fn scale_add(scale: f32, weights: Weights, sum: Values) -> Values {
     let wide = widen(weights);
     return Values(fma(vec4<f32>(scale), wide[0], sum[0]), fma(vec4<f32>(scale), wide[1], sum[1]));
-}
-
-fn without_padding(values: Values, unit: u32, width: u32) -> Values {
-    let first = vec4<u32>(8u * unit) + vec4<u32>(0u, 1u, 2u, 3u);
-    return Values(
-        select(vec4<f32>(), values[0], first < vec4<u32>(width)),
-        select(vec4<f32>(), values[1], first + vec4<u32>(4u) < vec4<u32>(width)),
-    );
 }

@@ -67,14 +67,15 @@ impl FffLayer {
         if variant.weights.precision() == Precision::F16 {
             weights.rounded_to_f16()?;
         }
-        let rows = |values| Rows { values, format: variant.weights };
+        let lanes = plain.lanes as usize;
+        let rows = |values| Rows { values, format: variant.weights, lanes };
         let linear_in = rows(weights.linear_in())
             .upload(gpu, "linear_in", shape.nodes(), shape.input(), shape.input_stride())
             .await?;
         let linear_out = rows(weights.linear_out())
             .upload(gpu, "linear_out", shape.nodes(), shape.output(), shape.output_stride())
             .await?;
-        let bias = Rows { values: weights.bias(), format: WeightFormat::F32 }
+        let bias = Rows { values: weights.bias(), format: WeightFormat::F32, lanes }
             .upload(gpu, "linear_in.bias", shape.nodes(), 1, 1)
             .await?;
         Ok(Self {
@@ -325,6 +326,7 @@ async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(wgpu::Buffer, Rea
 struct Rows<'a> {
     values: &'a [f32],
     format: WeightFormat,
+    lanes: usize,
 }
 
 impl Rows<'_> {
@@ -337,21 +339,55 @@ impl Rows<'_> {
         width: usize,
         stride: usize,
     ) -> Result<wgpu::Buffer> {
-        let value_bytes = match self.format.precision() {
-            Precision::F32 => 4,
-            Precision::F16 => 2,
-        };
-        gpu.upload_rows(label, rows, stride * value_bytes, |row, bytes| {
-            let end = bytes.len() + stride * value_bytes;
-            let values = &self.values[row * width..][..width];
-            match self.format.precision() {
-                Precision::F32 => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
-                Precision::F16 => {
-                    bytes.extend(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()))
-                }
+        let row = |row: usize| &self.values[row * width..][..width];
+        match self.format.precision() {
+            Precision::F32 => {
+                let pack = |index: usize, bytes: &mut Vec<u8>| {
+                    let end = bytes.len() + stride * 4;
+                    bytes.extend(row(index).iter().flat_map(|v| v.to_le_bytes()));
+                    bytes.resize(end, 0);
+                };
+                gpu.upload_rows(label, rows, stride * 4, pack).await
             }
-            bytes.resize(end, 0);
+            Precision::F16 => {
+                let order: Vec<_> = f16_order(stride, self.lanes).collect();
+                let pack = |index: usize, bytes: &mut Vec<u8>| {
+                    let row = row(index);
+                    bytes.extend(order.iter().flat_map(|place| {
+                        let value = row.get(*place).copied().unwrap_or(0.0);
+                        half::f16::from_f32(value).to_le_bytes()
+                    }));
+                };
+                gpu.upload_rows(label, rows, stride * 2, pack).await
+            }
+        }
+    }
+}
+
+/// Which value of a row stands at each place of its f16 form (`vec4s_of` in shaders/parts/values8.wgsl): in every block of 2 * `lanes` vec4,
+/// or what is left at the row's end, vec4 v of the first half is followed by vec4 v of the second.
+fn f16_order(stride: usize, lanes: usize) -> impl Iterator<Item = usize> {
+    let block = 8 * lanes;
+    (0..stride).step_by(block).flat_map(move |first| {
+        let half = block.min(stride - first) / 2;
+        (0..half).step_by(4).flat_map(move |v| {
+            let start = first + v;
+            (start..start + 4).chain(start + half..start + half + 4)
         })
-        .await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f16_rows_are_ordered_by_blocks_of_lanes() {
+        let order: Vec<_> = f16_order(24, 2).collect();
+        let vec4s: Vec<_> = order.iter().step_by(4).map(|value| value / 4).collect();
+        assert_eq!(vec4s, [0, 2, 1, 3, 4, 5]);
+        let mut sorted = order;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..24).collect::<Vec<_>>());
     }
 }

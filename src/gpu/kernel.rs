@@ -46,6 +46,8 @@ pub struct KernelSource {
     pub bindings: Vec<Binding>,
     /// Invocations of a workgroup, x only.
     pub group: u32,
+    /// Lanes that share a token; the f16 formats order a row's weights by it.
+    pub lanes: u32,
     /// Tokens that a workgroup computes.
     pub tokens_per_group: u32,
     /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
@@ -175,6 +177,7 @@ impl KernelSource {
             ],
             bindings,
             group,
+            lanes,
             tokens_per_group: tokens,
             // The product, the lane's own additions, those across lanes, the bias.
             roundings: 1 + in_per_lane * unit as u32 + (lanes - 1) + 1,
