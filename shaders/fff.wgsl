@@ -10,6 +10,7 @@ override OUT_UNITS: u32; // padded row of y and linear_out, in units of `Weights
 override TREES: u32;
 override DEPTH: u32;
 override NODES: u32;     // a tree's nodes: 2^(DEPTH+1) - 1
+override RESIDUAL: u32;  // what is added to the layer's output: 0 nothing, 1 what y held, 2 x (of the same width)
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;        // [tokens, IN_UNITS * UNIT]
 @group(0) @binding(1) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
@@ -34,6 +35,16 @@ fn x_within_width(row: u32, index: u32) -> vec4<f32> {
         return values;
     }
     return select(vec4<f32>(), values, vec4<u32>(4u * index) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(INPUT));
+}
+
+fn residual(row: u32, index: u32) -> vec4<f32> {
+    if RESIDUAL == 1u {
+        return y[row + index];
+    }
+    if RESIDUAL == 2u {
+        return x_within_width(row, index);
+    }
+    return vec4<f32>();
 }
 
 @compute @workgroup_size(GROUP)

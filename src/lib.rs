@@ -6,6 +6,8 @@ mod checkpoint;
 mod error;
 mod fff;
 mod gpu;
+pub mod model;
+mod ops;
 pub mod reference;
 
 pub use checkpoint::Checkpoint;
@@ -15,3 +17,4 @@ pub use gpu::{
     AdapterChoice, Binding, Capabilities, Gpu, GpuOptions, KernelSource, Precision, Reduction,
     Timer, Variant, WeightFormat, adapter, adapters,
 };
+pub use ops::encoder_kernels;

@@ -17,8 +17,8 @@ fn load_x(row: u32, unit: u32, i: u32) -> Values {
 
 fn store_y(row: u32, unit: u32, i: u32, values: Values) {
     let at = vec4s_of(unit, i, OUT_UNITS);
-    y[row + at.x] = values[0];
-    y[row + at.y] = values[1];
+    y[row + at.x] = values[0] + residual(row, at.x);
+    y[row + at.y] = values[1] + residual(row, at.y);
 }
 
 fn dot_values(weights: Weights, x: Values) -> f32 {

@@ -9,7 +9,7 @@ fn load_x(row: u32, unit: u32, i: u32) -> Values {
 }
 
 fn store_y(row: u32, unit: u32, i: u32, values: Values) {
-    y[row + unit] = values;
+    y[row + unit] = values + residual(row, unit);
 }
 
 fn dot_values(weights: Weights, x: Values) -> f32 {

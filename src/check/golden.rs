@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::check::model::is_model;
 use crate::check::{Case, Expected};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -13,9 +14,12 @@ use crate::fff::{FffShape, FffWeights};
 const FFF_LAYER: &str = "fff_ultrafastbert";
 
 #[derive(Deserialize)]
-struct IndexEntry {
-    path: String,
-    kind: String,
+pub(crate) struct IndexEntry {
+    pub(crate) path: String,
+    pub(crate) kind: String,
+    /// Batches of a checkpoint.
+    #[serde(default)]
+    pub(crate) cases: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +46,8 @@ pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
         return Err(Error::mismatch(what, format!("some of kind {FFF_LAYER}"), found));
     }
     let cases = layers.iter().map(|entry| read_case(dir, &entry.path)).collect::<Result<_>>()?;
-    Ok((cases, others.into_iter().map(|entry| entry.path).collect()))
+    let others = others.into_iter().filter(|entry| !is_model(&entry.kind)).map(|entry| entry.path);
+    Ok((cases, others.collect()))
 }
 
 fn read_case(dir: &Path, name: &str) -> Result<Case> {
@@ -79,7 +84,7 @@ fn read_case(dir: &Path, name: &str) -> Result<Case> {
     Ok(case)
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let io = |source| Error::Io { path: path.into(), source };
     let text = std::fs::read(path).map_err(io)?;
     serde_json::from_slice(&text).map_err(|cause| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffShape, FffWeights};
+use crate::fff::{FffShape, FffWeights, Residual};
 use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
 
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
@@ -49,6 +49,19 @@ impl FffLayer {
         let capabilities = gpu.capabilities();
         let source = |path| KernelSource::fff(weights.shape(), variant, capabilities, path);
         Self::upload_with(gpu, weights, variant, source(false)?, source(true)?).await
+    }
+
+    /// Uploads a layer whose [`FffLayer::record`] adds a residual to its output.
+    pub(crate) async fn upload_with_residual(
+        gpu: &Gpu,
+        weights: &FffWeights,
+        variant: Variant,
+        residual: Residual,
+    ) -> Result<Self> {
+        let source = |path| KernelSource::fff(weights.shape(), variant, gpu.capabilities(), path);
+        let (plain, with_path) = (source(false)?, source(true)?);
+        let (plain, with_path) = (plain.with_residual(residual), with_path.with_residual(residual));
+        Self::upload_with(gpu, weights, variant, plain, with_path).await
     }
 
     /// Uploads a layer with kernels of the caller's own, which bind what [`KernelSource::fff`]'s bind: for experiments, and for tests
@@ -151,27 +164,11 @@ impl FffLayer {
             .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;
 
         let kernel = if path.is_some() { &self.with_path } else { &self.plain };
-        let buffers = [
-            Some(binding(x)),
-            Some(self.linear_in.as_entire_binding()),
-            Some(self.bias.as_entire_binding()),
-            Some(self.linear_out.as_entire_binding()),
-            Some(binding(y)),
-            path.map(binding),
-        ];
-        let entries: Vec<_> = (0..)
-            .zip(buffers.into_iter().flatten())
-            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
-            .collect();
-        let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&self.source.name),
-            layout: &kernel.layout,
-            entries: &entries,
-        });
-        let [groups_x, groups_y, groups_z] = self.source.workgroups(tokens, gpu.capabilities());
-        pass.set_pipeline(&kernel.pipeline);
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(groups_x, groups_y, groups_z);
+        let (linear_in, bias, linear_out) =
+            (self.linear_in.slice(..), self.bias.slice(..), self.linear_out.slice(..));
+        let mut buffers = vec![x, linear_in, bias, linear_out, y];
+        buffers.extend(path);
+        kernel.record(gpu, pass, &buffers, self.source.workgroups(tokens, gpu.capabilities()));
         Ok(())
     }
 
@@ -307,14 +304,6 @@ impl Chunk {
         }
         Ok(())
     }
-}
-
-fn binding(slice: wgpu::BufferSlice<'_>) -> wgpu::BindingResource<'_> {
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-        buffer: slice.buffer(),
-        offset: slice.offset(),
-        size: wgpu::BufferSize::new(slice.size()),
-    })
 }
 
 async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(wgpu::Buffer, Readback)> {

@@ -1,9 +1,11 @@
 //! FFF layers: their shape, their weights on the host, and the layer on a device.
 
+mod kernel;
 mod layer;
 mod shape;
 mod weights;
 
+pub(crate) use kernel::Residual;
 pub use layer::{FffLayer, Forward};
 pub use shape::FffShape;
 pub use weights::FffWeights;

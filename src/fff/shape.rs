@@ -1,9 +1,7 @@
 //! The sizes of an FFF layer, validated once.
 
 use crate::error::{Error, Result};
-
-/// Rows on the device are padded to a multiple of this many values (32 bytes of f32), so that any width is read in whole units.
-const ROW_MULTIPLE: usize = 8;
+use crate::gpu::row_stride;
 
 /// The sizes of an FFF layer: widths, trees K and depth D. Every derived size is known not to overflow once this exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +45,7 @@ impl FffShape {
             ));
         };
         for width in [input, output] {
-            let values = (width.next_multiple_of(ROW_MULTIPLE) as u64).checked_mul(rows);
+            let values = (row_stride(width) as u64).checked_mul(rows);
             // On a 32-bit host (wasm32) the bytes must fit usize too.
             if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
                 return Err(Error::mismatch(
@@ -102,12 +100,12 @@ impl FffShape {
 
     /// Values from one token to the next in a device buffer of inputs: the width, padded to whole units.
     pub fn input_stride(&self) -> usize {
-        self.input.next_multiple_of(ROW_MULTIPLE)
+        row_stride(self.input)
     }
 
     /// Values from one token to the next in a device buffer of outputs: the width, padded to whole units.
     pub fn output_stride(&self) -> usize {
-        self.output.next_multiple_of(ROW_MULTIPLE)
+        row_stride(self.output)
     }
 }
 

@@ -73,7 +73,17 @@ impl FffWeights {
         let columns = file.floats(&name_out)?;
         check_finite(&name_in, &linear_in)?;
         check_finite(&name_out, &columns)?;
-        Self::new(shape, linear_in, bias, transposed(&columns, output, nodes))
+        Self::from_columns(shape, linear_in, bias, &columns)
+    }
+
+    /// As [`FffWeights::new`], with `linear_out` as a checkpoint stores it: `[output, nodes]`.
+    pub(crate) fn from_columns(
+        shape: FffShape,
+        linear_in: Vec<f32>,
+        bias: Option<Vec<f32>>,
+        columns: &[f32],
+    ) -> Result<Self> {
+        Self::new(shape, linear_in, bias, transposed(columns, shape.output(), shape.nodes()))
     }
 
     /// Seeded random weights, `linear_in` scaled so that logits of a unit-variance input are O(1); for tests and measurements.

@@ -5,13 +5,16 @@ mod buffer;
 mod capabilities;
 mod device;
 mod kernel;
+mod launch;
 mod readback;
 mod timer;
 
 pub use adapter::{AdapterChoice, adapter, adapters};
+pub(crate) use buffer::row_stride;
 pub use capabilities::{Capabilities, Precision, Reduction, Variant, WeightFormat};
 pub use device::{Gpu, GpuOptions};
-pub(crate) use kernel::Kernel;
 pub use kernel::{Binding, KernelSource};
+pub(crate) use kernel::{Kernel, shader, spread, unrolled};
+pub(crate) use launch::Launch;
 pub(crate) use readback::Readback;
 pub use timer::Timer;

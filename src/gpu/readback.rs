@@ -17,6 +17,17 @@ impl Readback {
         Ok(Self { staging: gpu.buffer(label, bytes, usage).await? })
     }
 
+    /// For the inside of an error scope: what goes wrong comes out of that.
+    pub(crate) fn within_scope(gpu: &Gpu, label: &str, bytes: u64) -> Self {
+        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { staging }
+    }
+
     /// Records the copy of the first `bytes` of `source`.
     pub(crate) fn record(
         &self,

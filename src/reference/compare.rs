@@ -92,7 +92,7 @@ pub fn compare(
 }
 
 /// max|got - want| / max(1, max|want|); infinite if anything in `got` is not finite.
-fn row_error(want: &[f64], got: &[f32]) -> f64 {
+pub fn row_error(want: &[f64], got: &[f32]) -> f64 {
     let scale = want.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
     want.iter().zip(got).fold(0.0_f64, |worst, (want, got)| {
         let error = (f64::from(*got) - want).abs();

@@ -35,6 +35,12 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
         ));
     }
     check_finite("x", x)?;
+    Ok(fff_f64(weights, &x.iter().copied().map(f64::from).collect::<Vec<_>>()))
+}
+
+/// The same for inputs that are f64 already, a whole number of tokens.
+pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
+    let shape = weights.shape();
     let tokens = x.len() / shape.input();
     let engaged = tokens * shape.engaged();
     let mut out = FffOutput {
@@ -54,7 +60,7 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
 
                 let (mut z, mut magnitude) = (0.0, bias.abs());
                 for (x, w) in x.iter().zip(w_in) {
-                    let product = f64::from(*x) * f64::from(*w);
+                    let product = x * f64::from(*w);
                     z += product;
                     magnitude += product.abs();
                 }
@@ -71,7 +77,7 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
             }
         }
     }
-    Ok(out)
+    out
 }
 
 #[cfg(test)]

@@ -1,9 +1,20 @@
 //! The CPU truth: plain loops with f64 sums, the same names and stages as the shaders; and how results are held against it.
 
+mod attention;
 mod bound;
 mod compare;
+mod dense;
+mod encoder;
 mod fff;
+mod layer_norm;
+mod pool;
 
+pub use attention::attention;
 pub use bound::{F32_RTOL, logit_bound};
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, row_error};
+pub use dense::dense;
+pub use encoder::{EncoderOutput, encoder};
+pub(crate) use fff::fff_f64;
 pub use fff::{FffOutput, fff, gelu};
+pub use layer_norm::layer_norm;
+pub use pool::{l2_norm, pool};

@@ -1,0 +1,88 @@
+// Self-attention of whole sequences: softmax(q.k * SCALE + masked) v, a head and up to GROUP queries a workgroup, no score matrix.
+//
+// An invocation keeps its query and its sum in registers; keys and values pass through workgroup memory KEYS at a time, with a running
+// maximum (Milakov and Gimelshein, Online normalizer calculation for softmax).
+// What precedes this file: the launch constants (src/ops/attention.rs).
+
+override IN4: u32;   // vec4s from one row of qkv to the next: q of all heads, then k, then v
+override OUT4: u32;  // vec4s from one row of context to the next
+override HEADS: u32;
+
+struct Tile {
+    query: u32,    // first query's token
+    queries: u32,  // up to GROUP
+    sequence: u32, // the sequence's first token
+    keys: u32,     // its tokens
+}
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;           // [tokens, IN4]
+@group(0) @binding(1) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
+@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
+@group(0) @binding(3) var<storage, read_write> context: array<vec4<f32>>; // [tokens, OUT4]
+
+var<workgroup> tile_key: array<vec4<f32>, TILE_VALUES>;
+var<workgroup> tile_value: array<vec4<f32>, TILE_VALUES>;
+var<workgroup> tile_masked: array<f32, KEYS>;
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let tile_index = group.z * groups.x + group.x;
+    if tile_index >= arrayLength(&tiles) {
+        return;
+    }
+    let tile = tiles[tile_index];
+    let head = group.y * HEAD4;
+    let token = tile.query + min(thread, tile.queries - 1u);
+
+    var query: array<vec4<f32>, HEAD4>;
+    var sum: array<vec4<f32>, HEAD4>;
+    for (var d = 0u; d < HEAD4; d++) {
+        query[d] = qkv[token * IN4 + head + d] * SCALE;
+    }
+    var largest = -3.4e38;
+    var total = 0.0;
+    for (var first = 0u; first < tile.keys; first += KEYS) {
+        workgroupBarrier();
+        for (var i = thread; i < TILE_VALUES; i += GROUP) {
+            // Past the sequence's end: its last token again, with a score that leaves no weight.
+            let at = (tile.sequence + min(first + i / HEAD4, tile.keys - 1u)) * IN4 + head + i % HEAD4;
+            tile_key[i] = qkv[at + HEADS * HEAD4];
+            tile_value[i] = qkv[at + 2u * HEADS * HEAD4];
+        }
+        if thread < KEYS {
+            tile_masked[thread] = -3.4e38;
+            if first + thread < tile.keys {
+                tile_masked[thread] = masked[tile.sequence + first + thread];
+            }
+        }
+        workgroupBarrier();
+        var score: array<f32, KEYS>;
+        var tile_largest = largest;
+        for (var key = 0u; key < KEYS; key++) {
+            var product = 0.0;
+            for (var d = 0u; d < HEAD4; d++) {
+                product += dot(query[d], tile_key[key * HEAD4 + d]);
+            }
+            score[key] = max(product + tile_masked[key], -3.4e38);
+            tile_largest = max(tile_largest, score[key]);
+        }
+        let kept = exp(largest - tile_largest);
+        largest = tile_largest;
+        total *= kept;
+        for (var d = 0u; d < HEAD4; d++) {
+            sum[d] *= kept;
+        }
+        for (var key = 0u; key < KEYS; key++) {
+            let weight = exp(score[key] - largest);
+            total += weight;
+            for (var d = 0u; d < HEAD4; d++) {
+                sum[d] = fma(vec4<f32>(weight), tile_value[key * HEAD4 + d], sum[d]);
+            }
+        }
+    }
+    if thread < tile.queries {
+        for (var d = 0u; d < HEAD4; d++) {
+            context[token * OUT4 + head + d] = sum[d] / total;
+        }
+    }
+}

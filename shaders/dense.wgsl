@@ -1,0 +1,165 @@
+// Dense matrix multiplication (DMM) with its epilogue: y = activation(x * weight^T + bias), or y += x * weight^T + bias.
+//
+// A workgroup computes a tile of TILE tokens x TILE outputs, a thread 8 x 8 of them in registers. Tiles of x and weight pass through
+// workgroup memory 16 inputs at a time, transposed to [input][row]; the next ones are on their way while these are multiplied.
+// What precedes this file: a weight4 format, the launch constants and the activation (src/ops/dense.rs).
+
+override IN4: u32;        // vec4s from one row of x, or of weight, to the next; an even number
+override OUT4: u32;       // vec4s from one row of y to the next
+override ROWS: u32;       // rows of weight
+override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh
+override ACCUMULATE: u32; // 1: add to what y holds
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // [tokens, IN4]
+@group(0) @binding(1) var<storage, read> weight: array<Weight4>;    // [ROWS, IN4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;    // [OUT4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
+
+const TILE: u32 = 8u * SIDE;
+const TILE4: u32 = 2u * SIDE;
+
+var<workgroup> tile_x: array<vec4<f32>, 16u * TILE4>;
+var<workgroup> tile_weight: array<vec4<f32>, 16u * TILE4>;
+
+// Four rows of four inputs: what one thread carries from memory to a tile.
+struct Block {
+    row0: vec4<f32>,
+    row1: vec4<f32>,
+    row2: vec4<f32>,
+    row3: vec4<f32>,
+}
+
+// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
+fn load_x(row: u32, k4: u32) -> Block {
+    if k4 >= IN4 {
+        return Block();
+    }
+    let last = arrayLength(&x) / IN4 - 1u;
+    return Block(
+        x[min(row, last) * IN4 + k4],
+        x[min(row + 1u, last) * IN4 + k4],
+        x[min(row + 2u, last) * IN4 + k4],
+        x[min(row + 3u, last) * IN4 + k4],
+    );
+}
+
+fn load_weight(row: u32, k4: u32) -> Block {
+    if k4 >= IN4 {
+        return Block();
+    }
+    let last = ROWS - 1u;
+    return Block(
+        widen4(weight[min(row, last) * IN4 + k4]),
+        widen4(weight[min(row + 1u, last) * IN4 + k4]),
+        widen4(weight[min(row + 2u, last) * IN4 + k4]),
+        widen4(weight[min(row + 3u, last) * IN4 + k4]),
+    );
+}
+
+// Slot 0..TILE of a tile: rows 4 * (slot / 4), inputs 4 * (slot % 4). The rows of an input are permuted by it, so that the threads of
+// a store meet in no bank.
+fn place(slot: u32, input: u32) -> u32 {
+    let part = slot % 4u;
+    return (4u * part + input) * TILE4 + ((slot / 4u) ^ (2u * part));
+}
+
+fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
+    var result = value + bias[column4];
+    if ACTIVATION == 1u {
+        result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
+    }
+    if ACTIVATION == 2u {
+        result = tanh(clamp(result, vec4<f32>(-20.0), vec4<f32>(20.0)));
+    }
+    return result;
+}
+
+fn store(row: u32, column4: u32, value: vec4<f32>) {
+    if row < arrayLength(&x) / IN4 && column4 < OUT4 {
+        let at = row * OUT4 + column4;
+        let result = finished(value, column4);
+        if ACCUMULATE == 1u {
+            y[at] += result;
+        } else {
+            y[at] = result;
+        }
+    }
+}
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let first_column = group.x * TILE;
+    let first_row = (group.z * groups.y + group.y) * TILE;
+    let across = thread % SIDE;
+    let down = thread / SIDE;
+
+    var sum: array<vec4<f32>, 16>; // 8 rows x 2 vec4 columns
+    var next: array<Block, LOADS>;
+    for (var load = 0u; load < LOADS; load++) {
+        let slot = thread + load * GROUP;
+        if slot < TILE {
+            next[load] = load_x(first_row + 4u * (slot / 4u), slot % 4u);
+        } else {
+            next[load] = load_weight(first_column + 4u * ((slot - TILE) / 4u), slot % 4u);
+        }
+    }
+    for (var k4 = 0u; k4 < IN4; k4 += 4u) {
+        for (var load = 0u; load < LOADS; load++) {
+            let slot = thread + load * GROUP;
+            let b = next[load];
+            if slot < TILE {
+                tile_x[place(slot, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
+                tile_x[place(slot, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
+                tile_x[place(slot, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
+                tile_x[place(slot, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+            } else {
+                tile_weight[place(slot - TILE, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
+                tile_weight[place(slot - TILE, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
+                tile_weight[place(slot - TILE, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
+                tile_weight[place(slot - TILE, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+            }
+        }
+        workgroupBarrier();
+        if k4 + 4u < IN4 {
+            for (var load = 0u; load < LOADS; load++) {
+                let slot = thread + load * GROUP;
+                if slot < TILE {
+                    next[load] = load_x(first_row + 4u * (slot / 4u), k4 + 4u + slot % 4u);
+                } else {
+                    next[load] = load_weight(first_column + 4u * ((slot - TILE) / 4u), k4 + 4u + slot % 4u);
+                }
+            }
+        }
+        for (var k = 0u; k < BLOCK; k++) {
+            let permuted = 2u * (k / 4u);
+            let x0 = tile_x[k * TILE4 + (down ^ permuted)];
+            let x1 = tile_x[k * TILE4 + ((down + SIDE) ^ permuted)];
+            let w0 = tile_weight[k * TILE4 + (across ^ permuted)];
+            let w1 = tile_weight[k * TILE4 + ((across + SIDE) ^ permuted)];
+            sum[0] = fma(vec4<f32>(x0.x), w0, sum[0]);
+            sum[1] = fma(vec4<f32>(x0.x), w1, sum[1]);
+            sum[2] = fma(vec4<f32>(x0.y), w0, sum[2]);
+            sum[3] = fma(vec4<f32>(x0.y), w1, sum[3]);
+            sum[4] = fma(vec4<f32>(x0.z), w0, sum[4]);
+            sum[5] = fma(vec4<f32>(x0.z), w1, sum[5]);
+            sum[6] = fma(vec4<f32>(x0.w), w0, sum[6]);
+            sum[7] = fma(vec4<f32>(x0.w), w1, sum[7]);
+            sum[8] = fma(vec4<f32>(x1.x), w0, sum[8]);
+            sum[9] = fma(vec4<f32>(x1.x), w1, sum[9]);
+            sum[10] = fma(vec4<f32>(x1.y), w0, sum[10]);
+            sum[11] = fma(vec4<f32>(x1.y), w1, sum[11]);
+            sum[12] = fma(vec4<f32>(x1.z), w0, sum[12]);
+            sum[13] = fma(vec4<f32>(x1.z), w1, sum[13]);
+            sum[14] = fma(vec4<f32>(x1.w), w0, sum[14]);
+            sum[15] = fma(vec4<f32>(x1.w), w1, sum[15]);
+        }
+        workgroupBarrier();
+    }
+
+    let column4 = first_column / 4u + across;
+    for (var i = 0u; i < EIGHT; i++) {
+        let row = first_row + 4u * down + i % 4u + (i / 4u) * 4u * SIDE;
+        store(row, column4, sum[2u * i]);
+        store(row, column4 + SIDE, sum[2u * i + 1u]);
+    }
+}

@@ -1,0 +1,22 @@
+// The input of the encoder: word + position + token-type embedding of each token.
+// What precedes this file: a weight4 format (src/ops/embed.rs).
+
+override UNITS: u32; // vec4s of a row
+
+@group(0) @binding(0) var<storage, read> tokens: array<vec4<u32>>;    // id, position, token type, unused
+@group(0) @binding(1) var<storage, read> words: array<Weight4>;       // [vocabulary, UNITS]
+@group(0) @binding(2) var<storage, read> positions: array<vec4<f32>>; // [positions, UNITS]
+@group(0) @binding(3) var<storage, read> types: array<vec4<f32>>;     // [token types, UNITS]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;   // [tokens, UNITS]
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let index = (group.y * groups.x + group.x) * GROUP + thread;
+    let token = index / UNITS;
+    if token >= arrayLength(&tokens) {
+        return;
+    }
+    let unit = index % UNITS;
+    let which = tokens[token];
+    y[index] = widen4(words[which.x * UNITS + unit]) + positions[which.y * UNITS + unit] + types[which.z * UNITS + unit];
+}

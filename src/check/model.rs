@@ -1,0 +1,308 @@
+//! Golden checkpoints: whole models with what the authors' code, or a float64 run, computed at every stage.
+
+use std::path::{Path, PathBuf};
+
+use crate::check::Outcome;
+use crate::check::golden::{IndexEntry, read_json};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Precision, Variant};
+use crate::model::{
+    Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
+    Tap,
+};
+use crate::reference::{Comparison, EncoderOutput, F32_RTOL, encoder, row_error};
+
+/// Kinds of `index.json` that are checkpoint directories.
+const KINDS: [&str; 3] = ["mlm_checkpoint", "seqcls_checkpoint", "bert_checkpoint"];
+
+/// The error that the f16 variants may have, against the reference with the same rounded weights.
+const F16_RTOL: f64 = 1e-4;
+
+/// A |logit| of the reference below which f32 rounding along a whole model may decide either way.
+const FLIP_MARGIN: f64 = 1e-4;
+
+/// A checkpoint directory with golden batches.
+#[derive(Debug, Clone)]
+pub struct ModelCase {
+    /// Name, unique within a run.
+    pub name: String,
+    dir: PathBuf,
+    batches: Vec<PathBuf>,
+}
+
+/// One golden batch, or one pooler on it.
+struct Golden {
+    name: String,
+    file: Checkpoint<'static>,
+    batch: Batch,
+    output: Output,
+    pooler: Option<Pooler>,
+    /// The golden tensor of the output.
+    values: &'static str,
+}
+
+pub(crate) fn is_model(kind: &str) -> bool {
+    KINDS.contains(&kind)
+}
+
+/// The checkpoint directories that `dir/index.json` lists.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Mismatch`] name the file and what is wrong.
+pub fn golden_models(dir: &Path) -> Result<Vec<ModelCase>> {
+    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+    let models = index.into_iter().filter(|entry| is_model(&entry.kind)).map(|entry| {
+        let folder = dir.join(&entry.path);
+        let batches = entry.cases.iter().map(|case| folder.join(case)).collect();
+        ModelCase { name: entry.path, dir: folder, batches }
+    });
+    Ok(models.collect())
+}
+
+impl ModelCase {
+    fn golden(&self, config: &EncoderConfig) -> Result<Vec<Golden>> {
+        let mut all = Vec::new();
+        for path in &self.batches {
+            let mut path = path.clone().into_os_string();
+            path.push(".safetensors");
+            let file = Checkpoint::open(&path)?;
+            let batch = batch(&file, config)?;
+            let stem = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy();
+            let name = format!("{}/{stem}", self.name);
+            let (output, values) = match config.head {
+                Head::MaskedLm { .. } => {
+                    (Output::Tokens((0..batch.len() as u32).collect()), "expected.logits")
+                }
+                Head::Classifier { .. } => (Output::Classes, "expected.logits"),
+                Head::None => (
+                    Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true },
+                    "expected.mean_pooled_normalized",
+                ),
+            };
+            let poolers = [
+                (Pooler::Avg, "expected.logits_pooler_avg"),
+                (Pooler::ZeroIndex, "expected.logits_pooler_zero_index"),
+                (Pooler::Max, "expected.logits_pooler_max"),
+                (Pooler::Lse, "expected.logits_pooler_lse"),
+            ];
+            for (pooler, values) in poolers.into_iter().filter(|(_, tensor)| file.has(tensor)) {
+                all.push(Golden {
+                    name: format!("{name} {pooler:?}"),
+                    file: Checkpoint::open(&path)?,
+                    batch: batch.clone(),
+                    output: output.clone(),
+                    pooler: Some(pooler),
+                    values,
+                });
+            }
+            all.push(Golden { name, file, batch, output, pooler: None, values });
+        }
+        all.sort_by_key(|golden| golden.pooler.map(|pooler| pooler as u8));
+        Ok(all)
+    }
+
+    fn weights(&self, golden: &Golden, precision: Precision) -> Result<EncoderWeights<'static>> {
+        let weights = EncoderWeights::open(&self.dir)?.stored_as(precision);
+        Ok(match golden.pooler {
+            Some(pooler) => weights.with_pooler(pooler),
+            None => weights,
+        })
+    }
+}
+
+/// The batch of a golden file: `input.input_ids [B, S]`, and mask and token types where they are given.
+fn batch(file: &Checkpoint, config: &EncoderConfig) -> Result<Batch> {
+    let ids = file.integers("input.input_ids")?;
+    let length = match file.info("input.input_ids")?.shape[..] {
+        [_, length] if length > 0 => length,
+        ref shape => {
+            return Err(Error::mismatch(
+                "shape of input.input_ids",
+                "[B, S]",
+                format!("{shape:?}"),
+            ));
+        }
+    };
+    let optional = |name: &str| file.has(name).then(|| file.integers(name)).transpose();
+    let mask = optional("input.attention_mask")?;
+    let types = optional("input.token_type_ids")?;
+    let part = |values: &Option<Vec<i32>>, row: usize| -> Vec<u32> {
+        let values = values.iter().flat_map(|values| values.chunks(length).nth(row)).flatten();
+        values.map(|v| v.cast_unsigned()).collect()
+    };
+    let sequences: Vec<_> = ids
+        .chunks(length)
+        .enumerate()
+        .map(|(row, ids)| Sequence {
+            ids: ids.iter().map(|id| id.cast_unsigned()).collect(),
+            types: part(&types, row),
+            mask: part(&mask, row).into_iter().map(|seen| seen != 0).collect(),
+        })
+        .collect();
+    Batch::new(config, &sequences)
+}
+
+/// Holds the CPU reference itself against a checkpoint's golden batches.
+///
+/// # Errors
+/// Errors of the files.
+pub fn check_model_reference(case: &ModelCase) -> Result<Vec<Outcome>> {
+    let config = EncoderWeights::open(&case.dir)?.config().clone();
+    let mut outcomes = Vec::new();
+    for golden in case.golden(&config)? {
+        let weights = case.weights(&golden, Precision::F32)?;
+        let truth = encoder(&weights, &golden.batch, &golden.output)?;
+        let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        let got = Encoded {
+            values: narrow(&truth.values),
+            width: 0,
+            stages: truth.stages.iter().map(|(name, v)| (name.clone(), narrow(v))).collect(),
+            paths: truth.paths.clone(),
+        };
+        let comparison = compare(&golden, &config, &truth, &got, F32_RTOL);
+        let golden_disagreements = Some(disagreements(&golden, &config, &got)?);
+        outcomes.push(Outcome { case: golden.name, reference: comparison, golden_disagreements });
+    }
+    Ok(outcomes)
+}
+
+/// Runs a checkpoint's golden batches on a device in one variant; every stage, path and output is held against the reference with the
+/// same (for f16: rounded) weights, and in f32 against the golden tensors.
+///
+/// # Errors
+/// Errors of the files and of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
+pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Result<Vec<Outcome>> {
+    let config = EncoderWeights::open(&case.dir)?.config().clone();
+    let precision = variant.weights.precision();
+    let mut outcomes = Vec::new();
+    let mut uploaded: Option<(Option<Pooler>, Encoder)> = None;
+    for golden in case.golden(&config)? {
+        let weights = case.weights(&golden, precision)?;
+        let truth = encoder(&weights, &golden.batch, &golden.output)?;
+        let device = match uploaded.take() {
+            Some((pooler, device)) if pooler == golden.pooler => device,
+            _ => Encoder::upload_as(gpu, &weights, variant).await?,
+        };
+        let got = device.forward(gpu, &golden.batch, &golden.output, Tap::Stages).await?;
+        let untapped = device.forward(gpu, &golden.batch, &golden.output, Tap::None).await?;
+        uploaded = Some((golden.pooler, device));
+        let (allowed, golden_disagreements) = match precision {
+            Precision::F32 => (F32_RTOL, Some(disagreements(&golden, &config, &got)?)),
+            Precision::F16 => (F16_RTOL, None),
+        };
+        let mut reference = compare(&golden, &config, &truth, &got, allowed);
+        if untapped.values != got.values {
+            reference.worst_error = f64::INFINITY;
+        }
+        outcomes.push(Outcome { case: golden.name, reference, golden_disagreements });
+    }
+    Ok(outcomes)
+}
+
+/// Paths first, layer by layer; values of all stages up to the first layer where a decision flipped.
+fn compare(
+    golden: &Golden,
+    config: &EncoderConfig,
+    truth: &EncoderOutput,
+    got: &Encoded,
+    allowed: f64,
+) -> Comparison {
+    let mut result = Comparison {
+        tokens: golden.batch.len(),
+        decisions: 0,
+        legitimate_flips: 0,
+        wrong_nodes: 0,
+        worst_error: 0.0,
+        allowed_error: allowed,
+    };
+    let mut flipped_in = usize::MAX;
+    for (layer, (want, logits)) in truth.paths.iter().zip(&truth.logits).enumerate() {
+        let levels = match config.ffn {
+            crate::model::Ffn::Fff { depth, .. } => depth + 1,
+            crate::model::Ffn::Dense { .. } => 1,
+        };
+        result.decisions += want.len() / levels * (levels - 1);
+        let empty = Vec::new();
+        let found = got.paths.get(layer).unwrap_or(&empty);
+        if found.len() != want.len() {
+            result.wrong_nodes += want.len();
+            continue;
+        }
+        let walks = want.chunks(levels).zip(found.chunks(levels)).zip(logits.chunks(levels));
+        for ((want, found), logits) in walks {
+            let Some(level) = want.iter().zip(found).position(|(want, found)| want != found) else {
+                continue;
+            };
+            let close = level > 0 && logits[level - 1].abs() <= FLIP_MARGIN;
+            if flipped_in < layer || close {
+                result.legitimate_flips += usize::from(close);
+                flipped_in = flipped_in.min(layer);
+            } else {
+                result.wrong_nodes += 1;
+            }
+        }
+    }
+    if got.stages.is_empty() {
+        result.worst_error = f64::INFINITY;
+    }
+    for (name, values) in &got.stages {
+        let before_flip = layer_of(name).is_none_or(|layer| layer < flipped_in);
+        let last = name == "hidden.final" && flipped_in != usize::MAX;
+        if let (Some(want), true, false) = (truth.stages.get(name), before_flip, last) {
+            let error = worst_error(want, values, want.len() / golden.batch.len());
+            result.worst_error = result.worst_error.max(error);
+        }
+    }
+    if flipped_in == usize::MAX {
+        let rows = match &golden.output {
+            Output::Tokens(rows) => rows.len(),
+            Output::Hidden => golden.batch.len(),
+            Output::Pooled { .. } | Output::Classes => golden.batch.rows().count(),
+        };
+        let error = worst_error(&truth.values, &got.values, truth.values.len() / rows);
+        result.worst_error = result.worst_error.max(error);
+    }
+    result
+}
+
+/// The layer whose output, or part, a stage is.
+fn layer_of(stage: &str) -> Option<usize> {
+    let digits = stage.trim_start_matches("hidden.").strip_prefix("layer")?;
+    digits.split('.').next()?.parse().ok()
+}
+
+fn worst_error(want: &[f64], got: &[f32], width: usize) -> f64 {
+    if want.len() != got.len() || width == 0 {
+        return f64::INFINITY;
+    }
+    let rows = want.chunks(width).zip(got.chunks(width));
+    rows.map(|(want, got)| row_error(want, got)).fold(0.0, f64::max)
+}
+
+/// Golden tensors that the result does not agree with.
+fn disagreements(golden: &Golden, config: &EncoderConfig, got: &Encoded) -> Result<usize> {
+    let mut wrong = 0;
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+    let tensors = got.stages.iter().map(|(name, values)| (format!("expected.{name}"), values));
+    for (tensor, values) in tensors.chain([(golden.values.to_owned(), &got.values)]) {
+        // After a post-LN model's last layer comes nothing, and norm1 means another place.
+        if !golden.file.has(&tensor) {
+            continue;
+        }
+        let width = golden.file.info(&tensor)?.shape.last().copied().unwrap_or(1);
+        let want = wide(golden.file.floats(&tensor)?);
+        wrong += usize::from(worst_error(&want, values, width) > F32_RTOL);
+    }
+    if !golden.file.has(golden.values) {
+        let what = format!("{}: tensor", golden.file.name());
+        return Err(Error::mismatch(what, golden.values, "none"));
+    }
+    if config.family == Family::CrammedBert && golden.file.has("expected.nodes") {
+        let want = golden.file.integers("expected.nodes")?;
+        let found = got.paths.concat();
+        let same = want.iter().map(|node| node.cast_unsigned()).eq(found);
+        wrong += usize::from(!same);
+    }
+    Ok(wrong)
+}

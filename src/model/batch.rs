@@ -1,0 +1,93 @@
+//! Sequences laid end to end: no padding, so that none can change a result.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::model::config::EncoderConfig;
+
+/// Added to the attention scores of masked keys, as crammedBERT does; in f32 it leaves no weight, and a row whose keys are all masked is
+/// as if none were.
+pub(crate) const MASKED: f32 = -10_000.0;
+
+/// A sequence of token ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sequence {
+    /// Token ids, at least one.
+    pub ids: Vec<u32>,
+    /// Token types, as many as ids; empty: all 0.
+    pub types: Vec<u32>,
+    /// Which tokens others may attend to, as many as ids, any pattern; empty: all of them.
+    pub mask: Vec<bool>,
+}
+
+/// Sequences of any lengths, checked against a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// id, position, token type, unused.
+    pub(crate) tokens: Vec<[u32; 4]>,
+    /// What is added to the scores of each token as a key.
+    pub(crate) masked: Vec<f32>,
+    /// First token and number of tokens of each sequence.
+    pub(crate) sequences: Vec<[u32; 2]>,
+}
+
+impl Batch {
+    /// Lays sequences out for a model.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the sequence that is empty or too long, or the id or token type that the model does not have.
+    pub fn new(config: &EncoderConfig, sequences: &[Sequence]) -> Result<Self> {
+        let mut batch = Self { tokens: Vec::new(), masked: Vec::new(), sequences: Vec::new() };
+        for (index, Sequence { ids, types, mask }) in sequences.iter().enumerate() {
+            let fail = |what: &str, expected: String, found: String| {
+                Err(Error::mismatch(format!("{what} of sequence {index}"), expected, found))
+            };
+            if ids.is_empty() || ids.len() > config.positions {
+                return fail("tokens", format!("1 to {}", config.positions), ids.len().to_string());
+            }
+            for (what, length) in [("token types", types.len()), ("mask", mask.len())] {
+                if length != 0 && length != ids.len() {
+                    return fail(what, format!("{} values", ids.len()), length.to_string());
+                }
+            }
+            if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocabulary) {
+                return fail("an id", format!("below {}", config.vocabulary), id.to_string());
+            }
+            let known_types = config.token_types.max(1);
+            if let Some(found) = types.iter().find(|t| **t as usize >= known_types) {
+                return fail("a token type", format!("below {known_types}"), found.to_string());
+            }
+            batch.sequences.push([batch.tokens.len() as u32, ids.len() as u32]);
+            for (position, id) in ids.iter().enumerate() {
+                let kind = types.get(position).copied().unwrap_or(0);
+                batch.tokens.push([*id, position as u32, kind, 0]);
+                let seen = mask.get(position).copied().unwrap_or(true);
+                batch.masked.push(if seen { 0.0 } else { MASKED });
+            }
+        }
+        if u32::try_from(batch.tokens.len()).is_err() {
+            return Err(Error::mismatch("tokens of a batch", "below 2^32", batch.tokens.len()));
+        }
+        Ok(batch)
+    }
+
+    /// Tokens of all sequences.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there is no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The rows of each sequence's tokens.
+    pub fn rows(&self) -> impl Iterator<Item = Range<usize>> {
+        self.sequences.iter().map(|[first, count]| *first as usize..(*first + *count) as usize)
+    }
+
+    /// Whether others attend to a token.
+    pub(crate) fn seen(&self, token: usize) -> bool {
+        self.masked[token] == 0.0
+    }
+}

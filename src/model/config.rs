@@ -1,0 +1,374 @@
+//! The configuration of an encoder: two checkpoint families become one; what is not implemented is refused by name.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Which published form a checkpoint has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// `model_type: crammedBERT`, as UltraFastBERT publishes it: pre-LN, scaled sinusoidal positions, no biases in projections.
+    CrammedBert,
+    /// Hugging Face `bert`: post-LN, learned positions, token types, biases.
+    Bert,
+}
+
+/// The feedforward layers of an encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ffn {
+    /// Every neuron is computed.
+    Dense {
+        /// Neurons.
+        width: usize,
+    },
+    /// A fast feedforward layer.
+    Fff {
+        /// Trees, K.
+        trees: usize,
+        /// Depth, D.
+        depth: usize,
+    },
+}
+
+/// How the tokens of a sequence become one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooler {
+    /// Mean over the unmasked tokens.
+    MeanUnmasked,
+    /// Mean over all positions, padding included.
+    Avg,
+    /// Maximum over all positions.
+    Max,
+    /// Log-sum-exp over all positions.
+    Lse,
+    /// The first token.
+    ZeroIndex,
+}
+
+/// What a checkpoint has on top of the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// Nothing: hidden states and embeddings.
+    None,
+    /// Scores of the whole vocabulary for a token.
+    MaskedLm {
+        /// Whether dense, GELU and LayerNorm come before the decoder.
+        transform: bool,
+    },
+    /// Scores of classes for a sequence: pooled, dense, tanh, dense.
+    Classifier {
+        /// What is pooled.
+        pooler: Pooler,
+    },
+}
+
+/// The sizes and kinds of an encoder's parts.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct EncoderConfig {
+    /// The checkpoint's form.
+    pub family: Family,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Width of the model.
+    pub hidden: usize,
+    /// Attention heads; they divide `hidden`.
+    pub heads: usize,
+    /// Rows of the word embedding.
+    pub vocabulary: usize,
+    /// The longest sequence.
+    pub positions: usize,
+    /// Rows of the token-type embedding; 0: there is none.
+    pub token_types: usize,
+    /// Added to the variance of a LayerNorm.
+    pub norm_eps: f64,
+    /// Whether a LayerNorm follows the embedding.
+    pub embedding_norm: bool,
+    /// Whether a LayerNorm follows the last layer.
+    pub final_norm: bool,
+    /// The feedforward layers.
+    pub ffn: Ffn,
+    /// What stands on top.
+    pub head: Head,
+    /// Names of the classes, where the checkpoint gives them.
+    pub labels: Vec<String>,
+}
+
+/// Keys of crammedBERT's `arch` that change nothing at inference, or are read.
+const CRAMMED_KEYS: &[&str] = &[
+    "architectures",
+    "attention",
+    "classification_head",
+    "decoder_bias",
+    "embedding",
+    "ffn_layer_frequency",
+    "final_norm",
+    "hidden_dropout_prob",
+    "hidden_size",
+    "init",
+    "intermed_depth",
+    "intermed_size",
+    "intermed_type",
+    "loss",
+    "nonlin",
+    "norm",
+    "norm_eps",
+    "norm_scheme",
+    "num_labels",
+    "num_transformer_layers",
+    "objective_layout",
+    "skip_head_transform",
+    "sparse_prediction",
+    "tie_weights",
+    "use_bias",
+    "width",
+];
+
+/// A part of the file, with its place for messages.
+struct Section<'a> {
+    place: String,
+    value: &'a Value,
+}
+
+impl<'a> Section<'a> {
+    fn section(&self, key: &str) -> Result<Section<'a>> {
+        let place = self.place_of(key);
+        match self.value.get(key) {
+            Some(value) if value.is_object() => Ok(Section { place, value }),
+            other => Err(Error::mismatch(place, "an object", shown(other))),
+        }
+    }
+
+    fn place_of(&self, key: &str) -> String {
+        format!("{}.{key}", self.place)
+    }
+
+    fn size(&self, key: &str, least: usize) -> Result<usize> {
+        let found = self.value.get(key);
+        found
+            .and_then(Value::as_u64)
+            .and_then(|size| usize::try_from(size).ok())
+            .filter(|size| (least..=1 << 28).contains(size))
+            .ok_or_else(|| {
+                let expected = format!("a whole number from {least} to {}", 1 << 28);
+                Error::mismatch(self.place_of(key), expected, shown(found))
+            })
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.value.get(key).and_then(Value::as_str)
+    }
+
+    /// The key must be absent, or one of these: anything else is not implemented.
+    fn only(&self, key: &str, allowed: &[Value]) -> Result<()> {
+        match self.value.get(key) {
+            Some(found) if !allowed.contains(found) => {
+                let allowed: Vec<_> = allowed.iter().map(Value::to_string).collect();
+                Err(Error::mismatch(
+                    self.place_of(key),
+                    format!("{} (nothing else is implemented)", allowed.join(" or ")),
+                    found,
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.value.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            other => Err(Error::mismatch(self.place_of(key), "true or false", shown(other))),
+        }
+    }
+
+    fn norm_eps(&self, key: &str) -> Result<f64> {
+        let found = self.value.get(key);
+        found
+            .and_then(Value::as_f64)
+            .filter(|eps| (1e-30..1.0).contains(eps))
+            .ok_or_else(|| Error::mismatch(self.place_of(key), "0 < eps < 1", shown(found)))
+    }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or("nothing".into(), Value::to_string)
+}
+
+impl EncoderConfig {
+    /// Reads a `config.json`; `name` is used in errors.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the key that is missing, malformed, or asks for something that is not implemented.
+    pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
+        let value: Value = serde_json::from_slice(json)
+            .map_err(|cause| Error::mismatch(name, "a model's configuration in JSON", cause))?;
+        let root = Section { place: name.into(), value: &value };
+        root.only("quantization_config", &[Value::Null])?;
+        let mut config = match root.text("model_type") {
+            Some("crammedBERT") => Self::crammed(&root)?,
+            Some("bert") => Self::bert(&root)?,
+            _ => {
+                return Err(Error::mismatch(
+                    root.place_of("model_type"),
+                    "crammedBERT or bert",
+                    shown(value.get("model_type")),
+                ));
+            }
+        };
+        if !config.hidden.is_multiple_of(config.heads) {
+            let expected = format!("a multiple of the {} heads", config.heads);
+            return Err(Error::mismatch(format!("{name}: hidden size"), expected, config.hidden));
+        }
+        config.labels = labels(&value);
+        Ok(config)
+    }
+
+    /// Width of an attention head.
+    pub fn head_width(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    fn crammed(root: &Section) -> Result<Self> {
+        let arch = root.section("arch")?;
+        let unknown = arch.value.as_object().into_iter().flatten().find(|(key, value)| {
+            let off = value.is_null() || **value == Value::Bool(false) || **value == 0;
+            !CRAMMED_KEYS.contains(&key.as_str()) && !off
+        });
+        if let Some((key, value)) = unknown {
+            return Err(Error::mismatch(arch.place_of(key), "nothing (not implemented)", value));
+        }
+        arch.only("nonlin", &["GELU".into()])?;
+        arch.only("norm", &["LayerNorm".into()])?;
+        arch.only("norm_scheme", &["pre".into()])?;
+        arch.only("use_bias", &[false.into()])?;
+        arch.only("decoder_bias", &[false.into()])?;
+        arch.only("tie_weights", &[true.into()])?;
+        arch.only("skip_head_transform", &[true.into()])?;
+        arch.only("ffn_layer_frequency", &[1.into()])?;
+        let attention = arch.section("attention")?;
+        attention.only("type", &["self-attention".into()])?;
+        attention.only("qkv_bias", &[false.into()])?;
+        attention.only("causal_attention", &[false.into()])?;
+        attention.only("rotary_embedding", &[false.into(), Value::Null])?;
+        attention.only("sequence_op", &["torch-softmax".into()])?;
+        attention.only("skip_output_projection", &[false.into()])?;
+        let embedding = arch.section("embedding")?;
+        embedding.only("pos_embedding", &["scaled-sinusoidal".into()])?;
+        let hidden = arch.size("hidden_size", 2)?;
+        embedding.only("embedding_dim", &[hidden.into()])?;
+        if hidden % 2 == 1 {
+            return Err(Error::mismatch(arch.place_of("hidden_size"), "an even number", hidden));
+        }
+        let ffn = match arch.text("intermed_type") {
+            Some("fff") => Ffn::Fff {
+                trees: arch.size("intermed_size", 1)?,
+                depth: arch.size("intermed_depth", 0)?,
+            },
+            Some("ff") => Ffn::Dense { width: arch.size("intermed_size", 1)? },
+            _ => {
+                let found = shown(arch.value.get("intermed_type"));
+                return Err(Error::mismatch(arch.place_of("intermed_type"), "fff or ff", found));
+            }
+        };
+        let head = match architecture(root)? {
+            "ScriptableLMForPreTraining" => Head::MaskedLm { transform: false },
+            "ScriptableLMForSequenceClassification" => Head::Classifier { pooler: pooler(&arch)? },
+            "ScriptableLM" | "ScriptableCrammedBERT" => Head::None,
+            other => return Err(unknown_architecture(root, other)),
+        };
+        Ok(Self {
+            family: Family::CrammedBert,
+            layers: arch.size("num_transformer_layers", 1)?,
+            hidden,
+            heads: attention.size("num_attention_heads", 1)?,
+            vocabulary: embedding.size("vocab_size", 1)?,
+            positions: embedding.size("max_seq_length", 1)?,
+            token_types: 0,
+            norm_eps: arch.norm_eps("norm_eps")?,
+            embedding_norm: embedding.flag("normalization", false)?,
+            final_norm: arch.flag("final_norm", true)?,
+            ffn,
+            head,
+            labels: Vec::new(),
+        })
+    }
+
+    fn bert(root: &Section) -> Result<Self> {
+        root.only("hidden_act", &["gelu".into()])?;
+        root.only("position_embedding_type", &["absolute".into()])?;
+        root.only("is_decoder", &[false.into()])?;
+        root.only("add_cross_attention", &[false.into()])?;
+        root.only("tie_word_embeddings", &[true.into()])?;
+        root.only("pruned_heads", &[Value::Object(Default::default())])?;
+        let ffn = match root.value.get("ffn") {
+            None => Ffn::Dense { width: root.size("intermediate_size", 1)? },
+            Some(_) => {
+                let ffn = root.section("ffn")?;
+                ffn.only("type", &["fff".into()])?;
+                Ffn::Fff { trees: ffn.size("trees", 1)?, depth: ffn.size("depth", 0)? }
+            }
+        };
+        let head = match architecture(root)? {
+            "BertModel" => Head::None,
+            "BertForMaskedLM" | "BertForPreTraining" => Head::MaskedLm { transform: true },
+            "BertForSequenceClassification" => Head::Classifier { pooler: Pooler::ZeroIndex },
+            other => return Err(unknown_architecture(root, other)),
+        };
+        Ok(Self {
+            family: Family::Bert,
+            layers: root.size("num_hidden_layers", 1)?,
+            hidden: root.size("hidden_size", 1)?,
+            heads: root.size("num_attention_heads", 1)?,
+            vocabulary: root.size("vocab_size", 1)?,
+            positions: root.size("max_position_embeddings", 1)?,
+            token_types: root.size("type_vocab_size", 1)?,
+            norm_eps: root.norm_eps("layer_norm_eps")?,
+            embedding_norm: true,
+            final_norm: false,
+            ffn,
+            head,
+            labels: Vec::new(),
+        })
+    }
+}
+
+fn architecture<'a>(root: &Section<'a>) -> Result<&'a str> {
+    let found = root.value.get("architectures");
+    found.and_then(|list| list.get(0)).and_then(Value::as_str).ok_or_else(|| {
+        Error::mismatch(root.place_of("architectures"), "a list with a name", shown(found))
+    })
+}
+
+fn unknown_architecture(root: &Section, found: &str) -> Error {
+    let expected = "a base model, masked LM or sequence classification of this family";
+    Error::mismatch(root.place_of("architectures"), expected, found)
+}
+
+fn pooler(arch: &Section) -> Result<Pooler> {
+    let head = arch.section("classification_head")?;
+    head.only("include_ff_layer", &[true.into()])?;
+    head.only("nonlin", &["Tanh".into()])?;
+    match head.text("pooler") {
+        Some("avg") => Ok(Pooler::Avg),
+        Some("max") => Ok(Pooler::Max),
+        Some("lse") => Ok(Pooler::Lse),
+        Some("zero_index") => Ok(Pooler::ZeroIndex),
+        _ => {
+            let found = shown(head.value.get("pooler"));
+            Err(Error::mismatch(head.place_of("pooler"), "avg, max, lse or zero_index", found))
+        }
+    }
+}
+
+/// `id2label`, if it names the classes 0, 1, ...
+fn labels(root: &Value) -> Vec<String> {
+    let Some(names) = root.get("id2label").and_then(Value::as_object) else { return Vec::new() };
+    (0..names.len())
+        .map(|id| names.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned))
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}

@@ -1,0 +1,17 @@
+//! Whole encoders: configuration, weights, batches, and the encoder on a device.
+
+mod batch;
+mod config;
+mod encoder;
+mod heads;
+mod weights;
+mod workspace;
+
+pub(crate) use batch::MASKED;
+pub use batch::{Batch, Sequence};
+pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
+pub use encoder::{Encoded, Encoder, Output, Tap};
+pub use weights::{
+    DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
+    NormWeights,
+};

@@ -1,0 +1,469 @@
+//! Tensor names of both families to one set of weights, read one layer at a time.
+
+use std::path::Path;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result, check_finite};
+use crate::fff::{FffShape, FffWeights};
+use crate::gpu::Precision;
+use crate::model::config::{EncoderConfig, Family, Ffn, Head, Pooler};
+
+/// A dense layer on the host: y = x * weight^T + bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseWeights {
+    /// Width going in.
+    pub input: usize,
+    /// Width coming out.
+    pub output: usize,
+    /// `[output, input]`.
+    pub weight: Vec<f32>,
+    /// `[output]`; none = zero.
+    pub bias: Option<Vec<f32>>,
+}
+
+/// A LayerNorm's scale and offset, `[hidden]` each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormWeights {
+    /// Scale.
+    pub weight: Vec<f32>,
+    /// Offset.
+    pub bias: Vec<f32>,
+}
+
+/// What tokens become before the first layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingWeights {
+    /// `[vocabulary, hidden]`.
+    pub words: Vec<f32>,
+    /// `[positions, hidden]`, added; sinusoids come scaled.
+    pub positions: Vec<f32>,
+    /// `[token types, hidden]`, added; one row of zeros where there are none.
+    pub types: Vec<f32>,
+    /// What follows the sum.
+    pub norm: Option<NormWeights>,
+}
+
+/// A feedforward layer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FfnWeights {
+    /// Conditional.
+    Fff(FffWeights),
+    /// down(GELU(up(x))).
+    Dense {
+        /// `[width, hidden]`.
+        up: DenseWeights,
+        /// `[hidden, width]`.
+        down: DenseWeights,
+    },
+}
+
+/// A transformer layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerWeights {
+    /// Before attention (crammedBERT), or after it (BERT).
+    pub norm1: NormWeights,
+    /// Rows: q of all heads, then k, then v.
+    pub qkv: DenseWeights,
+    /// Scores are scaled by this.
+    pub score_scale: f32,
+    /// From the heads' contexts back to the model's width.
+    pub attention_out: DenseWeights,
+    /// Before the feedforward layer (crammedBERT), or after it (BERT).
+    pub norm2: NormWeights,
+    /// The feedforward layer.
+    pub ffn: FfnWeights,
+}
+
+/// What stands on top of the encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeadWeights {
+    /// Nothing.
+    None,
+    /// The decoder is the word embedding.
+    MaskedLm {
+        /// Dense, GELU and LayerNorm before the decoder.
+        transform: Option<(DenseWeights, NormWeights)>,
+        /// `[vocabulary]`.
+        bias: Option<Vec<f32>>,
+    },
+    /// `out(tanh(dense(pooled)))`.
+    Classifier {
+        /// After pooling.
+        dense: DenseWeights,
+        /// `[classes, ...]`.
+        out: DenseWeights,
+    },
+}
+
+/// The weights of an encoder: where each part is found in its files. Parts are read when asked for, so that no more than one of them
+/// needs to be in memory.
+#[derive(Debug)]
+pub struct EncoderWeights<'data> {
+    config: EncoderConfig,
+    files: Vec<Checkpoint<'data>>,
+    prefix: &'static str,
+    precision: Precision,
+}
+
+impl EncoderWeights<'static> {
+    /// Opens a model's directory: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Mismatch`]: what the configuration asks for and this crate does not do.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let config = dir.join("config.json");
+        let config = EncoderConfig::from_json(&config.display().to_string(), &read(&config)?)?;
+        let index = dir.join("model.safetensors.index.json");
+        let files = if !dir.join("model.safetensors").exists() && index.exists() {
+            shards(&index)?.iter().map(|name| Checkpoint::open(dir.join(name))).collect()
+        } else {
+            Checkpoint::open(dir.join("model.safetensors")).map(|file| vec![file])
+        };
+        Self::new(config, files?)
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })
+}
+
+/// The files that a sharded checkpoint's index names; plain names only, beside the index.
+fn shards(index: &Path) -> Result<Vec<String>> {
+    let bad = |found: String| {
+        let expected = "an index with a weight_map from tensors to files beside it";
+        Error::mismatch(index.display().to_string(), expected, found)
+    };
+    let json: serde_json::Value =
+        serde_json::from_slice(&read(index)?).map_err(|cause| bad(cause.to_string()))?;
+    let map = json.get("weight_map").and_then(|map| map.as_object());
+    let map = map.ok_or_else(|| bad("no weight_map".into()))?;
+    let mut names = Vec::new();
+    for name in map.values() {
+        match name.as_str() {
+            Some(file) if !file.contains(['/', '\\']) && !file.starts_with('.') => {
+                names.push(file.to_owned());
+            }
+            _ => return Err(bad(name.to_string())),
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+impl<'data> EncoderWeights<'data> {
+    /// Weights in these files, however they are spread over them.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] if there is no embedding.
+    pub fn new(config: EncoderConfig, files: Vec<Checkpoint<'data>>) -> Result<Self> {
+        let prefixes: &[&str] = match config.family {
+            Family::CrammedBert => &["encoder.", ""],
+            Family::Bert => &["bert.", ""],
+        };
+        let mut weights = Self { config, files, prefix: "", precision: Precision::F32 };
+        let norm = match weights.config.family {
+            Family::CrammedBert => "layers.0.norm1.weight",
+            Family::Bert => "embeddings.LayerNorm.weight",
+        };
+        for prefix in prefixes {
+            weights.prefix = prefix;
+            if weights.has(&weights.name(norm)) {
+                break;
+            }
+        }
+        weights.file(&weights.name(norm))?;
+        Ok(weights)
+    }
+
+    /// The same weights as a device holds them in this precision: with f16, matrices are rounded to it; norms, biases and positions stay.
+    pub fn stored_as(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// The same weights with another pooler, if they have a classification head: the recipe of crammedBERT's GLUE runs uses
+    /// [`Pooler::ZeroIndex`] whatever the file says.
+    pub fn with_pooler(mut self, pooler: Pooler) -> Self {
+        if let Head::Classifier { .. } = self.config.head {
+            self.config.head = Head::Classifier { pooler };
+        }
+        self
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Name, shape and bytes of every tensor in the files.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>, usize)> {
+        let entries = self.files.iter().flat_map(|file| {
+            file.names().into_iter().filter_map(|name| {
+                let info = file.info(&name).ok()?;
+                Some((name, info.shape.clone(), info.data_offsets.1 - info.data_offsets.0))
+            })
+        });
+        entries.collect()
+    }
+
+    fn name(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.prefix)
+    }
+
+    fn has(&self, tensor: &str) -> bool {
+        self.files.iter().any(|file| file.has(tensor))
+    }
+
+    /// The file that holds a tensor.
+    fn file(&self, tensor: &str) -> Result<&Checkpoint<'data>> {
+        let found = self.files.iter().find(|file| file.has(tensor)).or(self.files.first());
+        let file = found.ok_or_else(|| Error::mismatch("checkpoint", "a file", "none"))?;
+        file.info(tensor)?;
+        Ok(file)
+    }
+
+    /// A tensor of exactly this shape, finite.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let file = self.file(name)?;
+        file.expect(name, shape)?;
+        let values = file.floats(name)?;
+        check_finite(name, &values)?;
+        Ok(values)
+    }
+
+    /// A tensor that is stored in the precision of matrices.
+    fn matrix(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let mut values = self.tensor(name, shape)?;
+        if self.precision == Precision::F16 {
+            values.iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());
+        }
+        Ok(values)
+    }
+
+    fn norm(&self, name: &str) -> Result<NormWeights> {
+        let hidden = [self.config.hidden];
+        Ok(NormWeights {
+            weight: self.tensor(&format!("{name}.weight"), &hidden)?,
+            bias: self.tensor(&format!("{name}.bias"), &hidden)?,
+        })
+    }
+
+    fn dense(&self, name: &str, output: usize, input: usize, bias: bool) -> Result<DenseWeights> {
+        Ok(DenseWeights {
+            input,
+            output,
+            weight: self.matrix(&format!("{name}.weight"), &[output, input])?,
+            bias: bias.then(|| self.tensor(&format!("{name}.bias"), &[output])).transpose()?,
+        })
+    }
+
+    /// Rows of a matrix, from its shape in the file.
+    fn rows(&self, name: &str) -> Result<usize> {
+        let shape = &self.file(name)?.info(name)?.shape;
+        match shape[..] {
+            [rows, _] if rows > 0 => Ok(rows),
+            _ => {
+                Err(Error::mismatch(format!("shape of `{name}`"), "a matrix", format!("{shape:?}")))
+            }
+        }
+    }
+
+    /// The embedding.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::Mismatch`], [`Error::Value`], [`Error::Io`]; so have all that follow.
+    pub fn embedding(&self) -> Result<EmbeddingWeights> {
+        let EncoderConfig { vocabulary, hidden, positions, token_types, .. } = self.config;
+        match self.config.family {
+            Family::CrammedBert => {
+                let scale_name = self.name("embedding.pos_embedding.scale_factor");
+                let scale = self.tensor(&scale_name, &[1])?[0];
+                // One matrix, stored once or twice; of two the decoder's counts, as in torch's loader.
+                let words = self.name("embedding.word_embedding.weight");
+                let words =
+                    if self.has("decoder.weight") { "decoder.weight".into() } else { words };
+                let norm = self.name("embedding.norm");
+                Ok(EmbeddingWeights {
+                    words: self.matrix(&words, &[vocabulary, hidden])?,
+                    positions: sinusoids(positions, hidden, scale),
+                    types: vec![0.0; hidden],
+                    norm: self.config.embedding_norm.then(|| self.norm(&norm)).transpose()?,
+                })
+            }
+            Family::Bert => {
+                let part = |part: &str| self.name(&format!("embeddings.{part}"));
+                Ok(EmbeddingWeights {
+                    words: self.matrix(&part("word_embeddings.weight"), &[vocabulary, hidden])?,
+                    positions: self
+                        .tensor(&part("position_embeddings.weight"), &[positions, hidden])?,
+                    types: self
+                        .tensor(&part("token_type_embeddings.weight"), &[token_types, hidden])?,
+                    norm: Some(self.norm(&part("LayerNorm"))?),
+                })
+            }
+        }
+    }
+
+    /// A layer.
+    ///
+    /// # Errors
+    /// As [`EncoderWeights::embedding`].
+    pub fn layer(&self, layer: usize) -> Result<LayerWeights> {
+        let EncoderConfig { hidden, heads, .. } = self.config;
+        match self.config.family {
+            Family::CrammedBert => {
+                let part = |part: &str| self.name(&format!("layers.{layer}.{part}"));
+                let scale_name = part("attn.self_attention.norm_factor");
+                let score_scale = self.tensor(&scale_name, &[])?[0];
+                let packed = self.dense(
+                    &part("attn.self_attention.query_key_value"),
+                    3 * hidden,
+                    hidden,
+                    false,
+                )?;
+                let ffn = match self.config.ffn {
+                    Ffn::Fff { .. } => self.fff(&part("ffn"))?,
+                    Ffn::Dense { width } => FfnWeights::Dense {
+                        up: self.dense(&part("ffn.dense_in"), width, hidden, false)?,
+                        down: self.dense(&part("ffn.dense_out"), hidden, width, false)?,
+                    },
+                };
+                Ok(LayerWeights {
+                    norm1: self.norm(&part("norm1"))?,
+                    qkv: unpacked_by_head(packed, heads),
+                    score_scale,
+                    attention_out: self.dense(&part("attn.dense"), hidden, hidden, false)?,
+                    norm2: self.norm(&part("norm2"))?,
+                    ffn,
+                })
+            }
+            Family::Bert => {
+                let part = |part: &str| self.name(&format!("encoder.layer.{layer}.{part}"));
+                let parts: Vec<_> = ["query", "key", "value"]
+                    .iter()
+                    .map(|p| {
+                        self.dense(&part(&format!("attention.self.{p}")), hidden, hidden, true)
+                    })
+                    .collect::<Result<_>>()?;
+                let ffn = match self.config.ffn {
+                    Ffn::Fff { .. } => self.fff(&part("ffn"))?,
+                    Ffn::Dense { width } => FfnWeights::Dense {
+                        up: self.dense(&part("intermediate.dense"), width, hidden, true)?,
+                        down: self.dense(&part("output.dense"), hidden, width, true)?,
+                    },
+                };
+                Ok(LayerWeights {
+                    norm1: self.norm(&part("attention.output.LayerNorm"))?,
+                    qkv: DenseWeights {
+                        input: hidden,
+                        output: 3 * hidden,
+                        weight: parts.iter().flat_map(|p| &p.weight).copied().collect(),
+                        bias: Some(
+                            parts.iter().flat_map(|p| p.bias.iter().flatten()).copied().collect(),
+                        ),
+                    },
+                    score_scale: 1.0 / (self.config.head_width() as f32).sqrt(),
+                    attention_out: self.dense(
+                        &part("attention.output.dense"),
+                        hidden,
+                        hidden,
+                        true,
+                    )?,
+                    norm2: self.norm(&part("output.LayerNorm"))?,
+                    ffn,
+                })
+            }
+        }
+    }
+
+    fn fff(&self, name: &str) -> Result<FfnWeights> {
+        let weights = self.unrounded_fff(name)?;
+        Ok(FfnWeights::Fff(match self.precision {
+            Precision::F32 => weights,
+            Precision::F16 => weights.rounded_to_f16()?,
+        }))
+    }
+
+    fn unrounded_fff(&self, name: &str) -> Result<FffWeights> {
+        let Ffn::Fff { trees, depth } = self.config.ffn else {
+            return Err(Error::mismatch(name, "an FFF layer", "a dense one"));
+        };
+        let shape = FffShape::new(self.config.hidden, trees, depth)?;
+        let file = self.file(&format!("{name}.linear_in.weight"))?;
+        if !file.has(&format!("{name}.linear_out.weight")) {
+            // Split over two shards: read each part where it is.
+            let (nodes, hidden) = (shape.nodes(), self.config.hidden);
+            let rows = self.tensor(&format!("{name}.linear_in.weight"), &[nodes, hidden])?;
+            let bias = format!("{name}.linear_in.bias");
+            let bias = self.has(&bias).then(|| self.tensor(&bias, &[nodes])).transpose()?;
+            let columns = self.tensor(&format!("{name}.linear_out.weight"), &[hidden, nodes])?;
+            return FffWeights::from_columns(shape, rows, bias, &columns);
+        }
+        FffWeights::from_safetensors(file, name, shape)
+    }
+
+    /// The LayerNorm after the last layer, if there is one.
+    ///
+    /// # Errors
+    /// As [`EncoderWeights::embedding`].
+    pub fn final_norm(&self) -> Result<Option<NormWeights>> {
+        self.config.final_norm.then(|| self.norm(&self.name("final_norm"))).transpose()
+    }
+
+    /// The head.
+    ///
+    /// # Errors
+    /// As [`EncoderWeights::embedding`].
+    pub fn head(&self) -> Result<HeadWeights> {
+        let EncoderConfig { hidden, vocabulary, .. } = self.config;
+        match (self.config.head, self.config.family) {
+            (Head::None, _) => Ok(HeadWeights::None),
+            (Head::MaskedLm { transform }, _) => {
+                let part = |part: &str| format!("cls.predictions.{part}");
+                let bias = [part("bias"), part("decoder.bias")].into_iter().find(|b| self.has(b));
+                let transform = transform
+                    .then(|| -> Result<_> {
+                        let dense = self.dense(&part("transform.dense"), hidden, hidden, true)?;
+                        Ok((dense, self.norm(&part("transform.LayerNorm"))?))
+                    })
+                    .transpose()?;
+                let bias = bias.map(|name| self.tensor(&name, &[vocabulary])).transpose()?;
+                Ok(HeadWeights::MaskedLm { transform, bias })
+            }
+            (Head::Classifier { .. }, family) => {
+                let (dense, out) = match family {
+                    Family::CrammedBert => ("pooler.dense".into(), "head"),
+                    Family::Bert => (self.name("pooler.dense"), "classifier"),
+                };
+                let width = self.rows(&format!("{dense}.weight"))?;
+                let classes = self.rows(&format!("{out}.weight"))?;
+                Ok(HeadWeights::Classifier {
+                    dense: self.dense(&dense, width, hidden, true)?,
+                    out: self.dense(out, classes, width, true)?,
+                })
+            }
+        }
+    }
+}
+
+/// Rows [head][q, k, v][dim] to [q, k, v][head][dim].
+fn unpacked_by_head(packed: DenseWeights, heads: usize) -> DenseWeights {
+    let (input, output) = (packed.input, packed.output);
+    let block = output / 3 / heads * input;
+    let order = (0..3).flat_map(|part| (0..heads).map(move |head| head * 3 + part));
+    let weight = order.flat_map(|from| &packed.weight[from * block..][..block]).copied().collect();
+    DenseWeights { weight, ..packed }
+}
+
+/// PE[p, 2i] = sin(p * 10000^(-2i/H)), PE[p, 2i+1] = cos of the same, times the trained scale.
+fn sinusoids(positions: usize, hidden: usize, scale: f32) -> Vec<f32> {
+    let value = |position: usize, column: usize| {
+        let exponent = -((column - column % 2) as f64) / hidden as f64;
+        let angle = position as f64 * libm::pow(10_000.0, exponent);
+        let wave = if column % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) };
+        (wave * f64::from(scale)) as f32
+    };
+    (0..positions * hidden).map(|i| value(i / hidden, i % hidden)).collect()
+}

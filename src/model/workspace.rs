@@ -1,0 +1,115 @@
+//! The buffers that a forward works in.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, row_stride};
+use crate::model::Batch;
+use crate::ops::Attention;
+
+/// Widths of the rows that an encoder works with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths {
+    pub(crate) hidden: usize,
+    /// q, k and v of all heads.
+    pub(crate) qkv: usize,
+    pub(crate) context: usize,
+    /// Of a dense feedforward layer; 0: there is none.
+    pub(crate) ffn: usize,
+}
+
+/// Activations and inputs of at most so many tokens.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) tokens: usize,
+    sequences: usize,
+    tiles: usize,
+    ids: wgpu::Buffer,
+    masked: wgpu::Buffer,
+    spans: wgpu::Buffer,
+    queries: wgpu::Buffer,
+    hidden: [wgpu::Buffer; 2],
+    qkv: wgpu::Buffer,
+    context: wgpu::Buffer,
+    ffn: Option<wgpu::Buffer>,
+    widths: Widths,
+}
+
+/// The part of a workspace that a batch fills.
+#[derive(Clone, Copy)]
+pub(crate) struct Views<'w> {
+    /// id, position, type, unused.
+    pub(crate) ids: wgpu::BufferSlice<'w>,
+    pub(crate) masked: wgpu::BufferSlice<'w>,
+    /// First token and tokens of each sequence.
+    pub(crate) spans: wgpu::BufferSlice<'w>,
+    /// The tiles of attention.
+    pub(crate) queries: wgpu::BufferSlice<'w>,
+    /// The residual stream, and the rows normalised from it.
+    pub(crate) hidden: [wgpu::BufferSlice<'w>; 2],
+    pub(crate) qkv: wgpu::BufferSlice<'w>,
+    pub(crate) context: wgpu::BufferSlice<'w>,
+    pub(crate) ffn: Option<wgpu::BufferSlice<'w>>,
+}
+
+impl Workspace {
+    /// A workspace that holds this batch, with some room for the next.
+    pub(crate) async fn new(gpu: &Gpu, widths: Widths, batch: &Batch) -> Result<Self> {
+        let room = |count: usize| count.next_multiple_of(256);
+        let tokens = room(batch.len());
+        let sequences = room(batch.sequences.len());
+        let tiles = room(Attention::tiles(batch).len());
+        let storage = wgpu::BufferUsages::STORAGE;
+        let input = storage | wgpu::BufferUsages::COPY_DST;
+        let inner = storage | wgpu::BufferUsages::COPY_SRC;
+        let rows = |width: usize| (tokens * row_stride(width) * 4) as u64;
+        let hidden = rows(widths.hidden);
+        Ok(Self {
+            tokens,
+            sequences,
+            tiles,
+            ids: gpu.buffer("token ids", tokens as u64 * 16, input).await?,
+            masked: gpu.buffer("mask", tokens as u64 * 4, input).await?,
+            spans: gpu.buffer("sequences", sequences as u64 * 8, input).await?,
+            queries: gpu.buffer("attention tiles", tiles as u64 * 16, input).await?,
+            hidden: [
+                gpu.buffer("hidden states", hidden, inner).await?,
+                gpu.buffer("hidden states", hidden, inner).await?,
+            ],
+            qkv: gpu.buffer("queries, keys, values", rows(widths.qkv), inner).await?,
+            context: gpu.buffer("contexts", rows(widths.context), inner).await?,
+            ffn: match widths.ffn {
+                0 => None,
+                width => Some(gpu.buffer("feedforward neurons", rows(width), inner).await?),
+            },
+            widths,
+        })
+    }
+
+    pub(crate) fn holds(&self, batch: &Batch) -> bool {
+        self.tokens >= batch.len()
+            && self.sequences >= batch.sequences.len()
+            && self.tiles >= Attention::tiles(batch).len()
+    }
+
+    /// Writes a batch, and gives the views of its size. For the inside of an error scope.
+    pub(crate) fn write(&self, gpu: &Gpu, batch: &Batch) -> Views<'_> {
+        let tiles = Attention::tiles(batch);
+        let queue = gpu.queue();
+        queue.write_buffer(&self.ids, 0, bytemuck::cast_slice(&batch.tokens));
+        queue.write_buffer(&self.masked, 0, bytemuck::cast_slice(&batch.masked));
+        queue.write_buffer(&self.spans, 0, bytemuck::cast_slice(&batch.sequences));
+        queue.write_buffer(&self.queries, 0, bytemuck::cast_slice(&tiles));
+        let tokens = batch.len() as u64;
+        let rows = |width: usize| tokens * row_stride(width) as u64 * 4;
+        let hidden = rows(self.widths.hidden);
+        Views {
+            ids: self.ids.slice(..tokens * 16),
+            masked: self.masked.slice(..tokens * 4),
+            spans: self.spans.slice(..batch.sequences.len() as u64 * 8),
+            queries: self.queries.slice(..tiles.len() as u64 * 16),
+            hidden: [self.hidden[0].slice(..hidden), self.hidden[1].slice(..hidden)],
+            qkv: self.qkv.slice(..rows(self.widths.qkv)),
+            context: self.context.slice(..rows(self.widths.context)),
+            ffn: self.ffn.as_ref().map(|buffer| buffer.slice(..rows(self.widths.ffn))),
+        }
+    }
+}

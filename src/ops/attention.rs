@@ -1,0 +1,45 @@
+//! Self-attention on a device.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Kernel};
+use crate::model::Batch;
+use crate::ops::source::{self, QUERIES};
+
+/// The attention of a layer.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    kernel: Arc<Kernel>,
+    heads: u32,
+}
+
+impl Attention {
+    pub(crate) async fn new(gpu: &Gpu, heads: usize, head4: u32, scale: f32) -> Result<Self> {
+        let kernel = gpu.kernel(&source::attention(heads, head4, scale)).await?;
+        Ok(Self { kernel, heads: heads as u32 })
+    }
+
+    /// What each workgroup computes: first query, queries, first key, keys.
+    pub(crate) fn tiles(batch: &Batch) -> Vec<[u32; 4]> {
+        let mut tiles = Vec::new();
+        for [first, count] in &batch.sequences {
+            for query in (0..*count).step_by(QUERIES as usize) {
+                tiles.push([first + query, QUERIES.min(count - query), *first, *count]);
+            }
+        }
+        tiles
+    }
+
+    /// `qkv: [tokens, 3 heads' widths]`, `masked: [tokens]`, `tiles` as [`Attention::tiles`] gives them, `context: [tokens, heads' widths]`.
+    pub(crate) fn record(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'_>,
+        buffers: [wgpu::BufferSlice<'_>; 4],
+    ) {
+        let tiles = (buffers[2].size() / 16) as u32;
+        let x = tiles.min(gpu.capabilities().limits.max_compute_workgroups_per_dimension).max(1);
+        self.kernel.record(gpu, pass, &buffers, [x, self.heads, tiles.div_ceil(x)]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Matrices and vectors on their way to the device.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Precision, WeightFormat, row_stride};
+
+/// Uploads `values: [rows, width]`, each row padded with zeros, in f32 or f16, values in their order.
+pub(crate) async fn upload(
+    gpu: &Gpu,
+    label: &str,
+    values: &[f32],
+    width: usize,
+    format: WeightFormat,
+) -> Result<wgpu::Buffer> {
+    let (rows, stride) = (values.len() / width, row_stride(width));
+    let row = |row: usize| &values[row * width..][..width];
+    match format.precision() {
+        Precision::F32 => {
+            let pack = |index: usize, bytes: &mut Vec<u8>| {
+                let end = bytes.len() + stride * 4;
+                bytes.extend(row(index).iter().flat_map(|v| v.to_le_bytes()));
+                bytes.resize(end, 0);
+            };
+            gpu.upload_rows(label, rows, stride * 4, pack).await
+        }
+        Precision::F16 => {
+            if let Some(index) = values.iter().position(|v| !half::f16::from_f32(*v).is_finite()) {
+                return Err(Error::Value {
+                    what: label.into(),
+                    index,
+                    value: values[index],
+                    expected: "within ±65504 for f16 weights",
+                });
+            }
+            let pack = |index: usize, bytes: &mut Vec<u8>| {
+                let end = bytes.len() + stride * 2;
+                let halves = row(index).iter().map(|v| half::f16::from_f32(*v).to_le_bytes());
+                bytes.extend(halves.flatten());
+                bytes.resize(end, 0);
+            };
+            gpu.upload_rows(label, rows, stride * 2, pack).await
+        }
+    }
+}
+
+/// Uploads one row in f32.
+pub(crate) async fn upload_vector(gpu: &Gpu, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
+    upload(gpu, label, values, values.len(), WeightFormat::F32).await
+}

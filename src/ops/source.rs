@@ -1,0 +1,224 @@
+//! The WGSL of each operation, put together for a device and a variant.
+
+use crate::error::Result;
+use crate::gpu::{
+    Binding, Capabilities, KernelSource, Launch, Variant, WeightFormat, row_stride, shader,
+    unrolled,
+};
+use crate::model::EncoderConfig;
+use crate::ops::dense::{Activation, Epilogue};
+
+/// Invocations of the kernels that compute a vec4 each.
+const FLAT_GROUP: u32 = 128;
+/// Queries of an attention workgroup.
+pub(crate) const QUERIES: u32 = 32;
+/// Keys that pass through workgroup memory at once.
+const KEYS: u32 = 8;
+/// The widest head, in vec4, whose loops are written out.
+const MAX_UNROLLED_HEAD: u32 = 32;
+/// The longest loop over a lane's vec4 that is written out.
+const MAX_UNROLLED: u32 = 16;
+/// Threads along a side of a dense workgroup: tiles of 128 and of 64.
+pub(crate) const SIDES: [u32; 2] = [16, 8];
+
+fn read(count: usize) -> Vec<Binding> {
+    let mut bindings = vec![Binding::Read; count];
+    bindings.push(Binding::Write);
+    bindings
+}
+
+fn weight4(format: WeightFormat) -> &'static str {
+    match format {
+        WeightFormat::F32 => shader!("parts/weight4_f32.wgsl"),
+        WeightFormat::Packed => shader!("parts/weight4_packed.wgsl"),
+        WeightFormat::F16 => shader!("parts/weight4_f16.wgsl"),
+    }
+}
+
+fn units(width: usize) -> u32 {
+    (row_stride(width) / 4) as u32
+}
+
+fn kernel(
+    name: String,
+    parts: &[&str],
+    loops: &[(&str, &str, u32)],
+    overrides: Vec<(&'static str, u32)>,
+    bindings: Vec<Binding>,
+    group: u32,
+    rows_per_group: u32,
+) -> KernelSource {
+    let wgsl = loops.iter().fold(parts.concat(), |wgsl, (variable, bound, count)| {
+        unrolled(wgsl, variable, bound, *count)
+    });
+    KernelSource {
+        name,
+        wgsl,
+        overrides,
+        bindings,
+        group,
+        lanes: 1,
+        tokens_per_group: rows_per_group,
+        roundings: 0,
+    }
+}
+
+/// DMM in tiles of 8 * `side`.
+pub(crate) fn dense(
+    input: usize,
+    output: usize,
+    format: WeightFormat,
+    epilogue: Epilogue,
+    side: u32,
+) -> KernelSource {
+    let group = side * side;
+    let loads = 16 / side;
+    let launch = format!(
+        "const SIDE: u32 = {side}u;\nconst GROUP: u32 = {group}u;\nconst LOADS: u32 = {loads}u;\n\
+         const BLOCK: u32 = 16u;\nconst EIGHT: u32 = 8u;\n"
+    );
+    let activation = match epilogue {
+        Epilogue::Activated(activation) => activation as u32,
+        Epilogue::Accumulated => Activation::None as u32,
+    };
+    kernel(
+        format!("dense {input}->{output} {epilogue:?} {format:?} {side}"),
+        &[weight4(format), &launch, shader!("parts/gelu.wgsl"), shader!("dense.wgsl")],
+        &[("load", "LOADS", loads), ("k", "BLOCK", 16), ("i", "EIGHT", 8)],
+        vec![
+            ("IN4", units(input)),
+            ("OUT4", units(output)),
+            ("ROWS", output as u32),
+            ("ACTIVATION", activation),
+            ("ACCUMULATE", u32::from(epilogue == Epilogue::Accumulated)),
+        ],
+        read(3),
+        group,
+        8 * side,
+    )
+}
+
+pub(crate) fn layer_norm(
+    width: usize,
+    eps: f64,
+    variant: Variant,
+    device: &Capabilities,
+) -> Result<KernelSource> {
+    let Launch { reduction, lanes, tokens } = Launch::new(row_stride(width), variant, device)?;
+    let per_lane = units(width).div_ceil(lanes);
+    let group = lanes * tokens;
+    let launch = format!(
+        "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n\
+         const PER_LANE: u32 = {per_lane}u;\nconst EPS: f32 = {eps:e};\n"
+    );
+    let loops = [("i", "PER_LANE", per_lane)];
+    Ok(kernel(
+        format!("layer_norm {width} {variant}"),
+        &[&launch, reduction, shader!("layer_norm.wgsl")],
+        if per_lane <= MAX_UNROLLED { &loops } else { &[] },
+        vec![("WIDTH", width as u32), ("UNITS", units(width))],
+        read(3),
+        group,
+        tokens,
+    ))
+}
+
+pub(crate) fn l2_norm(
+    width: usize,
+    variant: Variant,
+    device: &Capabilities,
+) -> Result<KernelSource> {
+    let Launch { reduction, lanes, tokens } = Launch::new(row_stride(width), variant, device)?;
+    let group = lanes * tokens;
+    let launch = format!(
+        "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n"
+    );
+    Ok(kernel(
+        format!("l2_norm {width} {variant}"),
+        &[&launch, reduction, shader!("l2_norm.wgsl")],
+        &[],
+        vec![("UNITS", units(width))],
+        read(1),
+        group,
+        tokens,
+    ))
+}
+
+/// `head4`: vec4s of a head; `heads * head4` are q, then k, then v.
+pub(crate) fn attention(heads: usize, head4: u32, scale: f32) -> KernelSource {
+    let launch = format!(
+        "const GROUP: u32 = {QUERIES}u;\nconst KEYS: u32 = {KEYS}u;\nconst HEAD4: u32 = {head4}u;\n\
+         const TILE_VALUES: u32 = {}u;\nconst SCALE: f32 = {scale:e};\n",
+        KEYS * head4
+    );
+    let width = heads * head4 as usize * 4;
+    let mut loops = vec![("key", "KEYS", KEYS)];
+    if head4 <= MAX_UNROLLED_HEAD {
+        loops.push(("d", "HEAD4", head4));
+    }
+    kernel(
+        format!("attention {heads} heads of {}", head4 * 4),
+        &[&launch, shader!("attention.wgsl")],
+        &loops,
+        vec![("IN4", units(3 * width)), ("OUT4", units(width)), ("HEADS", heads as u32)],
+        read(3),
+        QUERIES,
+        1,
+    )
+}
+
+fn flat(name: &str, file: &str, first: &str, width: usize, inputs: usize) -> KernelSource {
+    let launch = format!("const GROUP: u32 = {FLAT_GROUP}u;\n");
+    let units = units(width);
+    kernel(
+        format!("{name} {width}"),
+        &[first, &launch, file],
+        &[],
+        vec![("UNITS", units)],
+        read(inputs),
+        FLAT_GROUP,
+        1,
+    )
+}
+
+pub(crate) fn embed(width: usize, format: WeightFormat) -> KernelSource {
+    flat("embed", shader!("embed.wgsl"), weight4(format), width, 4)
+}
+
+pub(crate) fn gather(width: usize) -> KernelSource {
+    flat("gather", shader!("gather.wgsl"), "", width, 2)
+}
+
+pub(crate) fn pool(width: usize, mode: u32) -> KernelSource {
+    let mut source = flat("pool", shader!("pool.wgsl"), "", width, 3);
+    source.overrides.push(("MODE", mode));
+    source
+}
+
+/// Every kernel beside the FFF layer's that an encoder of this kind may use on a device, for tests.
+///
+/// # Errors
+/// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
+pub fn encoder_kernels(
+    config: &EncoderConfig,
+    variant: Variant,
+    device: &Capabilities,
+) -> Result<Vec<KernelSource>> {
+    let (hidden, format) = (config.hidden, variant.weights);
+    let head4 = config.head_width().div_ceil(4) as u32;
+    let mut kernels = vec![
+        embed(hidden, format),
+        layer_norm(hidden, config.norm_eps, variant, device)?,
+        l2_norm(hidden, variant, device)?,
+        attention(config.heads, head4, 0.125),
+        gather(hidden),
+    ];
+    kernels.extend((0..4).map(|mode| pool(hidden, mode)));
+    for side in SIDES {
+        for activation in [Activation::None, Activation::Gelu, Activation::Tanh] {
+            kernels.push(dense(hidden, hidden, format, Epilogue::Activated(activation), side));
+        }
+        kernels.push(dense(hidden, hidden, format, Epilogue::Accumulated, side));
+    }
+    Ok(kernels)
+}
