@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tokenizer file is malformed, or could not tokenize.
+    #[error("{name}: {reason}")]
+    Tokenizer {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A tensor that is needed is not in the checkpoint.
     #[error("{file}: no tensor `{tensor}`; the file has: {available}")]
     MissingTensor {

@@ -9,6 +9,8 @@ mod gpu;
 pub mod model;
 mod ops;
 pub mod reference;
+#[cfg(feature = "text")]
+mod text;
 
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
@@ -18,3 +20,5 @@ pub use gpu::{
     Timer, Variant, WeightFormat, adapter, adapters,
 };
 pub use ops::encoder_kernels;
+#[cfg(feature = "text")]
+pub use text::{FastBert, Filled, ModelOptions, Tokenizer};

@@ -1,11 +1,18 @@
 //! The command line: results to stdout, progress and errors to stderr.
 
 mod check;
+mod classify;
 mod devices;
+mod embed;
+mod fill_mask;
+mod hub;
+mod inspect;
+mod model;
 mod run;
 mod table;
 mod tensor_in;
 mod tensor_out;
+mod text_in;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,6 +35,18 @@ enum Command {
     Check(check::Arguments),
     /// Run an FFF layer on a file of tokens
     Run(run::Arguments),
+    /// Fill the masks of texts with the likeliest tokens
+    FillMask(fill_mask::Arguments),
+    /// Classify texts
+    Classify(classify::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::EmbedArguments),
+    /// How similar two texts are: the cosine of their vectors
+    Similarity(embed::SimilarityArguments),
+    /// Find the lines that mean what a query means
+    Search(embed::SearchArguments),
+    /// What a model is made of, and how a text spreads over its leaves
+    Inspect(inspect::Arguments),
 }
 
 /// What stopped a command: one line, what to do next.
@@ -39,6 +58,12 @@ pub fn main() -> ExitCode {
         Command::Devices(arguments) => pollster::block_on(devices::run(&arguments)),
         Command::Check(arguments) => pollster::block_on(check::run(&arguments)),
         Command::Run(arguments) => pollster::block_on(run::run(&arguments)),
+        Command::FillMask(arguments) => pollster::block_on(fill_mask::run(&arguments)),
+        Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
+        Command::Embed(arguments) => pollster::block_on(embed::embed(&arguments)),
+        Command::Similarity(arguments) => pollster::block_on(embed::similarity(&arguments)),
+        Command::Search(arguments) => pollster::block_on(embed::search(&arguments)),
+        Command::Inspect(arguments) => pollster::block_on(inspect::run(&arguments)),
     };
     match result {
         Ok(code) => code,

@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum PrecisionArgument {
+pub enum PrecisionArgument {
     F32,
     F16,
 }

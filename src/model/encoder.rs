@@ -261,7 +261,7 @@ impl Encoder {
                 let mut recording = Recording::new(gpu, tap);
                 let x = self.record(&mut recording, &views)?;
                 let pass = recording.pass();
-                self.head.record(gpu, pass, &self.gather, &stages, &views, x, batch, output);
+                self.head.record(gpu, pass, &self.gather, &stages, &views, x);
                 let (result, stride) =
                     stages.result().unwrap_or((x, row_stride(self.config.hidden)));
                 let bytes = result.size();

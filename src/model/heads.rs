@@ -18,7 +18,9 @@ pub(crate) enum DeviceHead {
 /// The buffers of one output, `rows` rows each, in the order they are filled; the last is the result.
 pub(crate) struct Stages {
     /// Which tokens are gathered.
-    rows: Option<wgpu::Buffer>,
+    rows: Option<(wgpu::Buffer, Vec<u32>)>,
+    /// Whether the checkpoint's own head follows.
+    headed: bool,
     buffers: Vec<(wgpu::Buffer, usize)>,
     pool: Option<Pool>,
     l2_norm: Option<L2Norm>,
@@ -69,7 +71,13 @@ impl DeviceHead {
         output: &Output,
     ) -> Result<Stages> {
         let hidden = row_stride(config.hidden);
-        let mut stages = Stages { rows: None, buffers: Vec::new(), pool: None, l2_norm: None };
+        let mut stages = Stages {
+            rows: None,
+            headed: matches!(output, Output::Tokens(_) | Output::Classes),
+            buffers: Vec::new(),
+            pool: None,
+            l2_norm: None,
+        };
         let (rows, widths) = match (output, self) {
             (Output::Hidden, _) => return Ok(stages),
             (Output::Pooled { normalized, .. }, _) => {
@@ -104,7 +112,11 @@ impl DeviceHead {
         }
         if stages.pool.is_none() {
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            stages.rows = Some(gpu.buffer("rows", rows as u64 * 4, usage).await?);
+            let list = match output {
+                Output::Tokens(list) => list.clone(),
+                _ => batch.sequences.iter().map(|[first, _]| *first).collect(),
+            };
+            stages.rows = Some((gpu.buffer("rows", rows as u64 * 4, usage).await?, list));
         }
         if let Output::Pooled { normalized: true, .. } = output {
             stages.l2_norm = Some(L2Norm::new(gpu, config.hidden, variant).await?);
@@ -121,26 +133,16 @@ impl DeviceHead {
         stages: &Stages,
         views: &Views<'_>,
         x: wgpu::BufferSlice<'_>,
-        batch: &Batch,
-        output: &Output,
     ) {
         let stage = |index: usize| stages.buffers[index].0.slice(..);
-        if let Some(rows) = &stages.rows {
-            let first: Vec<u32>;
-            let list = match output {
-                Output::Tokens(list) => list,
-                _ => {
-                    first = batch.sequences.iter().map(|[first, _]| *first).collect();
-                    &first
-                }
-            };
+        if let Some((rows, list)) = &stages.rows {
             gpu.queue().write_buffer(rows, 0, bytemuck::cast_slice(list));
             gather.record(gpu, pass, [x, rows.slice(..), stage(0)]);
         } else if let Some(pool) = &stages.pool {
             pool.record(gpu, pass, [x, views.spans, views.masked, stage(0)]);
         }
-        match (self, output) {
-            (Self::MaskedLm { transform, decoder }, Output::Tokens(_)) => {
+        match self {
+            Self::MaskedLm { transform, decoder } if stages.headed => {
                 let mut last = 0;
                 if let Some((dense, norm)) = transform {
                     dense.record(gpu, pass, stage(0), stage(1));
@@ -149,7 +151,7 @@ impl DeviceHead {
                 }
                 decoder.record(gpu, pass, stage(last), stage(last + 1));
             }
-            (Self::Classifier { dense, out, .. }, Output::Classes) => {
+            Self::Classifier { dense, out, .. } if stages.headed => {
                 dense.record(gpu, pass, stage(0), stage(1));
                 out.record(gpu, pass, stage(1), stage(2));
             }

@@ -462,7 +462,7 @@ fn sinusoids(positions: usize, hidden: usize, scale: f32) -> Vec<f32> {
     let value = |position: usize, column: usize| {
         let exponent = -((column - column % 2) as f64) / hidden as f64;
         let angle = position as f64 * libm::pow(10_000.0, exponent);
-        let wave = if column % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) };
+        let wave = if column.is_multiple_of(2) { libm::sin(angle) } else { libm::cos(angle) };
         (wave * f64::from(scale)) as f32
     };
     (0..positions * hidden).map(|i| value(i / hidden, i % hidden)).collect()

@@ -1,0 +1,141 @@
+//! `cmm embed`, `cmm similarity` and `cmm search`: sentences as vectors.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::model::{ModelArguments, in_steps};
+use crate::cli::table::{row, table};
+use crate::cli::tensor_out::TensorsOut;
+use crate::cli::text_in::{TextArguments, TextFile};
+use crate::cli::{Failure, print};
+
+#[derive(Args)]
+pub struct EmbedArguments {
+    #[command(flatten)]
+    texts: TextArguments,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Vectors [texts, width] to a .npy or .safetensors file (there as tensor `y`)
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// A line of JSON for each text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct SimilarityArguments {
+    /// A text
+    a: String,
+    /// Another one
+    b: String,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct SearchArguments {
+    /// What to look for
+    query: String,
+    #[command(flatten)]
+    lines: TextFile,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Results
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// A line of JSON for each result
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
+    let texts = arguments.texts.read()?;
+    let (gpu, model) = arguments.model.load().await?;
+    let width = model.encoder().config().hidden;
+    let target = arguments.output.as_ref();
+    let file =
+        target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
+    let vectors = in_steps(&texts, async |texts| model.embed(&gpu, texts).await).await?;
+    if let Some(mut file) = file {
+        for vector in &vectors {
+            file.write(vector, &[])?;
+        }
+        let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
+        let text = if arguments.json {
+            json!({ "texts": texts.len(), "width": width, "output": files }).to_string()
+        } else {
+            format!("{} vectors of {width} -> {}", texts.len(), files.join(", "))
+        };
+        print(&(text + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = String::new();
+    for (text, vector) in texts.iter().zip(&vectors) {
+        out += &if arguments.json {
+            json!({ "text": text, "embedding": vector }).to_string()
+        } else {
+            let shown: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
+            format!("[{}, ... {width} values]  {text}", shown.join(", "))
+        };
+        out.push('\n');
+    }
+    print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn similarity(arguments: &SimilarityArguments) -> Result<ExitCode, Failure> {
+    let (gpu, model) = arguments.model.load().await?;
+    let vectors = model.embed(&gpu, &[&arguments.a, &arguments.b]).await?;
+    let similarity = cosine(&vectors[0], &vectors[1]);
+    print(&if arguments.json {
+        json!({ "a": arguments.a, "b": arguments.b, "similarity": similarity }).to_string() + "\n"
+    } else {
+        format!("{similarity:.4}\n")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
+    let all = arguments.lines.read()?;
+    // Empty lines have nothing to find; the numbers of the others stay.
+    let numbered: Vec<_> = (1..).zip(all).filter(|(_, line)| !line.trim().is_empty()).collect();
+    if numbered.is_empty() {
+        return Err("only empty lines: nothing to search in".into());
+    }
+    let lines: Vec<String> = numbered.iter().map(|(_, line)| line.clone()).collect();
+    let (gpu, model) = arguments.model.load().await?;
+    let query = model.embed(&gpu, &[&arguments.query]).await?.swap_remove(0);
+    let vectors = in_steps(&lines, async |texts| model.embed(&gpu, texts).await).await?;
+    let mut found: Vec<_> = numbered
+        .iter()
+        .zip(&vectors)
+        .map(|(line, vector)| (cosine(&query, vector), line))
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut rows = vec![row([&"similarity", &"line", &"text"])];
+    let mut out = String::new();
+    for (similarity, (number, text)) in found.into_iter().take(arguments.top) {
+        if arguments.json {
+            let line = json!({ "similarity": similarity, "line": number, "text": text });
+            out += &(line.to_string() + "\n");
+        } else {
+            rows.push(row([&format!("{similarity:.4}"), number, text]));
+        }
+    }
+    print(&if arguments.json { out } else { table(&rows) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
+}

@@ -1,0 +1,55 @@
+//! `cmm fill-mask`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::model::{ModelArguments, in_steps};
+use crate::cli::table::{row, table};
+use crate::cli::text_in::TextArguments;
+use crate::cli::{Failure, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    texts: TextArguments,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Fillings of each mask
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// A line of JSON for each text
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let texts = arguments.texts.read()?;
+    let (gpu, model) = arguments.model.load().await?;
+    let filled =
+        in_steps(&texts, async |texts| model.fill_mask(&gpu, texts, arguments.top).await).await?;
+    let mut out = String::new();
+    for (text, masks) in texts.iter().zip(filled) {
+        if arguments.json {
+            out += &(json!({ "text": text, "masks": masks }).to_string() + "\n");
+            continue;
+        }
+        out += &format!("{text}\n");
+        for (index, candidates) in masks.iter().enumerate() {
+            let rows: Vec<_> = candidates
+                .iter()
+                .map(|c| {
+                    row([
+                        &format!("mask {}", index + 1),
+                        &format!("{:.4}", c.probability),
+                        &c.token,
+                    ])
+                })
+                .collect();
+            out += &table(&rows);
+        }
+    }
+    print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,186 @@
+//! `cmm inspect`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::Args;
+use cmm::model::{EncoderConfig, EncoderWeights, Ffn};
+use serde::Serialize;
+
+use crate::cli::hub::model_dir;
+use crate::cli::model::ModelArguments;
+use crate::cli::table::{row, table};
+use crate::cli::{Failure, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Show how this text's tokens spread over the leaves, and each token's path
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    config: EncoderConfig,
+    /// Neurons of a layer, and those that a token engages.
+    neurons: usize,
+    engaged: usize,
+    parts: BTreeMap<&'static str, Part>,
+    layers: Vec<LayerSpread>,
+}
+
+#[derive(Serialize, Default)]
+struct Part {
+    parameters: usize,
+    bytes: usize,
+}
+
+/// How the tokens of a text spread over one layer's leaves.
+#[derive(Serialize)]
+struct LayerSpread {
+    layer: usize,
+    leaves: usize,
+    used: usize,
+    /// Of the distribution over leaves, bits.
+    entropy: f64,
+    /// Tokens (times trees) in the fullest leaf.
+    fullest: usize,
+    /// Each token and its nodes, a list for each tree.
+    tokens: Vec<(String, Vec<Vec<u32>>)>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let weights = EncoderWeights::open(model_dir(&arguments.model.model)?)?;
+    let config = weights.config().clone();
+    let (neurons, engaged) = match config.ffn {
+        Ffn::Dense { width } => (width, width),
+        Ffn::Fff { trees, depth } => {
+            let shape = cmm::FffShape::new(config.hidden, trees, depth)?;
+            (shape.nodes(), shape.engaged())
+        }
+    };
+    let mut parts = BTreeMap::<_, Part>::new();
+    for (name, shape, bytes) in weights.tensors() {
+        let part = parts.entry(part_of(&name)).or_default();
+        part.parameters += shape.iter().product::<usize>();
+        part.bytes += bytes;
+    }
+    drop(weights);
+    let layers = match &arguments.text {
+        None => Vec::new(),
+        Some(text) => spread(arguments, &config, text).await?,
+    };
+    let report = Report { config, neurons, engaged, parts, layers };
+    print(&if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        report.to_text()
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which part of a model a tensor belongs to.
+fn part_of(name: &str) -> &'static str {
+    let has = |part: &str| name.contains(part);
+    if has("embedding") {
+        "embedding"
+    } else if has("ffn.") || has("intermediate.") || (has(".output.dense") && !has("attention")) {
+        "feedforward"
+    } else if has("attn.") || has("attention.") && !has("LayerNorm") {
+        "attention"
+    } else if has("norm") || has("LayerNorm") {
+        "norms"
+    } else {
+        "head"
+    }
+}
+
+async fn spread(
+    arguments: &Arguments,
+    config: &EncoderConfig,
+    text: &str,
+) -> Result<Vec<LayerSpread>, Failure> {
+    let Ffn::Fff { trees, depth } = config.ffn else {
+        return Err("this model's feedforward layers are dense: there are no paths".into());
+    };
+    let (gpu, model) = arguments.model.load().await?;
+    let (sequence, paths) = model.paths(&gpu, &[text]).await?.swap_remove(0);
+    let layer = |(layer, path): (usize, Vec<u32>)| {
+        let walks: Vec<_> = path.chunks(depth + 1).collect();
+        let mut counts = BTreeMap::<_, usize>::new();
+        for (index, walk) in walks.iter().enumerate() {
+            *counts.entry((index % trees, walk[depth])).or_default() += 1;
+        }
+        let share = |count: usize| count as f64 / walks.len() as f64;
+        let tokens = sequence.ids.iter().zip(walks.chunks(trees));
+        LayerSpread {
+            layer,
+            leaves: trees << depth,
+            used: counts.len(),
+            entropy: counts.values().map(|c| -share(*c) * share(*c).log2()).sum(),
+            fullest: counts.values().copied().max().unwrap_or(0),
+            tokens: tokens
+                .map(|(id, walks)| {
+                    (model.tokenizer().token(*id), walks.iter().map(|w| w.to_vec()).collect())
+                })
+                .collect(),
+        }
+    };
+    Ok(paths.into_iter().enumerate().map(layer).collect())
+}
+
+impl Report {
+    fn to_text(&self) -> String {
+        let c = &self.config;
+        let ffn = match c.ffn {
+            Ffn::Dense { width } => format!("dense, {width} neurons"),
+            Ffn::Fff { trees, depth } => format!(
+                "FFF {trees}x{depth}, {} neurons, {} engaged ({:.2} %)",
+                self.neurons,
+                self.engaged,
+                100.0 * self.engaged as f64 / self.neurons as f64
+            ),
+        };
+        let mut rows = vec![
+            row([&"family", &format!("{:?}", c.family)]),
+            row([&"layers", &c.layers]),
+            row([&"hidden", &c.hidden]),
+            row([&"heads", &format!("{} of {}", c.heads, c.head_width())]),
+            row([&"vocabulary", &c.vocabulary]),
+            row([&"longest sequence", &c.positions]),
+            row([&"feedforward", &ffn]),
+            row([&"head", &format!("{:?}", c.head)]),
+        ];
+        for (name, part) in &self.parts {
+            let sizes = format!("{} parameters, {} bytes", part.parameters, part.bytes);
+            rows.push(row([name, &sizes]));
+        }
+        let mut text = table(&rows);
+        for l in &self.layers {
+            text += &format!(
+                "\nlayer {}: {} of {} leaves used, entropy {:.2} bits, fullest leaf {} tokens\n",
+                l.layer, l.used, l.leaves, l.entropy, l.fullest
+            );
+            let rows: Vec<_> = l
+                .tokens
+                .iter()
+                .map(|(token, walks)| {
+                    let walks: Vec<_> = walks.iter().map(|w| joined(w)).collect();
+                    row([token, &walks.join(" | ")])
+                })
+                .collect();
+            text += &table(&rows);
+        }
+        text
+    }
+}
+
+fn joined(nodes: &[u32]) -> String {
+    nodes.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}

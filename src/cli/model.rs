@@ -1,0 +1,75 @@
+//! What the commands on whole models share: which model, on which device, how.
+
+use clap::Args;
+use cmm::model::EncoderWeights;
+use cmm::{AdapterChoice, FastBert, Gpu, GpuOptions, ModelOptions, Precision, Variant};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::Failure;
+use crate::cli::hub::model_dir;
+use crate::cli::run::PrecisionArgument;
+
+/// Texts between two steps of the progress bar.
+const TEXTS_PER_STEP: usize = 2048;
+
+#[derive(Args)]
+pub struct ModelArguments {
+    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2
+    #[arg(long, value_name = "DIR or ID")]
+    pub model: String,
+    /// Precision of the weights; sums are f32
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionArgument,
+    /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
+    #[arg(long, env = "CMM_VARIANT")]
+    variant: Option<Variant>,
+    /// An index of `cmm devices`, a backend, or part of a name [default: the best]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<AdapterChoice>,
+    /// Tokens that run at once
+    #[arg(long, default_value_t = 16_384)]
+    batch_tokens: usize,
+}
+
+impl ModelArguments {
+    /// Fetches what is missing, and loads the model onto the device.
+    pub async fn load(&self) -> Result<(Gpu, FastBert), Failure> {
+        let dir = model_dir(&self.model)?;
+        let precision = match self.variant {
+            Some(variant) => variant.weights.precision(),
+            None => Precision::from(self.precision),
+        };
+        let weights = EncoderWeights::open(&dir)?;
+        let options = GpuOptions {
+            adapter: self.device.clone().unwrap_or_default(),
+            ..GpuOptions::default()
+        };
+        let gpu = Gpu::request(&options.for_encoder(weights.config(), precision)).await?;
+        drop(weights);
+        let options = ModelOptions {
+            precision,
+            variant: self.variant,
+            batch_tokens: self.batch_tokens,
+            pooler: None,
+        };
+        let model = FastBert::load_with(&gpu, &dir, &options).await?;
+        Ok((gpu, model))
+    }
+}
+
+/// Runs `work` on the texts, so many at a time, with a progress bar where that is more than once.
+pub async fn in_steps<T>(
+    texts: &[String],
+    mut work: impl AsyncFnMut(&[&str]) -> cmm::Result<Vec<T>>,
+) -> Result<Vec<T>, Failure> {
+    let progress = ProgressBar::new(texts.len() as u64);
+    progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
+    let mut results = Vec::with_capacity(texts.len());
+    for texts in texts.chunks(TEXTS_PER_STEP) {
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        results.extend(work(&texts).await?);
+        progress.inc(texts.len() as u64);
+    }
+    progress.finish_and_clear();
+    Ok(results)
+}

@@ -1,0 +1,296 @@
+//! A whole model: texts to hidden states, vectors, classes, or fillings of a mask.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, GpuOptions, Precision, Variant};
+use crate::model::{
+    Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
+    Tap,
+};
+use crate::text::files::{max_tokens, pooling};
+use crate::text::tokenizer::Tokenizer;
+
+/// How a model is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelOptions {
+    /// Precision of the stored matrices.
+    pub precision: Precision,
+    /// A certain variant instead of the device's best for that precision.
+    pub variant: Option<Variant>,
+    /// Tokens that run at once, at most; a longer text runs alone.
+    pub batch_tokens: usize,
+    /// A pooler for the classification head instead of the file's.
+    pub pooler: Option<Pooler>,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { precision: Precision::F32, variant: None, batch_tokens: 16_384, pooler: None }
+    }
+}
+
+/// One way to fill a mask.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Filled {
+    /// The token.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// Its probability among the whole vocabulary.
+    pub probability: f64,
+}
+
+/// A model with its tokenizer.
+#[derive(Debug)]
+pub struct FastBert {
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    pooling: (Pooler, bool),
+    batch_tokens: usize,
+}
+
+impl GpuOptions {
+    /// Asks for what a model needs: [`GpuOptions::largest_buffer`] holds its largest matrix.
+    pub fn for_encoder(mut self, config: &EncoderConfig, precision: Precision) -> Self {
+        let bytes = if precision == Precision::F32 { 4 } else { 2 };
+        let words = (config.vocabulary * config.hidden.next_multiple_of(8)) as u64 * bytes;
+        self.largest_buffer = self.largest_buffer.max(words);
+        if let crate::model::Ffn::Fff { trees, depth } = config.ffn
+            && let Ok(shape) = crate::fff::FffShape::new(config.hidden, trees, depth)
+        {
+            self = self.for_layer(shape, precision);
+        }
+        self
+    }
+}
+
+impl FastBert {
+    /// Loads a model directory in f32, in the variant that suits the device best.
+    ///
+    /// # Errors
+    /// Errors of the checkpoint, of the tokenizer and of the device; each names its file.
+    pub async fn load(gpu: &Gpu, dir: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(gpu, dir, &ModelOptions::default()).await
+    }
+
+    /// As [`FastBert::load`], with options.
+    ///
+    /// # Errors
+    /// As [`FastBert::load`].
+    pub async fn load_with(
+        gpu: &Gpu,
+        dir: impl AsRef<Path>,
+        options: &ModelOptions,
+    ) -> Result<Self> {
+        let dir = dir.as_ref();
+        let mut weights = EncoderWeights::open(dir)?;
+        let config = weights.config();
+        let longest = max_tokens(dir)?.unwrap_or(config.positions).min(config.positions);
+        let tokenizer = Tokenizer::open(dir, longest)?;
+        if tokenizer.vocabulary() > config.vocabulary {
+            return Err(Error::mismatch(
+                format!("tokens of {}", dir.join("tokenizer.json").display()),
+                format!("at most the model's {}", config.vocabulary),
+                tokenizer.vocabulary(),
+            ));
+        }
+        let pooling = pooling(dir)?;
+        if let Some(pooler) = options.pooler {
+            weights = weights.with_pooler(pooler);
+        }
+        let variant = match options.variant {
+            Some(variant) => variant,
+            None => gpu.capabilities().best(options.precision)?,
+        };
+        let encoder = Encoder::upload_as(gpu, &weights, variant).await?;
+        let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens(gpu).max(1));
+        Ok(Self { encoder, tokenizer, pooling, batch_tokens })
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Hidden states of each text's tokens, `[tokens, hidden]`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`], and those of [`Encoder::forward`]; so have all that follow.
+    pub async fn encode(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let sequences = self.sequences(texts)?;
+        let mut results = vec![Vec::new(); texts.len()];
+        for chosen in self.batches(&sequences) {
+            let batch = self.batch(&sequences, &chosen)?;
+            let encoded = self.encoder.forward(gpu, &batch, &Output::Hidden, Tap::None).await?;
+            for (text, rows) in chosen.iter().zip(batch.rows()) {
+                let values = rows.start * encoded.width..rows.end * encoded.width;
+                results[*text] = encoded.values[values].to_vec();
+            }
+        }
+        Ok(results)
+    }
+
+    /// A vector for each text, pooled and normalised as the directory says.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`].
+    pub async fn embed(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let (pooler, normalized) = self.pooling;
+        let sequences = self.sequences(texts)?;
+        self.rows(gpu, &sequences, &Output::Pooled { pooler, normalized }).await
+    }
+
+    /// Scores of the classes for each text, and names in [`EncoderConfig::labels`].
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no classification head.
+    pub async fn classify(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
+        let second = (self.encoder.config().family == Family::CrammedBert).then_some("");
+        let sequences: Vec<_> =
+            texts.iter().map(|text| self.tokenizer.encode(text, second)).collect::<Result<_>>()?;
+        self.rows(gpu, &sequences, &Output::Classes).await
+    }
+
+    /// The `top` likeliest tokens for every mask of each text.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no masked-LM head, or a text no mask in its first tokens.
+    pub async fn fill_mask(
+        &self,
+        gpu: &Gpu,
+        texts: &[&str],
+        top: usize,
+    ) -> Result<Vec<Vec<Vec<Filled>>>> {
+        let mask = match (self.encoder.config().head, self.tokenizer.mask_id()) {
+            (Head::MaskedLm { .. }, Some(mask)) => mask,
+            (Head::MaskedLm { .. }, None) => {
+                return Err(Error::mismatch("the tokenizer", "a mask token", "none"));
+            }
+            _ => {
+                let found = "none; see the `architectures` of its config.json";
+                return Err(Error::mismatch("this checkpoint", "a masked-LM head", found));
+            }
+        };
+        let texts: Vec<_> = texts.iter().map(|text| self.tokenizer.with_mask(text)).collect();
+        let sequences = self.sequences(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        for (index, sequence) in sequences.iter().enumerate() {
+            if !sequence.ids.contains(&mask) {
+                let what = format!("text {}", index + 1);
+                let within = self.encoder.config().positions;
+                let expected = format!("a <mask> within its first {within} tokens");
+                return Err(Error::mismatch(what, expected, "none"));
+            }
+        }
+        let mut results = vec![Vec::new(); texts.len()];
+        let at_once = self.encoder.max_rows(gpu).max(1);
+        for chosen in self.batches(&sequences) {
+            let batch = self.batch(&sequences, &chosen)?;
+            let masks: Vec<(usize, u32)> = chosen
+                .iter()
+                .zip(batch.rows())
+                .flat_map(|(text, rows)| {
+                    let ids = &sequences[*text].ids;
+                    rows.zip(ids).filter(|(_, id)| **id == mask).map(|(row, _)| (*text, row as u32))
+                })
+                .collect();
+            for masks in masks.chunks(at_once) {
+                let rows = masks.iter().map(|(_, row)| *row).collect();
+                let output = Output::Tokens(rows);
+                let encoded = self.encoder.forward(gpu, &batch, &output, Tap::None).await?;
+                for ((text, _), scores) in masks.iter().zip(encoded.values.chunks(encoded.width)) {
+                    results[*text].push(self.likeliest(scores, top));
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Nodes that each text's tokens engaged: for each FFF layer `[tokens, trees, levels]`; with the sequence of tokens.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`].
+    pub async fn paths(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<(Sequence, Vec<Vec<u32>>)>> {
+        let mut results = Vec::new();
+        for sequence in self.sequences(texts)? {
+            let batch = Batch::new(self.encoder.config(), std::slice::from_ref(&sequence))?;
+            let Encoded { paths, .. } =
+                self.encoder.forward(gpu, &batch, &Output::Hidden, Tap::Paths).await?;
+            results.push((sequence, paths));
+        }
+        Ok(results)
+    }
+
+    fn sequences(&self, texts: &[&str]) -> Result<Vec<Sequence>> {
+        texts.iter().map(|text| self.tokenizer.encode(text, None)).collect()
+    }
+
+    fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {
+        let chosen: Vec<_> = chosen.iter().map(|text| sequences[*text].clone()).collect();
+        Batch::new(self.encoder.config(), &chosen)
+    }
+
+    /// A row for each sequence, in their order.
+    async fn rows(
+        &self,
+        gpu: &Gpu,
+        sequences: &[Sequence],
+        output: &Output,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut results = vec![Vec::new(); sequences.len()];
+        for chosen in self.batches(sequences) {
+            let batch = self.batch(sequences, &chosen)?;
+            let encoded = self.encoder.forward(gpu, &batch, output, Tap::None).await?;
+            for (text, row) in chosen.iter().zip(encoded.values.chunks(encoded.width)) {
+                results[*text] = row.to_vec();
+            }
+        }
+        Ok(results)
+    }
+
+    /// Which sequences run together: sorted by length, as many as the token budget holds.
+    fn batches(&self, sequences: &[Sequence]) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
+        order.sort_by_key(|index| sequences[*index].ids.len());
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut tokens = 0;
+        for index in order {
+            let length = sequences[index].ids.len();
+            match batches.last_mut() {
+                Some(batch) if tokens + length <= self.batch_tokens => {
+                    batch.push(index);
+                    tokens += length;
+                }
+                _ => {
+                    batches.push(vec![index]);
+                    tokens = length;
+                }
+            }
+        }
+        batches
+    }
+
+    /// The tokens of the highest scores, with softmax probabilities in f64.
+    fn likeliest(&self, scores: &[f32], top: usize) -> Vec<Filled> {
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |score: f32| f64::from(score - largest).exp();
+        let total: f64 = scores.iter().map(|score| weight(*score)).sum();
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+        order
+            .into_iter()
+            .take(top)
+            .map(|id| Filled {
+                token: self.tokenizer.token(id as u32),
+                id: id as u32,
+                probability: weight(scores[id]) / total,
+            })
+            .collect()
+    }
+}
