@@ -20,6 +20,10 @@ pub(crate) struct IndexEntry {
     /// Batches of a checkpoint.
     #[serde(default)]
     pub(crate) cases: Vec<String>,
+    /// Of tokenizer cases.
+    #[serde(default)]
+    #[cfg_attr(not(feature = "text"), allow(dead_code, reason = "texts are a feature"))]
+    pub(crate) tokenizer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +50,14 @@ pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
         return Err(Error::mismatch(what, format!("some of kind {FFF_LAYER}"), found));
     }
     let cases = layers.iter().map(|entry| read_case(dir, &entry.path)).collect::<Result<_>>()?;
-    let others = others.into_iter().filter(|entry| !is_model(&entry.kind)).map(|entry| entry.path);
+    let known = |kind: &str| {
+        #[cfg(feature = "text")]
+        let text = crate::check::text::is_text(kind);
+        #[cfg(not(feature = "text"))]
+        let text = false;
+        text || is_model(kind)
+    };
+    let others = others.into_iter().filter(|entry| !known(&entry.kind)).map(|entry| entry.path);
     Ok((cases, others.collect()))
 }
 

@@ -5,8 +5,12 @@ mod case;
 mod golden;
 mod model;
 mod run;
+#[cfg(feature = "text")]
+mod text;
 
 pub use case::{Case, Expected};
 pub use golden::golden_cases;
 pub use model::{ModelCase, check_model, check_model_reference, golden_models};
 pub use run::{Outcome, check_layer, check_reference, check_variant, random_cases};
+#[cfg(feature = "text")]
+pub use text::{TextCases, check_embeddings, golden_texts};

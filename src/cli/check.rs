@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm::check::{Case, Outcome, check_reference, check_variant, golden_cases, random_cases};
+use cmm::check::{
+    Case, ModelCase, Outcome, TextCases, check_embeddings, check_model, check_model_reference,
+    check_reference, check_variant, golden_cases, golden_models, golden_texts, random_cases,
+};
 use cmm::{AdapterChoice, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -26,9 +29,20 @@ pub struct Arguments {
     /// Seed of the random cases
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The directory of all-MiniLM-L6-v2, for the golden sentences, whose model does not ship
+    #[arg(long, env = "CMM_MINILM", value_name = "DIR")]
+    minilm: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What is checked.
+struct Cases {
+    layers: Vec<Case>,
+    models: Vec<ModelCase>,
+    texts: TextCases,
+    minilm: Option<PathBuf>,
 }
 
 /// Everything that `--json` prints.
@@ -65,21 +79,28 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(dir) => dir.clone(),
         None => default_golden()?,
     };
-    let (mut cases, not_checked) = golden_cases(&dir)?;
-    cases.extend(random_cases(arguments.seed)?);
+    let (mut layers, mut not_checked) = golden_cases(&dir)?;
+    layers.extend(random_cases(arguments.seed)?);
+    let texts = golden_texts(&dir)?;
+    if arguments.minilm.is_none() {
+        let needs = |(name, _): &(String, PathBuf)| format!("{name} (needs --minilm DIR)");
+        not_checked.extend(texts.embeddings.iter().map(needs));
+    }
+    let models = golden_models(&dir)?;
+    let cases = Cases { layers, models, texts, minilm: arguments.minilm.clone() };
 
     let adapters = match &arguments.device {
         None => adapters().await,
         Some(choice) => vec![cmm::adapter(choice).await?],
     };
     let progress =
-        ProgressBar::new(((1 + adapters.len() * Variant::ALL.len()) * cases.len()) as u64);
+        ProgressBar::new(((1 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
 
     let mut runs = vec![reference_run(&cases, &progress)];
     let mut ran = false;
     for adapter in &adapters {
-        let gpu = request(adapter, &cases).await?;
+        let gpu = request(adapter, &cases.layers).await?;
         let variants =
             Variant::ALL.into_iter().filter(|v| arguments.variant.is_none_or(|w| w == *v));
         for variant in variants {
@@ -126,34 +147,68 @@ async fn request(adapter: &wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure
     Ok(Gpu::from_adapter(adapter, &options).await?)
 }
 
-fn reference_run(cases: &[Case], progress: &ProgressBar) -> Run {
-    let rows = cases
-        .iter()
-        .map(|case| {
-            progress.inc(1);
-            Row::new(case, check_reference(case))
-        })
-        .collect();
+fn reference_run(cases: &Cases, progress: &ProgressBar) -> Run {
+    let mut rows = Vec::new();
+    for case in &cases.layers {
+        progress.inc(1);
+        rows.push(Row::new(&case.name, check_reference(case)));
+    }
+    for case in &cases.models {
+        progress.inc(1);
+        rows.extend(Row::of_all(&case.name, check_model_reference(case)));
+    }
+    rows.extend(Row::of_all("tokenizers", cases.texts.check_tokenizers()));
     Run { device: "CPU reference".into(), variant: "f64".into(), unavailable: None, rows }
 }
 
-async fn variant_run(gpu: &Gpu, variant: Variant, cases: &[Case], progress: &ProgressBar) -> Run {
+async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &ProgressBar) -> Run {
     let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
     let unavailable = gpu.capabilities().missing(variant).map(str::to_owned);
     let mut rows = Vec::new();
-    for case in cases {
+    let run = |case: &str| {
         progress.inc(1);
-        if unavailable.is_none() {
-            progress.set_message(format!("{device} {variant} {}", case.name));
-            rows.push(Row::new(case, check_variant(gpu, case, variant).await));
+        progress.set_message(format!("{device} {variant} {case}"));
+        unavailable.is_none()
+    };
+    for case in &cases.layers {
+        if run(&case.name) {
+            rows.push(Row::new(&case.name, check_variant(gpu, case, variant).await));
+        }
+    }
+    for case in &cases.models {
+        if run(&case.name) {
+            rows.extend(Row::of_all(&case.name, check_model(gpu, case, variant).await));
+        }
+    }
+    for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
+        if run(&golden.0) {
+            rows.push(Row::new(&golden.0, check_embeddings(gpu, golden, model, variant).await));
         }
     }
     Run { device, variant: variant.to_string(), unavailable, rows }
 }
 
+impl Cases {
+    fn steps(&self) -> usize {
+        let embeddings = self.minilm.iter().count() * self.texts.embeddings.len();
+        self.layers.len() + self.models.len() + embeddings
+    }
+}
+
 impl Row {
-    fn new(case: &Case, outcome: cmm::Result<Outcome>) -> Self {
-        let case = case.name.clone();
+    /// The rows of a case that has several.
+    fn of_all(case: &str, outcomes: cmm::Result<Vec<Outcome>>) -> Vec<Self> {
+        match outcomes {
+            Ok(outcomes) => {
+                let row = |outcome: Outcome| Self::new(&outcome.case.clone(), Ok(outcome));
+                outcomes.into_iter().map(row).collect()
+            }
+            Err(error) => vec![Self::new(case, Err(error))],
+        }
+    }
+
+    fn new(case: &str, outcome: cmm::Result<Outcome>) -> Self {
+        let case = case.to_owned();
         match outcome {
             Ok(outcome) => {
                 Self { case, passed: outcome.passed(), outcome: Some(outcome), error: None }

@@ -1,0 +1,151 @@
+//! Golden texts: token ids of a tokenizer, and sentence embeddings of a published model.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::check::Outcome;
+use crate::check::golden::{IndexEntry, read_json};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Precision, Variant};
+use crate::reference::Comparison;
+use crate::text::{FastBert, ModelOptions, Tokenizer};
+
+/// Kinds of `index.json` that are texts.
+const TOKENIZER: &str = "tokenizer";
+const EMBEDDINGS: &str = "sentence_embeddings";
+
+#[derive(Deserialize)]
+struct TokenizerCases {
+    cases: Vec<TokenizerCase>,
+}
+
+#[derive(Deserialize)]
+struct TokenizerCase {
+    text: String,
+    pair: Option<String>,
+    ids: Vec<u32>,
+    type_ids: Vec<u32>,
+    decoded_skip_special: String,
+}
+
+#[derive(Deserialize)]
+struct Sentences {
+    sentences: Vec<String>,
+}
+
+/// Golden cases of texts.
+#[derive(Debug, Clone, Default)]
+pub struct TextCases {
+    /// Cases and the directory of their tokenizer.
+    tokenizers: Vec<(String, PathBuf, PathBuf)>,
+    /// Directories of sentences and embeddings, by their names in the index.
+    pub embeddings: Vec<(String, PathBuf)>,
+}
+
+/// The texts that `dir/index.json` lists.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Mismatch`].
+pub fn golden_texts(dir: &Path) -> Result<TextCases> {
+    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+    let mut texts = TextCases::default();
+    for entry in index {
+        let path = dir.join(&entry.path);
+        match (entry.kind.as_str(), entry.tokenizer) {
+            (TOKENIZER, Some(file)) => {
+                let folder = dir.join(file).parent().unwrap_or(dir).to_path_buf();
+                texts.tokenizers.push((entry.path, path, folder));
+            }
+            (EMBEDDINGS, _) => texts.embeddings.push((entry.path, path)),
+            _ => {}
+        }
+    }
+    Ok(texts)
+}
+
+impl TextCases {
+    /// Tokenizes every golden text: ids, token types and the decoded text must be the stored ones.
+    ///
+    /// # Errors
+    /// Errors of the files.
+    pub fn check_tokenizers(&self) -> Result<Vec<Outcome>> {
+        let outcome = |(name, cases, folder): &(String, PathBuf, PathBuf)| {
+            let cases: TokenizerCases = read_json(cases)?;
+            let tokenizer = Tokenizer::open(folder, usize::MAX)?;
+            let (mut tokens, mut wrong) = (0, 0);
+            for case in &cases.cases {
+                let found = tokenizer.encode(&case.text, case.pair.as_deref())?;
+                tokens += case.ids.len();
+                let same = found.ids == case.ids
+                    && found.types == case.type_ids
+                    && tokenizer.decode(&found.ids)? == case.decoded_skip_special;
+                wrong += usize::from(!same);
+            }
+            Ok(Outcome {
+                case: name.clone(),
+                reference: comparison(tokens, tokens, wrong, 0.0, 0.0),
+                golden_disagreements: Some(wrong),
+            })
+        };
+        self.tokenizers.iter().map(outcome).collect()
+    }
+}
+
+fn comparison(
+    tokens: usize,
+    decisions: usize,
+    wrong: usize,
+    worst_error: f64,
+    allowed_error: f64,
+) -> Comparison {
+    let (wrong_nodes, legitimate_flips) = (wrong, 0);
+    Comparison { tokens, decisions, legitimate_flips, wrong_nodes, worst_error, allowed_error }
+}
+
+/// Embeds golden sentences with a published model and compares: the worst 1 - cosine must be below 1e-5 in f32, 1e-3 in f16.
+///
+/// # Errors
+/// Errors of the files and of the device.
+pub async fn check_embeddings(
+    gpu: &Gpu,
+    golden: &(String, PathBuf),
+    model: &Path,
+    variant: Variant,
+) -> Result<Outcome> {
+    let (name, dir) = golden;
+    let sentences: Sentences = read_json(&dir.join("sentences.json"))?;
+    let want =
+        Checkpoint::open(dir.join("embeddings.safetensors"))?.floats("expected.embedding")?;
+    let options = ModelOptions { variant: Some(variant), ..ModelOptions::default() };
+    let model = FastBert::load_with(gpu, model, &options).await?;
+    let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
+    let vectors = model.embed(gpu, &texts).await?;
+    let width = model.encoder().config().hidden;
+    if want.len() != texts.len() * width {
+        let what = format!("values of {name}");
+        return Err(Error::mismatch(what, texts.len() * width, want.len()));
+    }
+    let distance = |(want, got): (&[f32], &Vec<f32>)| {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let cosine = dot(want, got) / (dot(want, want) * dot(got, got)).sqrt();
+        if cosine.is_nan() { f64::INFINITY } else { (1.0 - cosine).max(0.0) }
+    };
+    let worst = want.chunks(width).zip(&vectors).map(distance).fold(0.0, f64::max);
+    let allowed = match variant.weights.precision() {
+        Precision::F32 => 1e-5,
+        Precision::F16 => 1e-3,
+    };
+    Ok(Outcome {
+        case: name.clone(),
+        reference: comparison(texts.len(), 0, 0, worst, allowed),
+        golden_disagreements: None,
+    })
+}
+
+pub(crate) fn is_text(kind: &str) -> bool {
+    [TOKENIZER, EMBEDDINGS].contains(&kind)
+}
