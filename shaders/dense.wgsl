@@ -71,7 +71,11 @@ fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
     if ACTIVATION == 2u {
         result = tanh(clamp(result, vec4<f32>(-20.0), vec4<f32>(20.0)));
     }
-    return result;
+    if ROWS == 4u * OUT4 {
+        return result;
+    }
+    // The padding of y stays zero.
+    return select(vec4<f32>(), result, vec4<u32>(4u * column4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(ROWS));
 }
 
 fn store(row: u32, column4: u32, value: vec4<f32>) {

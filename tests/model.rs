@@ -1,0 +1,190 @@
+//! Models of every form: sizes that nothing divides, both families with both kinds of feedforward layer, stored forms, batches, refusals.
+
+#[path = "common/checkpoints.rs"]
+mod checkpoints;
+mod common;
+
+use checkpoints::{Spec, TINY};
+use cmm::model::{Batch, Encoder, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::{Precision, reference};
+use pollster::block_on;
+use tempfile::tempdir;
+
+fn sequences(vocabulary: usize) -> Vec<Sequence> {
+    let mut random = fastrand::Rng::with_seed(5);
+    [7, 1, 40, 33]
+        .into_iter()
+        .map(|length| Sequence {
+            ids: (0..length).map(|_| random.u32(..vocabulary as u32)).collect(),
+            types: Vec::new(),
+            mask: if length == 40 { (0..40).map(|_| random.bool()).collect() } else { Vec::new() },
+        })
+        .collect()
+}
+
+fn assert_close(what: &str, want: &[f64], got: &[f32], width: usize, rtol: f64) {
+    assert_eq!(want.len(), got.len(), "{what}");
+    for (row, (want, got)) in want.chunks(width).zip(got.chunks(width)).enumerate() {
+        let error = reference::row_error(want, got);
+        assert!(error <= rtol, "{what}: row {row} is off by {error}");
+    }
+}
+
+/// Both families, FFF and dense, heads of 8, 10 and 7, a hidden size that 8 does not divide.
+#[test]
+fn every_stage_on_every_adapter_and_variant() {
+    let specs = [
+        TINY,
+        Spec { fff: None, ..TINY },
+        Spec { hidden: 30, ..TINY },
+        Spec { crammed: false, ..TINY },
+        Spec { crammed: false, fff: None, hidden: 21, ..TINY },
+        Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY },
+    ];
+    for (index, spec) in specs.iter().enumerate() {
+        let dir = tempdir().unwrap();
+        spec.write(dir.path(), 7, 1);
+        let open = |p| EncoderWeights::open(dir.path()).unwrap().stored_as(p);
+        let batch = Batch::new(open(Precision::F32).config(), &sequences(spec.vocabulary)).unwrap();
+        let output = Output::Tokens((0..batch.len() as u32).step_by(3).collect());
+        let truths = [Precision::F32, Precision::F16]
+            .map(|p| reference::encoder(&open(p), &batch, &output).unwrap());
+        for (gpu, variant) in common::gpus_and_variants() {
+            let precision = variant.weights.precision();
+            let truth = &truths[usize::from(precision == Precision::F16)];
+            let label = format!("{} spec {index}", common::label(&gpu, variant));
+            let encoder = block_on(Encoder::upload_as(&gpu, &open(precision), variant)).unwrap();
+            let got = block_on(encoder.forward(&gpu, &batch, &output, Tap::Stages)).unwrap();
+            assert_eq!(got.paths, truth.paths, "{label}");
+            assert_eq!(got.paths.len(), if spec.fff.is_some() { 2 } else { 0 });
+            assert!(got.stages.len() >= 2 * 2, "{label}");
+            for (name, values) in &got.stages {
+                let name = format!("{label} {name}");
+                let want = &truth.stages[name.rsplit(' ').next().unwrap()];
+                assert_close(&name, want, values, spec.hidden, 2e-5);
+            }
+            assert_close(&label, &truth.values, &got.values, spec.vocabulary, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
+    let dir = tempdir().unwrap();
+    TINY.write(dir.path(), 3, 1);
+    let weights = EncoderWeights::open(dir.path()).unwrap();
+    let all = sequences(TINY.vocabulary);
+    let pooled = Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true };
+    for gpu in common::gpus() {
+        let encoder = block_on(Encoder::upload(&gpu, &weights, Precision::F32)).unwrap();
+        let run = |sequences: &[Sequence]| {
+            let batch = Batch::new(encoder.config(), sequences).unwrap();
+            block_on(encoder.forward(&gpu, &batch, &pooled, Tap::None)).unwrap().values
+        };
+        let together = run(&all);
+        let reversed = run(&all.iter().rev().cloned().collect::<Vec<_>>());
+        for (index, sequence) in all.iter().enumerate() {
+            let row = |values: &[f32], index: usize| values[index * 24..][..24].to_vec();
+            let alone = run(std::slice::from_ref(sequence));
+            assert_eq!(row(&together, index), alone, "{index}");
+            assert_eq!(row(&reversed, all.len() - 1 - index), alone, "{index}");
+            let mut padded = sequence.clone();
+            padded.mask.resize(padded.mask.len().max(sequence.ids.len()), true);
+            if sequence.mask.is_empty() {
+                padded.mask = vec![true; sequence.ids.len()];
+            }
+            padded.ids.extend([0; 5]);
+            padded.mask.extend([false; 5]);
+            let padded = run(&[padded]);
+            for (a, b) in padded.iter().zip(&alone) {
+                assert!((a - b).abs() < 1e-6, "{index}: {a} {b}");
+            }
+        }
+        assert!(run(&[]).is_empty());
+    }
+}
+
+#[test]
+fn every_stored_form_is_the_same_model() {
+    let logits = |spec: Spec, shards: usize| {
+        let dir = tempdir().unwrap();
+        spec.write(dir.path(), 11, shards);
+        let weights = EncoderWeights::open(dir.path()).unwrap();
+        let batch = Batch::new(weights.config(), &sequences(spec.vocabulary)).unwrap();
+        reference::encoder(&weights, &batch, &Output::Tokens(vec![0, 9])).unwrap().values
+    };
+    for crammed in [true, false] {
+        let spec = Spec { crammed, ..TINY };
+        let want = logits(spec, 1);
+        assert_eq!(logits(spec, 3), want);
+        assert_eq!(logits(Spec { dtype: "BF16", ..spec }, 2), want);
+        assert_eq!(logits(Spec { tied: [true, false], ..spec }, 1), want);
+        assert_eq!(logits(Spec { tied: [false, true], ..spec }, 1), want);
+        let half = logits(Spec { dtype: "F16", ..spec }, 1);
+        assert!(half.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-2));
+    }
+}
+
+#[test]
+fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
+    let crammed = TINY.config();
+    let bert = Spec { crammed: false, ..TINY }.config();
+    for (base, pointer, value, named) in [
+        (&crammed, "/model_type", "roberta".into(), "model_type"),
+        (&crammed, "/arch/nonlin", "GELUglu".into(), "arch.nonlin"),
+        (&crammed, "/arch/norm_scheme", "post".into(), "arch.norm_scheme"),
+        (&crammed, "/arch/intermed_type", "moe".into(), "arch.intermed_type"),
+        (&crammed, "/arch/attention/rotary_embedding", true.into(), "rotary_embedding"),
+        (&crammed, "/arch/attention/type", "fourier".into(), "attention.type"),
+        (&crammed, "/arch/embedding/pos_embedding", "learned".into(), "pos_embedding"),
+        (&crammed, "/arch/hidden_size", 25.into(), "embedding_dim"),
+        (&crammed, "/arch/attention/num_attention_heads", 7.into(), "hidden size"),
+        (
+            &crammed,
+            "/architectures/0",
+            "ScriptableLMForTokenClassification".into(),
+            "architectures",
+        ),
+        (&crammed, "/arch/num_transformer_layers", (-1).into(), "num_transformer_layers"),
+        (&bert, "/hidden_act", "relu".into(), "hidden_act"),
+        (&bert, "/ffn/type", "moe".into(), "ffn.type"),
+        (&bert, "/layer_norm_eps", "x".into(), "layer_norm_eps"),
+    ] {
+        let mut config = base.clone();
+        *config.pointer_mut(pointer).unwrap() = value;
+        let error = EncoderConfig::from_json("config.json", config.to_string().as_bytes());
+        let message = error.expect_err(pointer).to_string();
+        assert!(message.contains(named), "{pointer}: {message}");
+    }
+    let mut config = crammed.clone();
+    config["arch"]["deepnorm"] = true.into();
+    let error = EncoderConfig::from_json("config.json", config.to_string().as_bytes());
+    assert!(error.unwrap_err().to_string().contains("arch.deepnorm"));
+    let mut config = bert.clone();
+    config["position_embedding_type"] = "relative_key".into();
+    assert!(EncoderConfig::from_json("config.json", config.to_string().as_bytes()).is_err());
+}
+
+#[test]
+fn ids_lengths_and_rows_outside_the_model_are_named() {
+    let config = EncoderConfig::from_json("c", TINY.config().to_string().as_bytes()).unwrap();
+    let message = |sequence: Sequence| Batch::new(&config, &[sequence]).unwrap_err().to_string();
+    let ids = |ids: Vec<u32>| Sequence { ids, ..Sequence::default() };
+    assert_eq!(message(ids(vec![60])), "an id of sequence 0: expected below 60, found 60");
+    assert_eq!(message(ids(vec![])), "tokens of sequence 0: expected 1 to 128, found 0");
+    assert_eq!(message(ids(vec![0; 129])), "tokens of sequence 0: expected 1 to 128, found 129");
+    let wrong = Sequence { ids: vec![1, 2], mask: vec![true], types: vec![] };
+    assert_eq!(message(wrong), "mask of sequence 0: expected 2 values, found 1");
+    let wrong = Sequence { ids: vec![1], mask: vec![], types: vec![1] };
+    assert_eq!(message(wrong), "a token type of sequence 0: expected below 1, found 1");
+}
+
+#[test]
+fn a_shard_outside_the_directory_is_refused() {
+    let dir = tempdir().unwrap();
+    TINY.write(dir.path(), 1, 2);
+    let index = dir.path().join("model.safetensors.index.json");
+    std::fs::write(&index, r#"{"weight_map":{"a":"../secret.safetensors"}}"#).unwrap();
+    let error = EncoderWeights::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("secret") && error.contains("beside it"), "{error}");
+}
