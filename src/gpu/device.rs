@@ -196,6 +196,10 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
             .max_storage_buffer_binding_size
             .min(available.max_storage_buffer_binding_size)
             .max(options.largest_buffer.min(available.max_storage_buffer_binding_size)),
+        // For the larger tiles of the dense kernel; where there is less, it uses the smaller ones.
+        max_compute_workgroup_storage_size: defaults
+            .max_compute_workgroup_storage_size
+            .min(available.max_compute_workgroup_storage_size),
         max_buffer_size: defaults
             .max_buffer_size
             .min(available.max_buffer_size)

@@ -30,7 +30,7 @@ pub(crate) enum Epilogue {
 /// A dense layer.
 #[derive(Debug)]
 pub(crate) struct Dense {
-    /// For each of [`SIDES`].
+    /// For each of [`SIDES`], or for the smaller one alone.
     kernels: Vec<Arc<Kernel>>,
     weight: wgpu::Buffer,
     bias: wgpu::Buffer,
@@ -69,7 +69,9 @@ impl Dense {
         };
         let bias = upload_vector(gpu, "bias", bias).await?;
         let mut kernels = Vec::new();
-        for side in SIDES {
+        let shared = gpu.capabilities().limits.max_compute_workgroup_storage_size;
+        let sides = SIDES.into_iter().filter(|side| source::dense_shared_bytes(*side) <= shared);
+        for side in sides {
             kernels.push(gpu.kernel(&source::dense(input, output, format, epilogue, side)).await?);
         }
         Ok(Self { kernels, weight, bias, output })
@@ -94,11 +96,12 @@ impl Dense {
             [self.output_stride().div_ceil(tile) as u32, tokens.div_ceil(tile) as u32]
         };
         let [across, down] = tiles(SIDES[0]);
-        let which = usize::from(across * down < FULL);
-        let [across, down] = tiles(SIDES[which]);
+        let small = self.kernels.len() < SIDES.len() || across * down < FULL;
+        let kernel = &self.kernels[if small { self.kernels.len() - 1 } else { 0 }];
+        let [across, down] = tiles(SIDES[usize::from(small)]);
         let limit = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
         let groups = [across, down.min(limit), down.div_ceil(limit)];
         let buffers = [x, self.weight.slice(..), self.bias.slice(..), y];
-        self.kernels[which].record(gpu, pass, &buffers, groups);
+        kernel.record(gpu, pass, &buffers, groups);
     }
 }

@@ -12,14 +12,21 @@ use crate::ops::dense::{Activation, Epilogue};
 const FLAT_GROUP: u32 = 128;
 /// Queries of an attention workgroup.
 pub(crate) const QUERIES: u32 = 32;
-/// Keys that pass through workgroup memory at once.
+/// Keys that pass through workgroup memory at once, at most.
 const KEYS: u32 = 8;
+/// vec4s of keys that workgroup memory holds, beside as many of values: 16 KiB is the limit on every device.
+const TILE_VALUES: u32 = 480;
 /// The widest head, in vec4, whose loops are written out.
 const MAX_UNROLLED_HEAD: u32 = 32;
 /// The longest loop over a lane's vec4 that is written out.
 const MAX_UNROLLED: u32 = 16;
 /// Threads along a side of a dense workgroup: tiles of 128 and of 64.
 pub(crate) const SIDES: [u32; 2] = [16, 8];
+
+/// Bytes of workgroup memory that the dense kernel's tiles take.
+pub(crate) fn dense_shared_bytes(side: u32) -> u32 {
+    2 * 16 * 2 * side * 16
+}
 
 fn read(count: usize) -> Vec<Binding> {
     let mut bindings = vec![Binding::Read; count];
@@ -146,13 +153,14 @@ pub(crate) fn l2_norm(
 
 /// `head4`: vec4s of a head; `heads * head4` are q, then k, then v.
 pub(crate) fn attention(heads: usize, head4: u32, scale: f32) -> KernelSource {
+    let keys = (1 << (TILE_VALUES / head4).max(1).ilog2()).min(KEYS);
     let launch = format!(
-        "const GROUP: u32 = {QUERIES}u;\nconst KEYS: u32 = {KEYS}u;\nconst HEAD4: u32 = {head4}u;\n\
+        "const GROUP: u32 = {QUERIES}u;\nconst KEYS: u32 = {keys}u;\nconst HEAD4: u32 = {head4}u;\n\
          const TILE_VALUES: u32 = {}u;\nconst SCALE: f32 = {scale:e};\n",
-        KEYS * head4
+        keys * head4
     );
     let width = heads * head4 as usize * 4;
-    let mut loops = vec![("key", "KEYS", KEYS)];
+    let mut loops = vec![("key", "KEYS", keys)];
     if head4 <= MAX_UNROLLED_HEAD {
         loops.push(("d", "HEAD4", head4));
     }

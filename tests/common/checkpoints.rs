@@ -21,6 +21,7 @@ pub struct Spec {
     pub tied: [bool; 2],
 }
 
+#[allow(dead_code, reason = "each test binary uses a part of this")]
 pub const TINY: Spec = Spec {
     crammed: true,
     fff: Some((2, 3)),
