@@ -1,5 +1,5 @@
 // The input of the encoder: word + position + token-type embedding of each token.
-// What precedes this file: a weight4 format (src/ops/embed.rs).
+// What precedes this file: a weight4 format (src/ops/source.rs).
 
 override UNITS: u32; // vec4s of a row
 

@@ -2,7 +2,7 @@
 //
 // LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
 // activation(z) * linear_out[node] for each node on the way; nothing but the chosen rows is read.
-// What precedes this file: a weight format, the launch constants, a reduction, the activation and a path part (src/gpu/kernel.rs).
+// What precedes this file: a weight format, the launch constants, a reduction, the activation and a path part (src/fff/kernel.rs).
 
 override INPUT: u32;     // width of x without padding
 override IN_UNITS: u32;  // padded row of x and linear_in, in units of `Weights`

@@ -1,6 +1,6 @@
 // LayerNorm of each row: (x - mean) / sqrt(variance + EPS) * weight + bias, the biased variance in two passes over registers.
 //
-// LANES invocations share a row, as in fff.wgsl. What precedes this file: the launch constants and a reduction (src/ops/layer_norm.rs).
+// LANES invocations share a row, as in fff.wgsl. What precedes this file: the launch constants and a reduction (src/ops/source.rs).
 
 override WIDTH: u32; // values of a row without padding
 override UNITS: u32; // vec4s from one row to the next

@@ -4,6 +4,8 @@ mod batch;
 mod config;
 mod encoder;
 mod heads;
+mod layer;
+mod recording;
 mod weights;
 mod workspace;
 
