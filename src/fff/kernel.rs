@@ -22,7 +22,7 @@ impl KernelSource {
     /// The CMM kernel of an FFF layer for this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the device lacks what the variant needs.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
     pub fn fff(
         shape: FffShape,
         variant: Variant,
