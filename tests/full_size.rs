@@ -37,10 +37,10 @@ fn loads_runs_8_x_128_and_keeps_one_copy_of_the_weights() {
     let weights = EncoderWeights::open(dir.path()).unwrap();
     let before = peak();
     let encoder = block_on(Encoder::upload(&gpu, &weights, Precision::F32)).unwrap();
-    // Of a software adapter the device's copy is in host memory too: together at most the file and one part of it on its way.
+    // A software adapter's device memory is the host's: the one copy of the weights is there. Beside it: the part on its way (100 MB at
+    // most), two flushes of staging memory, the driver's compiler. A second copy would make 2 * file.
     if let (Some(before), Some(after)) = (before, peak()) {
-        let largest_part = 32_768 * 768 * 4;
-        let allowed = file + 2 * largest_part;
+        let allowed = file + file / 2;
         assert!(after - before <= allowed, "{} of {allowed}", after - before);
     }
     let mut random = fastrand::Rng::with_seed(1);

@@ -63,16 +63,30 @@ impl Gpu {
         let buffer = self.buffer(label, (rows * row_bytes) as u64, usage).await?;
         let rows_at_once = (FLUSH_EVERY / row_bytes).max(1);
         let mut bytes = Vec::with_capacity(rows_at_once.min(rows) * row_bytes);
+        let mut flushed = None;
         for first in (0..rows).step_by(rows_at_once) {
             bytes.clear();
             for row in first..rows.min(first + rows_at_once) {
                 pack(row, &mut bytes);
             }
-            self.scoped(label, || {
-                self.queue().write_buffer(&buffer, (first * row_bytes) as u64, &bytes);
-                self.queue().submit([]);
-            })
-            .await?;
+            let flush = self
+                .scoped(label, || {
+                    self.queue().write_buffer(&buffer, (first * row_bytes) as u64, &bytes);
+                    self.queue().submit([])
+                })
+                .await?;
+            // The staging memory of all but this flush is free again before the next is taken. (In a browser this returns at once.)
+            if let Some(submission_index) = flushed.replace(flush) {
+                let submission_index = Some(submission_index);
+                let wait = wgpu::PollType::Wait { submission_index, timeout: None };
+                let polled = self.device().poll(wait);
+                self.check()?;
+                polled.map_err(|cause| Error::Gpu {
+                    what: format!("uploading {label}"),
+                    reason: cause.to_string(),
+                    source: None,
+                })?;
+            }
         }
         Ok(buffer)
     }
