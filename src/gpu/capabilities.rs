@@ -29,7 +29,7 @@ pub enum WeightFormat {
 }
 
 /// How precisely weights are stored; the device decides between [`WeightFormat`]s of the same precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Weights in f32.

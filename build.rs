@@ -1,0 +1,17 @@
+//! Records the commit that is being built, where there is a git repository; benchmark results name it.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=.git/HEAD");
+    println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    println!("cargo::rerun-if-changed=build.rs");
+    let commit =
+        Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    if let Ok(output) = commit
+        && output.status.success()
+        && let Ok(commit) = String::from_utf8(output.stdout)
+    {
+        println!("cargo::rustc-env=CMM_COMMIT={}", commit.trim());
+    }
+}

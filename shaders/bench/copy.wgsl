@@ -1,0 +1,13 @@
+// A copy, 16 bytes an invocation: the rate of the device's memory.
+override GROUP: u32 = 256u;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let at = (group.y * groups.x + group.x) * GROUP + thread;
+    if at < arrayLength(&x) {
+        y[at] = x[at];
+    }
+}

@@ -1,0 +1,241 @@
+//! Rows of FFF layers and of dense layers on a device.
+
+use std::collections::HashSet;
+
+use crate::bench::measure::{Effort, Stopwatch, Times};
+use crate::bench::workload::{random_dense, random_tokens};
+use crate::bench::{Check, Layer, Row, Unit, Workload};
+use crate::error::Result;
+use crate::fff::{FffLayer, FffWeights};
+use crate::gpu::{Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
+use crate::model::DenseWeights;
+use crate::ops::{Activation, Dense, Epilogue};
+use crate::reference;
+
+/// Inputs that a row's runs take turns in, where they are not too large together.
+const INPUTS: usize = 4;
+const INPUT_BYTES: u64 = 512 << 20;
+/// Multiplications that the reference of a dense row may cost.
+const REFERENCE_WORK: usize = 400_000_000;
+/// |got - want| / max(1, max|want|) of a dense row: f32 sums of some thousand products, in whatever order.
+const DENSE_RTOL: f64 = 2e-5;
+
+/// What a row is measured on.
+pub(crate) struct Bench<'b> {
+    pub(crate) gpu: &'b Gpu,
+    pub(crate) watch: &'b Stopwatch,
+    pub(crate) effort: Effort,
+    pub(crate) workload: &'b Workload,
+}
+
+/// Random tokens on the device, several sets of them, and room for the result.
+struct Tokens {
+    count: usize,
+    first: Vec<f32>,
+    x: Vec<wgpu::Buffer>,
+    y: wgpu::Buffer,
+}
+
+impl Bench<'_> {
+    async fn tokens(&self, count: usize) -> Result<Tokens> {
+        let (input, output) = self.workload.widths();
+        let stride = row_stride(input);
+        let bytes = (count * stride * 4) as u64;
+        let sets = (INPUT_BYTES / bytes).clamp(1, INPUTS as u64);
+        let first = random_tokens(count * input, 0);
+        let mut x = Vec::new();
+        for seed in 0..sets {
+            let values = if seed == 0 { first.clone() } else { random_tokens(first.len(), seed) };
+            let pack = |row: usize, bytes: &mut Vec<u8>| {
+                bytes.extend_from_slice(bytemuck::cast_slice(&values[row * input..][..input]));
+                bytes.resize(bytes.len().next_multiple_of(stride * 4), 0);
+            };
+            x.push(self.gpu.upload_rows("x", count, stride * 4, pack).await?);
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let y = self.gpu.buffer("y", (count * row_stride(output) * 4) as u64, usage).await?;
+        Ok(Tokens { count, first, x, y })
+    }
+
+    fn row(&self, layer: Layer, kernel: String, precision: Precision, tokens: usize) -> RowHead {
+        RowHead { workload: self.workload.name.clone(), layer, kernel, precision, tokens }
+    }
+
+    /// A row for each batch size of the workload.
+    pub(crate) async fn cmm(
+        &self,
+        weights: &FffWeights,
+        variant: Variant,
+        emit: &mut impl FnMut(Row),
+    ) -> Result<()> {
+        let gpu = self.gpu;
+        let layer = FffLayer::upload_as(gpu, weights, variant).await?;
+        let shape = layer.shape();
+        let precision = variant.weights.precision();
+        for count in &self.workload.tokens {
+            let tokens = self.tokens(*count).await?;
+            let times = self
+                .watch
+                .measure(gpu, self.effort, |pass, run| {
+                    let x = &tokens.x[run % tokens.x.len()];
+                    layer.record(gpu, pass, x.slice(..), tokens.y.slice(..), None)
+                })
+                .await?;
+            let got = layer.forward_with_path(gpu, &tokens.first).await?;
+            let truth = reference::fff(weights, &tokens.first)?;
+            let comparison =
+                reference::compare(shape, &truth, &got.y, &got.path, layer.roundings())?;
+            let leaves: HashSet<_> = got
+                .path
+                .chunks(shape.levels())
+                .enumerate()
+                .map(|(walk, path)| (walk % shape.trees(), path[shape.depth()]))
+                .collect();
+            let check = Check {
+                passed: comparison.passed(),
+                tokens: comparison.tokens,
+                error: finite(comparison.worst_error),
+                allowed: comparison.allowed_error,
+                wrong_nodes: comparison.wrong_nodes,
+                flips: comparison.legitimate_flips,
+            };
+            let head = self.row(Layer::cmm(shape), variant.to_string(), precision, *count);
+            emit(head.row(times, Some(leaves.len()), check));
+        }
+        Ok(())
+    }
+
+    /// A row of the workload's dense layer for each batch size.
+    pub(crate) async fn dmm(
+        &self,
+        [up, down]: &[DenseWeights; 2],
+        format: WeightFormat,
+        emit: &mut impl FnMut(Row),
+    ) -> Result<()> {
+        let gpu = self.gpu;
+        let (gelu, plain) = (Activation::Gelu, Activation::None);
+        let device_up = Dense::upload(gpu, "W1", up, format, Epilogue::Activated(gelu)).await?;
+        let device_down =
+            Dense::upload(gpu, "W2", down, format, Epilogue::Activated(plain)).await?;
+        let stride = row_stride(up.output);
+        for count in &self.workload.tokens {
+            let tokens = self.tokens(*count).await?;
+            let bytes = (tokens.count * stride * 4) as u64;
+            let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
+            let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
+                let x = &tokens.x[run % tokens.x.len()];
+                device_up.record(gpu, pass, x.slice(..), neurons.slice(..));
+                device_down.record(gpu, pass, neurons.slice(..), tokens.y.slice(..));
+                Ok(())
+            };
+            let times = self.watch.measure(gpu, self.effort, record).await?;
+            let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
+            let check = check_dense(up, down, &tokens.first, &y);
+            let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
+            let name = match format {
+                WeightFormat::F32 => "tiles/f32",
+                WeightFormat::Packed => "tiles/packed",
+                WeightFormat::F16 => "tiles/f16",
+            };
+            let head = self.row(layer, name.into(), format.precision(), *count);
+            emit(head.row(times, None, check));
+        }
+        Ok(())
+    }
+
+    /// Runs on the first input and reads y, without its padding.
+    async fn rerun(
+        &self,
+        tokens: &Tokens,
+        record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> Result<()>,
+    ) -> Result<Vec<f32>> {
+        let gpu = self.gpu;
+        let bytes = tokens.y.size();
+        let readback = Readback::new(gpu, "y", bytes).await?;
+        gpu.scoped("checked run", || {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            // What an earlier run left cannot pass for this one's.
+            encoder.clear_buffer(&tokens.y, 0, None);
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            record(&mut pass)?;
+            drop(pass);
+            readback.record(&mut encoder, &tokens.y, bytes);
+            gpu.queue().submit([encoder.finish()]);
+            Ok(())
+        })
+        .await??;
+        let output = self.workload.widths().1;
+        readback
+            .read(gpu, bytes, |bytes| {
+                let rows = bytes.chunks_exact(row_stride(output) * 4);
+                let values = rows.flat_map(|row| row[..output * 4].as_chunks::<4>().0);
+                values.map(|v| f32::from_le_bytes(*v)).collect()
+            })
+            .await
+    }
+}
+
+/// The twin of a workload's FFF layers.
+pub(crate) fn dense_twin(workload: &Workload) -> [DenseWeights; 2] {
+    let (input, output) = workload.widths();
+    [random_dense(input, workload.neurons, 11), random_dense(workload.neurons, output, 12)]
+}
+
+/// Compares some of the tokens, spread over all, with the f64 reference; and that no token holds a NaN.
+pub(crate) fn check_dense(up: &DenseWeights, down: &DenseWeights, x: &[f32], y: &[f32]) -> Check {
+    let count = x.len() / up.input;
+    let work = up.weight.len() + down.weight.len();
+    let compared = (REFERENCE_WORK / work).clamp(1, 32).min(count);
+    let mut worst = if y.iter().all(|v| v.is_finite()) { 0.0 } else { f64::INFINITY };
+    for i in 0..compared {
+        let token = if compared > 1 { i * (count - 1) / (compared - 1) } else { 0 };
+        let x: Vec<f64> = x[token * up.input..][..up.input].iter().map(|v| f64::from(*v)).collect();
+        let mut neurons = reference::dense(up, &x);
+        neurons.iter_mut().for_each(|v| *v = reference::gelu(*v));
+        let want = reference::dense(down, &neurons);
+        worst =
+            f64::max(worst, reference::row_error(&want, &y[token * down.output..][..down.output]));
+    }
+    Check {
+        passed: worst <= DENSE_RTOL,
+        tokens: compared,
+        error: finite(worst),
+        allowed: DENSE_RTOL,
+        wrong_nodes: 0,
+        flips: 0,
+    }
+}
+
+pub(crate) fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// A row before it is measured.
+struct RowHead {
+    workload: String,
+    layer: Layer,
+    kernel: String,
+    precision: Precision,
+    tokens: usize,
+}
+
+impl RowHead {
+    fn row(self, times: Times, leaves: Option<usize>, check: Check) -> Row {
+        Row {
+            unit: Unit::Gpu,
+            timing: times.timing,
+            seconds: times.seconds,
+            wall: times.wall,
+            runs: times.dispatches,
+            flops: self.layer.flops(self.tokens),
+            bytes: self.layer.bytes(self.tokens, self.precision),
+            workload: self.workload,
+            layer: self.layer,
+            kernel: self.kernel,
+            precision: self.precision,
+            tokens: self.tokens,
+            leaves,
+            check,
+        }
+    }
+}

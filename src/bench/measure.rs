@@ -1,0 +1,139 @@
+//! Times work on a device: many dispatches in one pass, by GPU timestamps and by the host's clock.
+
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::bench::Stats;
+use crate::error::Result;
+use crate::gpu::{Gpu, Readback, Timer};
+
+/// How much to measure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Samples of each row.
+    pub samples: usize,
+    /// Seconds that a sample's pass should take; browsers round timestamps to 100 us.
+    pub pass_seconds: f64,
+    /// Dispatches in a pass, at most.
+    pub most_dispatches: usize,
+    /// Seconds after which a row has enough samples (of three at least).
+    pub row_seconds: f64,
+    /// Bytes of the buffers with which memory is measured.
+    pub copy_bytes: u64,
+}
+
+impl Effort {
+    /// For numbers to publish.
+    pub const FULL: Self = Self {
+        samples: 30,
+        pass_seconds: 4e-3,
+        most_dispatches: 400,
+        row_seconds: 2.0,
+        copy_bytes: 512 << 20,
+    };
+    /// For a first impression, and for software adapters.
+    pub const QUICK: Self = Self {
+        samples: 5,
+        pass_seconds: 1e-3,
+        most_dispatches: 40,
+        row_seconds: 0.2,
+        copy_bytes: 16 << 20,
+    };
+}
+
+/// Where the seconds of a row come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timing {
+    /// GPU timestamps around the pass.
+    Timestamps,
+    /// The host's clock: the device has no timestamps, or it is the host.
+    Wall,
+}
+
+/// Seconds of one run of the work.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Times {
+    pub(crate) timing: Timing,
+    /// By `timing`.
+    pub(crate) seconds: Stats,
+    /// From submission until the host knows that it is done, over the runs of the pass.
+    pub(crate) wall: Stats,
+    /// Runs in a pass.
+    pub(crate) dispatches: usize,
+}
+
+/// Times passes on a device.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    timer: Option<Timer>,
+    done: (wgpu::Buffer, Readback),
+}
+
+impl Stopwatch {
+    pub(crate) async fn new(gpu: &Gpu) -> Result<Self> {
+        let timer = if gpu.capabilities().timestamps { Some(Timer::new(gpu).await?) } else { None };
+        let done = gpu.buffer("done", 4, wgpu::BufferUsages::COPY_SRC).await?;
+        Ok(Self { timer, done: (done, Readback::new(gpu, "done", 4).await?) })
+    }
+
+    /// Seconds of a pass of `dispatches` runs, on the GPU and on the host.
+    async fn pass(
+        &self,
+        gpu: &Gpu,
+        dispatches: usize,
+        record: &impl Fn(&mut wgpu::ComputePass<'_>, usize) -> Result<()>,
+    ) -> Result<(f64, f64)> {
+        let runs =
+            |pass: &mut wgpu::ComputePass<'_>| (0..dispatches).try_for_each(|i| record(pass, i));
+        let start = Instant::now();
+        if let Some(timer) = &self.timer {
+            let seconds = timer.time(gpu, runs).await?;
+            return Ok((seconds, start.elapsed().as_secs_f64()));
+        }
+        let (source, readback) = &self.done;
+        gpu.scoped("timed pass", || {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            runs(&mut pass)?;
+            drop(pass);
+            readback.record(&mut encoder, source, 4);
+            gpu.queue().submit([encoder.finish()]);
+            Ok(())
+        })
+        .await??;
+        readback.read(gpu, 4, |_| ()).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok((seconds, seconds))
+    }
+
+    /// Measures one run of what `record` records; it is told how many runs came before it in the pass.
+    pub(crate) async fn measure(
+        &self,
+        gpu: &Gpu,
+        effort: Effort,
+        record: impl Fn(&mut wgpu::ComputePass<'_>, usize) -> Result<()>,
+    ) -> Result<Times> {
+        let begun = Instant::now();
+        self.pass(gpu, 1, &record).await?;
+        let (once, _) = self.pass(gpu, 1, &record).await?;
+        let wanted = (effort.pass_seconds / once.max(1e-9)).ceil();
+        let mut dispatches = (wanted as usize).clamp(1, effort.most_dispatches);
+        // Many runs in a row are faster than one alone: look again, with clocks that have risen.
+        if dispatches > 1 {
+            let (pass, _) = self.pass(gpu, dispatches, &record).await?;
+            let wanted = effort.pass_seconds * dispatches as f64 / pass.max(1e-9);
+            dispatches = (wanted.ceil() as usize).clamp(1, effort.most_dispatches);
+        }
+        let (mut seconds, mut wall) = (Vec::new(), Vec::new());
+        while seconds.len() < effort.samples
+            && (seconds.len() < 3 || begun.elapsed().as_secs_f64() < effort.row_seconds)
+        {
+            let (on_gpu, on_host) = self.pass(gpu, dispatches, &record).await?;
+            seconds.push(on_gpu / dispatches as f64);
+            wall.push(on_host / dispatches as f64);
+        }
+        let timing = if self.timer.is_some() { Timing::Timestamps } else { Timing::Wall };
+        Ok(Times { timing, seconds: Stats::new(seconds), wall: Stats::new(wall), dispatches })
+    }
+}

@@ -1,0 +1,19 @@
+//! The portable benchmark: what CMM buys on a device, against a dense layer tuned as hard.
+//!
+//! Every row is measured over distinct random inputs, on paths that spread over the tree, and its output is held against the f64
+//! reference in the same run. The command `cmm bench` and a browser use this code alike.
+
+mod layers;
+mod measure;
+mod peaks;
+mod report;
+mod run;
+mod stats;
+mod workload;
+
+pub use measure::{Effort, Timing};
+pub use peaks::peak_kernels;
+pub use report::{Check, Layer, Machine, Peaks, Report, Row, SCHEMA, SpeedUp, Unit};
+pub use run::{Progress, measure_peaks, run};
+pub use stats::Stats;
+pub use workload::{PRESETS, Workload};

@@ -1,0 +1,309 @@
+//! What a run of the benchmark leaves: the machine, its peaks and the measured rows, one JSON file a machine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bench::{Stats, Timing};
+use crate::error::{Error, Result};
+use crate::fff::FffShape;
+use crate::gpu::{Gpu, Precision};
+
+/// Version of the file's form.
+pub const SCHEMA: u32 = 1;
+
+/// A run of the benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of this crate.
+    pub version: String,
+    /// Commit it was built from, if that is known.
+    pub commit: Option<String>,
+    /// The command that made it.
+    pub command: String,
+    /// Whether the run came to its end; every row that is there is whole.
+    pub complete: bool,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What the device reaches.
+    pub peaks: Option<Peaks>,
+    /// What was measured.
+    pub rows: Vec<Row>,
+}
+
+/// Where a run took place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Name of the adapter.
+    pub adapter: String,
+    /// PCI ids of vendor and device, 0 where unknown.
+    pub ids: (u32, u32),
+    /// Discrete, integrated, software, ...
+    pub kind: String,
+    /// Vulkan, Metal, ...
+    pub backend: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Optional features in use.
+    pub features: Vec<String>,
+    /// Smallest and largest subgroup.
+    pub subgroup: Option<(u32, u32)>,
+    /// Operating system and architecture.
+    pub system: String,
+    /// Threads that the CPU rows use.
+    pub threads: usize,
+}
+
+/// What a device reaches, measured before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Peaks {
+    /// Bytes a second of a large copy, read and written counted.
+    pub copy: f64,
+    /// Floating-point operations a second in f32, from registers.
+    pub f32: f64,
+    /// The same in f16, where shaders have it.
+    pub f16: Option<f64>,
+    /// Seconds of an empty dispatch in a chain of dependent ones.
+    pub dispatch: f64,
+}
+
+/// Where a row ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// The adapter.
+    Gpu,
+    /// The host.
+    Cpu,
+}
+
+/// What a row computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// Conditional: an FFF layer.
+    Cmm {
+        /// Width of x.
+        input: usize,
+        /// Width of y.
+        output: usize,
+        /// Trees.
+        trees: usize,
+        /// Depth of a tree.
+        depth: usize,
+    },
+    /// Dense: x * W1^T + b1, GELU, * W2^T + b2.
+    Dmm {
+        /// Width of x.
+        input: usize,
+        /// Width of y.
+        output: usize,
+        /// Neurons between.
+        neurons: usize,
+    },
+}
+
+/// One measurement, with the proof that what ran was right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Name of the workload.
+    pub workload: String,
+    /// Where it ran.
+    pub unit: Unit,
+    /// What it computed.
+    pub layer: Layer,
+    /// How.
+    pub kernel: String,
+    /// Precision of the weights.
+    pub precision: Precision,
+    /// Tokens at once.
+    pub tokens: usize,
+    /// Where `seconds` come from.
+    pub timing: Timing,
+    /// One forward of all tokens.
+    pub seconds: Stats,
+    /// The same by the host's clock, submission and waiting included, over `runs` forwards in a row.
+    pub wall: Stats,
+    /// Forwards between two looks at a clock.
+    pub runs: usize,
+    /// Floating-point operations of the neurons engaged, a multiply and an add counted as two.
+    pub flops: f64,
+    /// Bytes that have to move at least once: activations in and out, and the weights of the neurons engaged.
+    pub bytes: f64,
+    /// Distinct paths that the tokens took, in all trees.
+    pub leaves: Option<usize>,
+    /// Whether it was right.
+    pub check: Check,
+}
+
+/// How a row's output compares with the f64 reference.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Whether the row may be published.
+    pub passed: bool,
+    /// Tokens compared.
+    pub tokens: usize,
+    /// Largest |got - want| / max(1, max|want|) of a token's row; null for NaN or infinity.
+    pub error: Option<f64>,
+    /// What that may be.
+    pub allowed: f64,
+    /// Nodes engaged that may not have been.
+    pub wrong_nodes: usize,
+    /// Decisions that rounding may take either way, and took the other way.
+    pub flips: usize,
+}
+
+impl Layer {
+    /// Of an FFF layer.
+    pub fn cmm(shape: FffShape) -> Self {
+        let (trees, depth) = (shape.trees(), shape.depth());
+        Self::Cmm { input: shape.input(), output: shape.output(), trees, depth }
+    }
+
+    /// Neurons present, and neurons that a token engages.
+    pub fn neurons(&self) -> (usize, usize) {
+        match *self {
+            Self::Cmm { trees, depth, .. } => (trees * ((2 << depth) - 1), trees * (depth + 1)),
+            Self::Dmm { neurons, .. } => (neurons, neurons),
+        }
+    }
+
+    /// Width of x and of y.
+    pub fn widths(&self) -> (usize, usize) {
+        match *self {
+            Self::Cmm { input, output, .. } | Self::Dmm { input, output, .. } => (input, output),
+        }
+    }
+
+    /// Multiplications and additions of `tokens` tokens.
+    pub fn flops(&self, tokens: usize) -> f64 {
+        let (input, output) = self.widths();
+        2.0 * tokens as f64 * self.neurons().1 as f64 * (input + output) as f64
+    }
+
+    /// Bytes that move at least once: f32 activations, and weights of `weight_bytes` of the neurons that are engaged at all.
+    pub fn bytes(&self, tokens: usize, precision: Precision) -> f64 {
+        let (input, output) = self.widths();
+        let (present, engaged) = self.neurons();
+        let weight = match precision {
+            Precision::F32 => 4.0,
+            Precision::F16 => 2.0,
+        };
+        let rows = present.min(tokens.saturating_mul(engaged)) as f64;
+        (input + output) as f64 * (tokens as f64 * 4.0 + rows * weight)
+    }
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cmm { trees, depth, .. } => write!(f, "FFF {trees}x{depth}"),
+            Self::Dmm { neurons, .. } => write!(f, "dense {neurons}"),
+        }
+    }
+}
+
+impl Row {
+    /// Tokens a second.
+    pub fn rate(&self) -> f64 {
+        self.tokens as f64 / self.seconds.median
+    }
+
+    /// Share of the nearer of the device's two ceilings, arithmetic and memory, that the row reaches; above 1 where caches serve it.
+    pub fn share_of_peak(&self, peaks: &Peaks) -> f64 {
+        let rate = match self.precision {
+            Precision::F32 => peaks.f32,
+            Precision::F16 => peaks.f16.unwrap_or(peaks.f32).max(peaks.f32),
+        };
+        (self.flops / rate).max(self.bytes / peaks.copy) / self.seconds.median
+    }
+}
+
+/// How many times faster a conditional row is than dense ones of the same workload, unit and tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SpeedUp {
+    /// Than this crate's dense layer with weights of the same precision.
+    pub same_precision: Option<f64>,
+    /// Than the fastest dense layer measured on that unit, of whatever precision.
+    pub best_dense: Option<f64>,
+    /// What counting neurons promises: neurons of the dense layer over neurons engaged.
+    pub theoretical: f64,
+}
+
+impl Report {
+    /// An empty report of this build.
+    pub fn new(machine: Machine, command: String) -> Self {
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: option_env!("CMM_COMMIT").map(Into::into),
+            command,
+            complete: false,
+            machine,
+            peaks: None,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if it is none, or of another schema.
+    pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let bad = |found: String| Error::mismatch(name, "a result file of `cmm bench`", found);
+        let Version { schema } = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
+        if schema != SCHEMA {
+            return Err(bad(format!("schema {schema}; this version reads schema {SCHEMA}")));
+        }
+        serde_json::from_slice(json).map_err(|e| bad(e.to_string()))
+    }
+
+    /// Whether every row passed its check.
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|row| row.check.passed)
+    }
+
+    /// How a conditional row compares with the dense rows beside it; none for dense rows, and from rows that failed.
+    pub fn speed_up(&self, row: &Row) -> Option<SpeedUp> {
+        let Layer::Cmm { .. } = row.layer else { return None };
+        let dense = |precision: Option<Precision>| {
+            let peers = self.rows.iter().filter(|other| {
+                matches!(other.layer, Layer::Dmm { .. })
+                    && (other.workload == row.workload && other.tokens == row.tokens)
+                    && (other.unit == row.unit && other.check.passed)
+                    && precision.is_none_or(|p| p == other.precision)
+            });
+            peers.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))
+        };
+        let fastest = dense(None)?;
+        let ratio = |other: &Row| other.seconds.median / row.seconds.median;
+        row.check.passed.then(|| SpeedUp {
+            same_precision: dense(Some(row.precision)).map(ratio),
+            best_dense: Some(ratio(fastest)),
+            theoretical: fastest.layer.neurons().0 as f64 / row.layer.neurons().1 as f64,
+        })
+    }
+}
+
+impl Machine {
+    /// Of a device.
+    pub fn of(gpu: &Gpu, threads: usize) -> Self {
+        let info = gpu.info();
+        let features = gpu.device().features();
+        Self {
+            adapter: info.name.clone(),
+            ids: (info.vendor, info.device),
+            kind: format!("{:?}", info.device_type),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
+            features: features.iter_names().map(|(name, _)| name.to_owned()).collect(),
+            subgroup: gpu.capabilities().subgroup,
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            threads,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Runs workloads on a device, row by row.
+
+use crate::bench::layers::{Bench, dense_twin};
+use crate::bench::measure::Stopwatch;
+use crate::bench::{Effort, Peaks, Report, Row, Workload};
+use crate::error::Result;
+use crate::fff::FffWeights;
+use crate::gpu::{Gpu, Precision};
+
+/// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
+pub type Progress<'p> = &'p mut dyn FnMut(&Report);
+
+/// Measures what the device reaches, and stores it in the report.
+///
+/// # Errors
+/// Errors of the device.
+pub async fn measure_peaks(gpu: &Gpu, effort: Effort, report: &mut Report) -> Result<()> {
+    let watch = Stopwatch::new(gpu).await?;
+    report.peaks = Some(Peaks::measure(gpu, &watch, effort).await?);
+    Ok(())
+}
+
+/// Measures a workload on a device and appends its rows to the report. A row that is wrong is kept, and marked.
+///
+/// # Errors
+/// Errors of the device, [`Error::TooLarge`](crate::Error::TooLarge) among them.
+pub async fn run(
+    gpu: &Gpu,
+    workload: &Workload,
+    effort: Effort,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let watch = Stopwatch::new(gpu).await?;
+    let bench = Bench { gpu, watch: &watch, effort, workload };
+    let mut emit = |row: Row| {
+        report.rows.push(row);
+        progress(report);
+    };
+    for shape in &workload.layers {
+        let weights = FffWeights::random(*shape, 1);
+        for precision in &workload.precisions {
+            let variant = gpu.capabilities().best(*precision)?;
+            let rounded;
+            let weights = match precision {
+                Precision::F32 => &weights,
+                Precision::F16 => {
+                    rounded = weights.rounded_to_f16()?;
+                    &rounded
+                }
+            };
+            bench.cmm(weights, variant, &mut emit).await?;
+        }
+    }
+    if workload.neurons > 0 {
+        let twin = dense_twin(workload);
+        for precision in &workload.precisions {
+            let format = gpu.capabilities().best(*precision)?.weights;
+            bench.dmm(&twin, format, &mut emit).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What is measured: FFF layers, the dense layer they stand in for, and how many tokens at once.
+
+use crate::error::{Error, Result};
+use crate::fff::FffShape;
+use crate::gpu::Precision;
+use crate::model::DenseWeights;
+
+/// FFF layers against a dense layer, over batch sizes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// Name, for the rows.
+    pub name: String,
+    /// The FFF layers, all of the same widths.
+    pub layers: Vec<FffShape>,
+    /// Neurons of the dense layer; 0: none is measured.
+    pub neurons: usize,
+    /// Tokens at once.
+    pub tokens: Vec<usize>,
+    /// Precisions of the weights.
+    pub precisions: Vec<Precision>,
+}
+
+/// The presets, with what each is about.
+pub const PRESETS: [(&str, &str); 3] = [
+    ("bert-base", "one layer of UltraFastBERT-1x11: 768 wide, 4,095 neurons, 12 engaged"),
+    ("trees-vs-depth", "the paper's whole family, 3072x0 to 1x11, against 3,072 dense neurons"),
+    ("gpt3", "12,288 wide, 65,535 neurons, 16 engaged, against 49,152 dense neurons"),
+];
+
+impl Workload {
+    /// A preset by name; `quick` takes fewer and smaller batches.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] lists the presets.
+    pub fn preset(name: &str, quick: bool) -> Result<Self> {
+        let both = vec![Precision::F32, Precision::F16];
+        let (width, layers, neurons, tokens, precisions) = match name {
+            "bert-base" if quick => (768, vec![(1, 11)], 4095, vec![1, 16, 128], both),
+            "bert-base" => {
+                let tokens = vec![1, 4, 16, 64, 256, 1024, 4096, 16_384];
+                (768, vec![(1, 11)], 4095, tokens, both)
+            }
+            "trees-vs-depth" => {
+                let family = [
+                    (3072, 0),
+                    (1536, 1),
+                    (512, 2),
+                    (256, 3),
+                    (128, 4),
+                    (64, 5),
+                    (32, 6),
+                    (16, 7),
+                    (8, 8),
+                    (4, 9),
+                    (2, 10),
+                    (1, 11),
+                ];
+                let tokens = if quick { vec![1] } else { vec![1, 64, 1024, 16_384] };
+                let layers = if quick { &family[4..] } else { &family[..] };
+                (768, layers.to_vec(), 3072, tokens, vec![Precision::F32])
+            }
+            "gpt3" => (12_288, vec![(1, 15)], 49_152, vec![1, 2048], vec![Precision::F16]),
+            _ => {
+                let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
+                return Err(Error::mismatch("preset", names.join(", "), name));
+            }
+        };
+        let shape = |(trees, depth)| FffShape::new(width, trees, depth);
+        let layers = layers.into_iter().map(shape).collect::<Result<_>>()?;
+        Ok(Self { name: name.into(), layers, neurons, tokens, precisions })
+    }
+
+    /// Width of x and of y.
+    pub fn widths(&self) -> (usize, usize) {
+        self.layers.first().map_or((0, 0), |shape| (shape.input(), shape.output()))
+    }
+
+    /// Bytes of the largest buffer that the workload binds.
+    pub fn largest_buffer(&self) -> u64 {
+        let (input, output) = self.widths();
+        let most = self.tokens.iter().copied().max().unwrap_or(0);
+        let nodes = self.layers.iter().map(|shape| shape.nodes()).max().unwrap_or(0);
+        let rows = nodes.max(self.neurons) * input.max(output).next_multiple_of(8);
+        let weight = if self.precisions.contains(&Precision::F32) { 4 } else { 2 };
+        let activations = most * self.neurons.max(input).max(output).next_multiple_of(8) * 4;
+        (rows * weight).max(activations) as u64
+    }
+}
+
+/// `count` values in [-1.7, 1.7), the range that layer norm gives most values.
+pub(crate) fn random_tokens(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect()
+}
+
+/// A dense layer of random weights, exact in f16, its logits of the size of one.
+pub(crate) fn random_dense(input: usize, output: usize, seed: u64) -> DenseWeights {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let scale = 1.0 / (input as f32).sqrt();
+    let mut value = |scale: f32| half::f16::from_f32((2.0 * random.f32() - 1.0) * scale).to_f32();
+    DenseWeights {
+        input,
+        output,
+        weight: (0..input * output).map(|_| value(scale)).collect(),
+        bias: Some((0..output).map(|_| value(0.1)).collect()),
+    }
+}
