@@ -4,6 +4,8 @@
 pub mod bench;
 pub mod check;
 mod checkpoint;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 mod error;
 mod fff;
 mod gpu;

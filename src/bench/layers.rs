@@ -52,7 +52,9 @@ impl Bench<'_> {
             };
             x.push(self.gpu.upload_rows("x", count, stride * 4, pack).await?);
         }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
         let y = self.gpu.buffer("y", (count * row_stride(output) * 4) as u64, usage).await?;
         Ok(Tokens { count, first, x, y })
     }

@@ -3,17 +3,27 @@
 //! Every row is measured over distinct random inputs, on paths that spread over the tree, and its output is held against the f64
 //! reference in the same run. The command `cmm bench` and a browser use this code alike.
 
+#[cfg(feature = "cpu")]
+mod cpu;
+#[cfg(feature = "charts")]
+mod html;
 mod layers;
 mod measure;
 mod peaks;
 mod report;
 mod run;
 mod stats;
+mod table;
 mod workload;
 
+#[cfg(feature = "cpu")]
+pub use cpu::run_cpu;
+#[cfg(feature = "charts")]
+pub use html::html;
 pub use measure::{Effort, Timing};
 pub use peaks::peak_kernels;
 pub use report::{Check, Layer, Machine, Peaks, Report, Row, SCHEMA, SpeedUp, Unit};
 pub use run::{Progress, measure_peaks, run};
 pub use stats::Stats;
+pub use table::{Compared, PAPER, compare, table};
 pub use workload::{PRESETS, Workload};

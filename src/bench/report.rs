@@ -290,6 +290,21 @@ impl Report {
 }
 
 impl Machine {
+    /// Of a host without a GPU.
+    pub fn host(threads: usize) -> Self {
+        Self {
+            adapter: "none".into(),
+            ids: (0, 0),
+            kind: "Cpu".into(),
+            backend: "none".into(),
+            driver: String::new(),
+            features: Vec::new(),
+            subgroup: None,
+            system: system(),
+            threads,
+        }
+    }
+
     /// Of a device.
     pub fn of(gpu: &Gpu, threads: usize) -> Self {
         let info = gpu.info();
@@ -302,8 +317,12 @@ impl Machine {
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
             features: features.iter_names().map(|(name, _)| name.to_owned()).collect(),
             subgroup: gpu.capabilities().subgroup,
-            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            system: system(),
             threads,
         }
     }
+}
+
+fn system() -> String {
+    format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
 }

@@ -1,5 +1,6 @@
 //! The command line: results to stdout, progress and errors to stderr.
 
+mod bench;
 mod check;
 mod classify;
 mod devices;
@@ -33,6 +34,8 @@ enum Command {
     Devices(devices::Arguments),
     /// Prove every kernel variant on every adapter against the CPU reference
     Check(check::Arguments),
+    /// Measure what CMM buys on this machine, every row checked
+    Bench(bench::Arguments),
     /// Run an FFF layer on a file of tokens
     Run(run::Arguments),
     /// Fill the masks of texts with the likeliest tokens
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Devices(arguments) => pollster::block_on(devices::run(&arguments)),
         Command::Check(arguments) => pollster::block_on(check::run(&arguments)),
+        Command::Bench(arguments) => pollster::block_on(bench::run(&arguments)),
         Command::Run(arguments) => pollster::block_on(run::run(&arguments)),
         Command::FillMask(arguments) => pollster::block_on(fill_mask::run(&arguments)),
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),

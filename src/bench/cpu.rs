@@ -1,0 +1,193 @@
+//! Rows of the host: the FFF layer against the best dense layer there, on the same threads.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+
+use crate::bench::layers::{check_dense, dense_twin, finite};
+use crate::bench::workload::random_tokens;
+use crate::bench::{Check, Effort, Layer, Progress, Report, Row, Stats, Timing, Unit, Workload};
+use crate::cpu;
+use crate::error::Result;
+use crate::fff::FffWeights;
+use crate::gpu::Precision;
+use crate::model::DenseWeights;
+use crate::reference;
+
+/// Inputs that a row's runs take turns in: many where one is small, so that no cache holds the rows of all.
+fn inputs(tokens: usize) -> u64 {
+    (4096 / tokens as u64).clamp(4, 256)
+}
+
+/// Measures a workload on the current rayon pool, in f32, and appends its rows to the report.
+///
+/// # Errors
+/// None that the sizes of a valid workload bring about.
+pub fn run_cpu(
+    workload: &Workload,
+    effort: Effort,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let mut emit = |row: Row| {
+        report.rows.push(row);
+        progress(report);
+    };
+    for shape in &workload.layers {
+        let weights = FffWeights::random(*shape, 1);
+        for tokens in &workload.tokens {
+            let x: Vec<_> = (0..inputs(*tokens))
+                .map(|seed| random_tokens(tokens * shape.input(), seed))
+                .collect();
+            let mut y = vec![0.0; tokens * shape.output()];
+            let mut path = vec![0; tokens * shape.engaged()];
+            let (seconds, runs) = measure(effort, |run| {
+                cpu::fff_into(&weights, &x[run % x.len()], &mut y, &mut path);
+            });
+            let got = cpu::fff(&weights, &x[0])?;
+            let truth = reference::fff(&weights, &x[0])?;
+            let compared =
+                reference::compare(*shape, &truth, &got.y, &got.path, cpu::roundings(*shape))?;
+            let walks = got.path.chunks(shape.levels()).enumerate();
+            let leaves: HashSet<_> =
+                walks.map(|(walk, path)| (walk % shape.trees(), path[shape.depth()])).collect();
+            let check = Check {
+                passed: compared.passed(),
+                tokens: compared.tokens,
+                error: finite(compared.worst_error),
+                allowed: compared.allowed_error,
+                wrong_nodes: compared.wrong_nodes,
+                flips: compared.legitimate_flips,
+            };
+            let head = (workload, Layer::cmm(*shape), "cpu/simd", *tokens);
+            emit(row(head, seconds, runs, Some(leaves.len()), check));
+        }
+    }
+    if workload.neurons == 0 {
+        return Ok(());
+    }
+    let [up, down] = dense_twin(workload);
+    for tokens in &workload.tokens {
+        let x: Vec<_> = (0..4).map(|seed| random_tokens(tokens * up.input, seed)).collect();
+        let mut neurons = vec![0.0; tokens * up.output];
+        let mut y = vec![0.0; tokens * down.output];
+        let mut forward = |run: usize| {
+            dense(&up, &x[run % x.len()], &mut neurons);
+            neurons.par_chunks_mut(4096).for_each(|values| values.iter_mut().for_each(gelu));
+            dense(&down, &neurons, &mut y);
+        };
+        let (seconds, runs) = measure(effort, &mut forward);
+        forward(0);
+        let check = check_dense(&up, &down, &x[0], &y);
+        let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
+        emit(row((workload, layer, "cpu/gemm", *tokens), seconds, runs, None, check));
+    }
+    Ok(())
+}
+
+fn row(
+    (workload, layer, kernel, tokens): (&Workload, Layer, &str, usize),
+    seconds: Stats,
+    runs: usize,
+    leaves: Option<usize>,
+    check: Check,
+) -> Row {
+    Row {
+        workload: workload.name.clone(),
+        unit: Unit::Cpu,
+        layer,
+        kernel: kernel.into(),
+        precision: Precision::F32,
+        tokens,
+        timing: Timing::Wall,
+        wall: seconds.clone(),
+        seconds,
+        runs,
+        flops: layer.flops(tokens),
+        bytes: layer.bytes(tokens, Precision::F32),
+        leaves,
+        check,
+    }
+}
+
+/// Seconds of a run, and the runs between two looks at the clock.
+fn measure(effort: Effort, mut run: impl FnMut(usize)) -> (Stats, usize) {
+    let begun = Instant::now();
+    run(0);
+    let start = Instant::now();
+    run(1);
+    let once = start.elapsed().as_secs_f64().max(1e-9);
+    let runs = ((effort.pass_seconds / once).ceil() as usize).clamp(1, effort.most_dispatches);
+    let mut samples = Vec::new();
+    let mut done = 0;
+    while samples.len() < effort.samples
+        && (samples.len() < 3 || begun.elapsed().as_secs_f64() < effort.row_seconds)
+    {
+        let start = Instant::now();
+        for _ in 0..runs {
+            run(done);
+            done += 1;
+        }
+        samples.push(start.elapsed().as_secs_f64() / runs as f64);
+    }
+    (Stats::new(samples), runs)
+}
+
+/// y = x * weight^T + bias on all threads: the `gemm` crate, and for one token a product per output, which it does not specialise as well.
+#[allow(unsafe_code, reason = "the `gemm` crate's only entry point is unsafe")]
+fn dense(weights: &DenseWeights, x: &[f32], y: &mut [f32]) {
+    let (input, output) = (weights.input, weights.output);
+    let tokens = x.len() / input;
+    assert_eq!((x.len(), y.len()), (tokens * input, tokens * output));
+    assert_eq!(weights.weight.len(), input * output);
+    if tokens == 1 {
+        let arch = pulp::Arch::new();
+        y.par_iter_mut()
+            .with_min_len(64)
+            .zip(weights.weight.par_chunks_exact(input))
+            .for_each(|(y, row)| *y = arch.dispatch(cpu::Dot { a: row, b: x }));
+    } else {
+        // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and `[output, input]`, row after row, of the lengths
+        // asserted above; y is borrowed mutably, so it overlaps neither.
+        unsafe {
+            gemm(
+                tokens,
+                output,
+                input,
+                y.as_mut_ptr(),
+                1,
+                output as isize,
+                false,
+                x.as_ptr(),
+                1,
+                input as isize,
+                weights.weight.as_ptr(),
+                input as isize,
+                1,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::Rayon(0),
+            );
+        }
+    }
+    if let Some(bias) = &weights.bias {
+        for row in y.chunks_exact_mut(output) {
+            row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+        }
+    }
+}
+
+/// GELU by the polynomial of shaders/parts/gelu.wgsl: the dense layer has one for every neuron, and must not lose its time there.
+fn gelu(z: &mut f32) {
+    const Q: [f32; 7] =
+        [0.029448112, -0.10227835, 0.04094145, 0.15947378, 0.06979787, 0.16109747, 0.1415197];
+    let a = z.abs();
+    let k = 1.0 / (1.0 + 0.36 * a);
+    let q = Q.into_iter().fold(0.0, |q, c| q * k + c);
+    *z = z.max(0.0) - a * (-0.5 * a * a).exp() * k * q;
+}

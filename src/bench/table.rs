@@ -1,0 +1,129 @@
+//! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
+
+use crate::bench::{Layer, Report, Timing, Unit};
+
+/// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
+/// [`SpeedUp`](crate::bench::SpeedUp).
+pub fn table(report: &Report) -> Vec<Vec<String>> {
+    let header = [
+        "workload",
+        "on",
+        "layer",
+        "kernel",
+        "tokens",
+        "us median",
+        "min",
+        "max",
+        "sd",
+        "n",
+        "wall us",
+        "tokens/s",
+        "GFLOP/s",
+        "% peak",
+        "leaves",
+        "vs same",
+        "vs best",
+        "theory",
+        "check",
+    ];
+    let mut rows = vec![header.map(String::from).to_vec()];
+    for row in &report.rows {
+        let us = |seconds: f64| short(seconds * 1e6);
+        let speed_up = report.speed_up(row);
+        let times = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{}x", short(r)));
+        let peak = match (row.unit, &report.peaks) {
+            (Unit::Gpu, Some(peaks)) => short(100.0 * row.share_of_peak(peaks)),
+            _ => String::new(),
+        };
+        let error = row.check.error.map_or("not finite".into(), |e| format!("{e:.0e}"));
+        rows.push(vec![
+            row.workload.clone(),
+            match (row.unit, row.timing) {
+                (Unit::Gpu, Timing::Timestamps) => "GPU".into(),
+                (Unit::Gpu, Timing::Wall) => "GPU, host clock".into(),
+                (Unit::Cpu, _) => "CPU".into(),
+            },
+            row.layer.to_string(),
+            row.kernel.clone(),
+            row.tokens.to_string(),
+            us(row.seconds.median),
+            us(row.seconds.min),
+            us(row.seconds.max),
+            us(row.seconds.sd),
+            row.seconds.n.to_string(),
+            us(row.wall.median),
+            short(row.rate()),
+            short(row.flops / row.seconds.median * 1e-9),
+            peak,
+            row.leaves.map_or(String::new(), |leaves| leaves.to_string()),
+            times(speed_up.and_then(|s| s.same_precision)),
+            times(speed_up.and_then(|s| s.best_dense)),
+            match row.layer {
+                Layer::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
+                Layer::Dmm { .. } => String::new(),
+            },
+            if row.check.passed { format!("pass {error}") } else { format!("FAIL {error}") },
+        ]);
+    }
+    rows
+}
+
+/// Three digits that count.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        v if !v.is_finite() => "-".into(),
+        v if v >= 1e6 => format!("{value:.3e}"),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 0.1 || v == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+/// What the paper measured for one feedforward layer of BERT-base (table 2), to be read beside ours: implementation and speed-up over its
+/// dense layer in the same primitive.
+pub const PAPER: [(&str, f64); 5] = [
+    ("theoretical, 4095/12", 341.25),
+    ("CPU, level 2 BLAS", 255.0),
+    ("CPU, against its fastest dense layer", 78.0),
+    ("GPU, naive CUDA kernel", 117.83),
+    ("GPU, PyTorch batched matmul", 39.45),
+];
+
+/// A row of one report beside the same row of another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Workload, layer, precision, tokens.
+    pub what: String,
+    /// Seconds in the first and in the second report.
+    pub seconds: [f64; 2],
+    /// Whether the difference is more than both rows' samples spread (their ranges do not touch).
+    pub beyond_noise: bool,
+}
+
+/// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed rows are left out.
+pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
+    let mut compared = Vec::new();
+    for row in a.rows.iter().filter(|row| row.check.passed) {
+        let same = b.rows.iter().find(|other| {
+            (&other.workload, other.unit, other.layer) == (&row.workload, row.unit, row.layer)
+                && (other.precision, other.tokens) == (row.precision, row.tokens)
+                && other.check.passed
+        });
+        let Some(other) = same else { continue };
+        let (x, y) = (&row.seconds, &other.seconds);
+        compared.push(Compared {
+            what: format!(
+                "{} {} {} {:?} {} tokens",
+                row.workload,
+                if row.unit == Unit::Gpu { "GPU" } else { "CPU" },
+                row.layer,
+                row.precision,
+                row.tokens
+            ),
+            seconds: [x.median, y.median],
+            beyond_noise: x.max < y.min || y.max < x.min,
+        });
+    }
+    compared
+}
