@@ -15,11 +15,13 @@ const FEW: usize = 64;
 /// Tokens that a thread takes at once.
 const BLOCK: usize = 32;
 
-/// What is known of one token's walk through all trees: the nodes and what they give to the output.
-struct Walk {
+/// A token on its way through all trees.
+struct Walk<'a> {
     token: u32,
     /// Rows engaged so far, tree by tree, each with its activation; room for all levels.
-    rows: Vec<(u32, f32)>,
+    rows: &'a mut [(u32, f32)],
+    y: &'a mut [f32],
+    path: &'a mut [u32],
 }
 
 /// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool, with the nodes that each token engaged.
@@ -44,39 +46,42 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
 pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mut [u32]) {
     let shape = weights.shape();
     let arch = Arch::new();
-    let outputs = y.chunks_exact_mut(shape.output()).zip(path.chunks_exact_mut(shape.engaged()));
-    let walk = |walk: &mut Walk, levels: std::ops::Range<usize>| {
+    let descend = |walk: &mut Walk, levels: std::ops::Range<usize>| {
         let x = &x[walk.token as usize * shape.input()..][..shape.input()];
-        arch.dispatch(Descend { weights, x, rows: &mut walk.rows, levels });
+        arch.dispatch(Descend { weights, x, rows: walk.rows, levels });
     };
-    let finish = |walk: &Walk, y: &mut [f32], path: &mut [u32]| {
-        arch.dispatch(Accumulate { weights, rows: &walk.rows, y });
-        for ((place, node), (row, _)) in (0..).zip(path.iter_mut()).zip(&walk.rows) {
+    let finish = |walk: &mut Walk| {
+        arch.dispatch(Accumulate { weights, rows: walk.rows, y: walk.y });
+        for ((place, node), (row, _)) in (0..).zip(walk.path.iter_mut()).zip(&*walk.rows) {
             *node = row - (place / shape.levels() * shape.nodes_per_tree()) as u32;
         }
     };
-    let new = |token: usize| Walk { token: token as u32, rows: vec![(0, 0.0); shape.engaged()] };
-    if x.len() / shape.input() < FEW {
-        for (token, (y, path)) in outputs.enumerate() {
-            let mut whole = new(token);
-            walk(&mut whole, 0..shape.levels());
-            finish(&whole, y, path);
+    let tokens = x.len() / shape.input();
+    let mut rows = vec![(0, 0.0); tokens * shape.engaged()];
+    let mut walks: Vec<_> = (0..)
+        .zip(rows.chunks_exact_mut(shape.engaged()))
+        .zip(y.chunks_exact_mut(shape.output()).zip(path.chunks_exact_mut(shape.engaged())))
+        .map(|((token, rows), (y, path))| Walk { token, rows, y, path })
+        .collect();
+    if tokens < FEW {
+        for walk in &mut walks {
+            descend(walk, 0..shape.levels());
+            finish(walk);
         }
         return;
     }
     // One tree: sort by the subtree that is entered. More trees would each want another order.
     let top = if shape.trees() == 1 { TOP.min(shape.levels()) } else { shape.levels() };
-    let mut work: Vec<_> = outputs.enumerate().map(|(token, out)| (new(token), out)).collect();
-    work.par_chunks_mut(BLOCK).for_each(|block| {
-        block.iter_mut().for_each(|(token, _)| walk(token, 0..top));
+    walks.par_chunks_mut(BLOCK).for_each(|block| {
+        block.iter_mut().for_each(|walk| descend(walk, 0..top));
     });
     if shape.trees() == 1 {
-        work.sort_unstable_by_key(|(walk, _)| walk.rows[top - 1].0);
+        walks.par_sort_unstable_by_key(|walk| walk.rows[top - 1].0);
     }
-    work.par_chunks_mut(BLOCK).for_each(|block| {
-        for (token, (y, path)) in block {
-            walk(token, top..shape.levels());
-            finish(token, y, path);
+    walks.par_chunks_mut(BLOCK).for_each(|block| {
+        for walk in block {
+            descend(walk, top..shape.levels());
+            finish(walk);
         }
     });
 }
