@@ -17,11 +17,11 @@ mod text;
 
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
-pub use fff::{FffLayer, FffShape, FffWeights, Forward};
+pub use fff::{FffLayer, FffShape, FffWeights, Forward, Schedule};
 pub use gpu::{
     AdapterChoice, Binding, Capabilities, Gpu, GpuOptions, KernelSource, Precision, Reduction,
     Timer, Variant, WeightFormat, adapter, adapters,
 };
-pub use ops::encoder_kernels;
+pub use ops::{dense_coop_kernel, encoder_kernels};
 #[cfg(feature = "text")]
 pub use text::{FastBert, Filled, ModelOptions, Tokenizer};

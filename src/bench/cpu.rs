@@ -6,7 +6,7 @@ use std::time::Instant;
 use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
-use crate::bench::layers::{check_dense, dense_twin, finite};
+use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin, finite};
 use crate::bench::workload::random_tokens;
 use crate::bench::{Check, Effort, Layer, Progress, Report, Row, Stats, Timing, Unit, Workload};
 use crate::cpu;
@@ -80,7 +80,7 @@ pub fn run_cpu(
         };
         let (seconds, runs) = measure(effort, &mut forward);
         forward(0);
-        let check = check_dense(&up, &down, &x[0], &y);
+        let check = check_dense(&up, &down, &x[0], &y, DENSE_RTOL);
         let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
         emit(row((workload, layer, "cpu/gemm", *tokens), seconds, runs, None, check));
     }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fff::{FffLayer, FffWeights};
 use crate::gpu::{Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
 use crate::model::DenseWeights;
-use crate::ops::{Activation, Dense, Epilogue};
+use crate::ops::{Activation, CoopDense, Dense, Epilogue};
 use crate::reference;
 
 /// Inputs that a row's runs take turns in, where they are not too large together.
@@ -18,7 +18,7 @@ const INPUT_BYTES: u64 = 512 << 20;
 /// Multiplications that the reference of a dense row may cost.
 const REFERENCE_WORK: usize = 400_000_000;
 /// |got - want| / max(1, max|want|) of a dense row: f32 sums of some thousand products, in whatever order.
-const DENSE_RTOL: f64 = 2e-5;
+pub(crate) const DENSE_RTOL: f64 = 2e-5;
 
 /// What a row is measured on.
 pub(crate) struct Bench<'b> {
@@ -28,35 +28,62 @@ pub(crate) struct Bench<'b> {
     pub(crate) workload: &'b Workload,
 }
 
+/// |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the neurons and y are each rounded once.
+const DENSE_RTOL_F16: f64 = 2e-3;
+
+/// How activations are stored.
+#[derive(Clone, Copy, PartialEq)]
+enum Activations {
+    F32,
+    F16,
+}
+
+impl Activations {
+    fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
 /// Random tokens on the device, several sets of them, and room for the result.
 struct Tokens {
     count: usize,
+    stored: Activations,
     first: Vec<f32>,
     x: Vec<wgpu::Buffer>,
     y: wgpu::Buffer,
 }
 
 impl Bench<'_> {
-    async fn tokens(&self, count: usize) -> Result<Tokens> {
+    async fn tokens(&self, count: usize, stored: Activations) -> Result<Tokens> {
         let (input, output) = self.workload.widths();
-        let stride = row_stride(input);
-        let bytes = (count * stride * 4) as u64;
+        let row = row_stride(input) * stored.bytes();
+        let bytes = (count * row) as u64;
         let sets = (INPUT_BYTES / bytes).clamp(1, INPUTS as u64);
         let first = random_tokens(count * input, 0);
         let mut x = Vec::new();
         for seed in 0..sets {
             let values = if seed == 0 { first.clone() } else { random_tokens(first.len(), seed) };
-            let pack = |row: usize, bytes: &mut Vec<u8>| {
-                bytes.extend_from_slice(bytemuck::cast_slice(&values[row * input..][..input]));
-                bytes.resize(bytes.len().next_multiple_of(stride * 4), 0);
+            let pack = |index: usize, bytes: &mut Vec<u8>| {
+                let end = bytes.len() + row;
+                let values = &values[index * input..][..input];
+                match stored {
+                    Activations::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
+                    Activations::F16 => bytes
+                        .extend(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes())),
+                }
+                bytes.resize(end, 0);
             };
-            x.push(self.gpu.upload_rows("x", count, stride * 4, pack).await?);
+            x.push(self.gpu.upload_rows("x", count, row, pack).await?);
         }
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let y = self.gpu.buffer("y", (count * row_stride(output) * 4) as u64, usage).await?;
-        Ok(Tokens { count, first, x, y })
+        let bytes = (count * row_stride(output) * stored.bytes()) as u64;
+        let y = self.gpu.buffer("y", bytes, usage).await?;
+        Ok(Tokens { count, stored, first, x, y })
     }
 
     fn row(&self, layer: Layer, kernel: String, precision: Precision, tokens: usize) -> RowHead {
@@ -75,7 +102,7 @@ impl Bench<'_> {
         let shape = layer.shape();
         let precision = variant.weights.precision();
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count).await?;
+            let tokens = self.tokens(*count, Activations::F32).await?;
             let times = self
                 .watch
                 .measure(gpu, self.effort, |pass, run| {
@@ -121,7 +148,7 @@ impl Bench<'_> {
             Dense::upload(gpu, "W2", down, format, Epilogue::Activated(plain)).await?;
         let stride = row_stride(up.output);
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count).await?;
+            let tokens = self.tokens(*count, Activations::F32).await?;
             let bytes = (tokens.count * stride * 4) as u64;
             let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
@@ -132,7 +159,7 @@ impl Bench<'_> {
             };
             let times = self.watch.measure(gpu, self.effort, record).await?;
             let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
-            let check = check_dense(up, down, &tokens.first, &y);
+            let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL);
             let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
             let name = match format {
                 WeightFormat::F32 => "tiles/f32",
@@ -140,6 +167,35 @@ impl Bench<'_> {
                 WeightFormat::F16 => "tiles/f16",
             };
             let head = self.row(layer, name.into(), format.precision(), *count);
+            emit(head.row(times, None, check));
+        }
+        Ok(())
+    }
+
+    /// The same on cooperative matrices, activations in f16, where the device has them.
+    pub(crate) async fn dmm_cooperative(
+        &self,
+        [up, down]: &[DenseWeights; 2],
+        emit: &mut impl FnMut(Row),
+    ) -> Result<()> {
+        let gpu = self.gpu;
+        let device_up = CoopDense::upload(gpu, "W1", up, Activation::Gelu).await?;
+        let device_down = CoopDense::upload(gpu, "W2", down, Activation::None).await?;
+        for count in &self.workload.tokens {
+            let tokens = self.tokens(*count, Activations::F16).await?;
+            let bytes = (tokens.count * row_stride(up.output) * 2) as u64;
+            let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
+            let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
+                let x = &tokens.x[run % tokens.x.len()];
+                device_up.record(gpu, pass, x.slice(..), neurons.slice(..));
+                device_down.record(gpu, pass, neurons.slice(..), tokens.y.slice(..));
+                Ok(())
+            };
+            let times = self.watch.measure(gpu, self.effort, record).await?;
+            let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
+            let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL_F16);
+            let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
+            let head = self.row(layer, "cooperative/f16".into(), Precision::F16, *count);
             emit(head.row(times, None, check));
         }
         Ok(())
@@ -167,11 +223,21 @@ impl Bench<'_> {
         })
         .await??;
         let output = self.workload.widths().1;
+        let size = tokens.stored.bytes();
         readback
             .read(gpu, bytes, |bytes| {
-                let rows = bytes.chunks_exact(row_stride(output) * 4);
-                let values = rows.flat_map(|row| row[..output * 4].as_chunks::<4>().0);
-                values.map(|v| f32::from_le_bytes(*v)).collect()
+                let rows = bytes.chunks_exact(row_stride(output) * size);
+                let rows = rows.map(|row| &row[..output * size]);
+                match tokens.stored {
+                    Activations::F32 => rows
+                        .flat_map(|row| row.as_chunks::<4>().0)
+                        .map(|v| f32::from_le_bytes(*v))
+                        .collect(),
+                    Activations::F16 => rows
+                        .flat_map(|row| row.as_chunks::<2>().0)
+                        .map(|v| half::f16::from_le_bytes(*v).to_f32())
+                        .collect(),
+                }
             })
             .await
     }
@@ -184,7 +250,13 @@ pub(crate) fn dense_twin(workload: &Workload) -> [DenseWeights; 2] {
 }
 
 /// Compares some of the tokens, spread over all, with the f64 reference; and that no token holds a NaN.
-pub(crate) fn check_dense(up: &DenseWeights, down: &DenseWeights, x: &[f32], y: &[f32]) -> Check {
+pub(crate) fn check_dense(
+    up: &DenseWeights,
+    down: &DenseWeights,
+    x: &[f32],
+    y: &[f32],
+    allowed: f64,
+) -> Check {
     let count = x.len() / up.input;
     let work = up.weight.len() + down.weight.len();
     let compared = (REFERENCE_WORK / work).clamp(1, 32).min(count);
@@ -199,10 +271,10 @@ pub(crate) fn check_dense(up: &DenseWeights, down: &DenseWeights, x: &[f32], y: 
             f64::max(worst, reference::row_error(&want, &y[token * down.output..][..down.output]));
     }
     Check {
-        passed: worst <= DENSE_RTOL,
+        passed: worst <= allowed,
         tokens: compared,
         error: finite(worst),
-        allowed: DENSE_RTOL,
+        allowed,
         wrong_nodes: 0,
         flips: 0,
     }

@@ -58,6 +58,10 @@ pub async fn run(
             let format = gpu.capabilities().best(*precision)?.weights;
             bench.dmm(&twin, format, &mut emit).await?;
         }
+        let halves = workload.precisions.contains(&Precision::F16);
+        if halves && gpu.capabilities().cooperative {
+            bench.dmm_cooperative(&twin, &mut emit).await?;
+        }
     }
     Ok(())
 }

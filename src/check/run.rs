@@ -1,7 +1,7 @@
 //! Runs cases: the reference against golden results, then a device's variants against the reference.
 
 use crate::check::Case;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fff::{FffLayer, FffShape, FffWeights};
 use crate::gpu::{Gpu, Precision, Variant};
 use crate::reference::{Comparison, F32_RTOL, FffOutput, compare, fff};
@@ -25,6 +25,11 @@ impl Outcome {
     pub fn passed(&self) -> bool {
         self.reference.passed() && self.golden_disagreements.unwrap_or(0) == 0
     }
+
+    fn is_worse_than(&self, other: &Self) -> bool {
+        let badness = |o: &Self| (!o.passed(), o.reference.worst_error);
+        badness(self) > badness(other)
+    }
 }
 
 /// Holds the CPU reference itself against the case's stored results.
@@ -39,13 +44,25 @@ pub fn check_reference(case: &Case) -> Result<Outcome> {
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
 
-/// Runs a case on a device in one variant and holds it against the reference and against the stored results.
+/// Runs a case on a device in one variant, by every schedule there is, and holds the worst result against the reference and against the stored results.
 ///
 /// # Errors
 /// Errors of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
 pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
-    let layer = FffLayer::upload_as(gpu, &case.weights, variant).await?;
-    check_layer(gpu, case, &layer).await
+    let mut layer = FffLayer::upload_as(gpu, &case.weights, variant).await?;
+    let mut worst: Option<Outcome> = None;
+    for schedule in layer.schedules() {
+        layer = layer.with_schedule(schedule)?;
+        let mut outcome = check_layer(gpu, case, &layer).await?;
+        if !outcome.passed() {
+            outcome.case = format!("{} ({schedule:?})", outcome.case);
+        }
+        worst = match worst {
+            Some(worst) if !outcome.is_worse_than(&worst) => Some(worst),
+            _ => Some(outcome),
+        };
+    }
+    worst.ok_or_else(|| Error::mismatch("schedules of a layer", "one at least", "none"))
 }
 
 /// As [`check_variant`], for a layer that was uploaded elsewhere and claims to be `case.weights`.

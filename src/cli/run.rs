@@ -84,7 +84,7 @@ struct Summary {
 
 /// What computes.
 enum Engine {
-    Gpu { gpu: Gpu, layer: FffLayer },
+    Gpu { gpu: Gpu, layer: Box<FffLayer> },
     Reference(FffWeights),
 }
 
@@ -220,7 +220,7 @@ impl Engine {
             Some(variant) => FffLayer::upload_as(&gpu, &weights, variant).await?,
             None => FffLayer::upload(&gpu, &weights, precision).await?,
         };
-        Ok(Self::Gpu { gpu, layer })
+        Ok(Self::Gpu { gpu, layer: Box::new(layer) })
     }
 
     async fn forward(&self, x: &[f32], with_path: bool) -> Result<Forward, Error> {

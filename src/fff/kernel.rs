@@ -18,6 +18,84 @@ pub(crate) enum Residual {
 /// The longest loop over a lane's units that is written out.
 const MAX_UNROLLED: u32 = 16;
 
+/// Subgroups that a workgroup of the lookahead kernel may have, by invocations: what most adapters allow.
+const MOST_INVOCATIONS: u32 = 1024;
+
+/// In which order a layer's kernel walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Schedule {
+    /// A subgroup or workgroup for each token, level by level: the least work.
+    Plain,
+    /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at once: the shortest chain.
+    Lookahead,
+}
+
+/// What both kernels are made of.
+struct Parts {
+    format: &'static str,
+    values: &'static str,
+    in_units: u32,
+    out_units: u32,
+    unit: u32,
+    path: &'static str,
+    bindings: Vec<Binding>,
+}
+
+impl Parts {
+    fn new(shape: FffShape, variant: Variant, keep_path: bool) -> Self {
+        let (format, values, unit) = match variant.weights {
+            WeightFormat::F32 => (shader!("parts/weights_f32.wgsl"), "", 4),
+            WeightFormat::F16 => {
+                (shader!("parts/weights_f16.wgsl"), shader!("parts/values8.wgsl"), 8)
+            }
+            WeightFormat::Packed => {
+                (shader!("parts/weights_packed.wgsl"), shader!("parts/values8.wgsl"), 8)
+            }
+        };
+        let mut bindings = vec![Binding::Read; 4];
+        bindings.push(Binding::Write);
+        let path = if keep_path {
+            bindings.push(Binding::Write);
+            shader!("parts/path_kept.wgsl")
+        } else {
+            shader!("parts/path_dropped.wgsl")
+        };
+        let in_units = (shape.input_stride() / unit) as u32;
+        let out_units = (shape.output_stride() / unit) as u32;
+        Self { format, values, in_units, out_units, unit: unit as u32, path, bindings }
+    }
+
+    /// The whole module. The weight format comes first: `enable` must.
+    fn wgsl(&self, launch: &str, reduction: &str, kernel: &str) -> String {
+        let (gelu, layer) = (shader!("parts/gelu.wgsl"), shader!("parts/fff_layer.wgsl"));
+        [self.format, self.values, launch, reduction, gelu, layer, self.path, kernel].concat()
+    }
+
+    fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
+        vec![
+            ("INPUT", shape.input() as u32),
+            ("IN_UNITS", self.in_units),
+            ("OUT_UNITS", self.out_units),
+            ("TREES", shape.trees() as u32),
+            ("DEPTH", shape.depth() as u32),
+            ("NODES", shape.nodes_per_tree() as u32),
+            ("RESIDUAL", 0),
+        ]
+    }
+
+    /// Most roundings of a logit: the product, the lane's own additions, those across lanes, the bias.
+    fn roundings(&self, lanes: u32) -> u32 {
+        1 + self.in_units.div_ceil(lanes) * self.unit + (lanes - 1) + 1
+    }
+}
+
+/// Writes out those loops that are short enough.
+fn with_loops(wgsl: String, loops: &[(&str, &str, u32, u32)]) -> String {
+    loops.iter().fold(wgsl, |wgsl, (variable, bound, count, most)| {
+        if count <= most { unrolled(wgsl, variable, bound, *count) } else { wgsl }
+    })
+}
+
 impl KernelSource {
     /// The CMM kernel of an FFF layer for this device.
     ///
@@ -30,74 +108,90 @@ impl KernelSource {
         keep_path: bool,
     ) -> Result<Self> {
         let widest = shape.input_stride().max(shape.output_stride());
-        let Launch { reduction, lanes, tokens } = Launch::new(widest, variant, device)?;
-        let (format, values, unit) = match variant.weights {
-            WeightFormat::F32 => (shader!("parts/weights_f32.wgsl"), "", 4),
-            WeightFormat::F16 => {
-                (shader!("parts/weights_f16.wgsl"), shader!("parts/values8.wgsl"), 8)
-            }
-            WeightFormat::Packed => {
-                (shader!("parts/weights_packed.wgsl"), shader!("parts/values8.wgsl"), 8)
-            }
-        };
-        let in_units = (shape.input_stride() / unit) as u32;
-        let out_units = (shape.output_stride() / unit) as u32;
-        let (in_per_lane, out_per_lane) = (in_units.div_ceil(lanes), out_units.div_ceil(lanes));
+        let Launch { reduction, lanes, tokens, .. } = Launch::new(widest, variant, device)?;
+        let parts = Parts::new(shape, variant, keep_path);
+        let in_per_lane = parts.in_units.div_ceil(lanes);
+        let out_per_lane = parts.out_units.div_ceil(lanes);
         let group = lanes * tokens;
         // Sizes of arrays in registers and of the workgroup: WGSL wants `const` there.
         let launch = format!(
             "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n\
              const IN_PER_LANE: u32 = {in_per_lane}u;\nconst OUT_PER_LANE: u32 = {out_per_lane}u;\n"
         );
-        let mut bindings = vec![Binding::Read; 4];
-        bindings.push(Binding::Write);
-        let path = if keep_path {
-            bindings.push(Binding::Write);
-            shader!("parts/path_kept.wgsl")
-        } else {
-            shader!("parts/path_dropped.wgsl")
-        };
-        // The weight format comes first: `enable` must.
-        let parts = [
-            format,
-            values,
-            &launch,
-            reduction,
-            shader!("parts/gelu.wgsl"),
-            path,
-            shader!("fff.wgsl"),
-        ];
-        let mut wgsl = parts.concat();
-        let trees = shape.trees() as u32;
         // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
-        for (variable, bound, count, most) in [
+        let loops = [
             ("i", "IN_PER_LANE", in_per_lane, MAX_UNROLLED),
             ("i", "OUT_PER_LANE", out_per_lane, MAX_UNROLLED),
-            ("tree", "TREES", trees, 1),
-        ] {
-            if count <= most {
-                wgsl = unrolled(wgsl, variable, bound, count);
-            }
-        }
+            ("tree", "TREES", shape.trees() as u32, 1),
+        ];
         Ok(Self {
             name: format!("fff {shape} {variant}"),
-            wgsl,
-            overrides: vec![
-                ("INPUT", shape.input() as u32),
-                ("IN_UNITS", in_units),
-                ("OUT_UNITS", out_units),
-                ("TREES", trees),
-                ("DEPTH", shape.depth() as u32),
-                ("NODES", shape.nodes_per_tree() as u32),
-                ("RESIDUAL", 0),
-            ],
-            bindings,
+            wgsl: with_loops(parts.wgsl(&launch, reduction, shader!("fff.wgsl")), &loops),
+            overrides: parts.overrides(shape),
             group,
             lanes,
             tokens_per_group: tokens,
-            // The product, the lane's own additions, those across lanes, the bias.
-            roundings: 1 + in_per_lane * unit as u32 + (lanes - 1) + 1,
+            roundings: parts.roundings(lanes),
+            bindings: parts.bindings,
         })
+    }
+
+    /// The CMM kernel of an FFF layer for few tokens, at most `ahead` levels at once; none where a token needs more than one subgroup, where
+    /// the size of subgroups is not known beforehand, or where a tree is too shallow to gain.
+    ///
+    /// # Errors
+    /// As [`KernelSource::fff`].
+    pub fn fff_lookahead(
+        shape: FffShape,
+        variant: Variant,
+        device: &Capabilities,
+        keep_path: bool,
+        ahead: u32,
+    ) -> Result<Option<Self>> {
+        let widest = shape.input_stride().max(shape.output_stride());
+        let launch = Launch::new(widest, variant, device)?;
+        let lanes = launch.lanes;
+        let most = MOST_INVOCATIONS
+            .min(device.limits.max_compute_invocations_per_workgroup)
+            .min(device.limits.max_compute_workgroup_size_x);
+        let levels = shape.levels() as u32;
+        // The subtree's subgroups, and one that accumulates.
+        let fits = |ahead: &u32| *ahead < levels && lanes << ahead <= most;
+        let Some(ahead) = (2..=ahead).rev().find(fits).filter(|_| launch.one_subgroup) else {
+            return Ok(None);
+        };
+        let subtree = (1 << ahead) - 1;
+        let parts = Parts::new(shape, variant, keep_path);
+        let in_per_lane = parts.in_units.div_ceil(lanes);
+        let accumulating = parts.out_units.div_ceil(lanes).min(most / lanes - subtree);
+        let out_threads = accumulating * lanes;
+        let out_per_thread = parts.out_units.div_ceil(out_threads);
+        let steps = levels.div_ceil(ahead);
+        let group = (subtree + accumulating) * lanes;
+        let consts = format!(
+            "const LANES: u32 = {lanes}u;\nconst GROUP: u32 = {group}u;\nconst IN_PER_LANE: u32 = {in_per_lane}u;\n\
+             const OUT_PER_THREAD: u32 = {out_per_thread}u;\nconst OUT_THREADS: u32 = {out_threads}u;\n\
+             const AHEAD: u32 = {ahead}u;\nconst SUBTREE: u32 = {subtree}u;\nconst STEPS: u32 = {steps}u;\n"
+        );
+        let loops = [
+            ("i", "IN_PER_LANE", in_per_lane, MAX_UNROLLED),
+            ("i", "OUT_PER_THREAD", out_per_thread, MAX_UNROLLED),
+            ("step", "STEPS", steps, MAX_UNROLLED),
+            ("place", "SUBTREE", subtree, MAX_UNROLLED),
+            ("level", "AHEAD", ahead, ahead),
+            ("tree", "TREES", shape.trees() as u32, 1),
+        ];
+        let wgsl = parts.wgsl(&consts, launch.reduction, shader!("fff_lookahead.wgsl"));
+        Ok(Some(Self {
+            name: format!("fff lookahead {ahead} {shape} {variant}"),
+            wgsl: with_loops(wgsl, &loops),
+            overrides: parts.overrides(shape),
+            group,
+            lanes,
+            tokens_per_group: 1,
+            roundings: parts.roundings(lanes),
+            bindings: parts.bindings,
+        }))
     }
 
     /// The same kernel, adding to the layer's output.

@@ -3,23 +3,52 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffShape, FffWeights, Residual};
+use crate::fff::{FffShape, FffWeights, Residual, Schedule};
 use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
 
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
 const CHUNK_BYTES: u64 = 64 << 20;
+
+/// Levels that the lookahead kernel evaluates at once.
+const AHEAD: u32 = 3;
+
+/// Tokens from which on the plain kernel is the faster one (measured on an H200, docs/kernels.md).
+fn many_tokens(precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => 192,
+        Precision::F16 => 384,
+    }
+}
 
 /// An FFF layer on a device.
 #[derive(Debug)]
 pub struct FffLayer {
     shape: FffShape,
     variant: Variant,
-    source: KernelSource,
-    plain: Arc<Kernel>,
-    with_path: Arc<Kernel>,
+    plain: Kernels,
+    lookahead: Option<Kernels>,
+    schedule: Option<Schedule>,
     linear_in: wgpu::Buffer,
     bias: wgpu::Buffer,
     linear_out: wgpu::Buffer,
+}
+
+/// A schedule's kernels, compiled.
+#[derive(Debug)]
+struct Kernels {
+    source: KernelSource,
+    without_path: Arc<Kernel>,
+    with_path: Arc<Kernel>,
+}
+
+impl Kernels {
+    async fn compile(gpu: &Gpu, [without_path, with_path]: [KernelSource; 2]) -> Result<Self> {
+        Ok(Self {
+            with_path: gpu.kernel(&with_path).await?,
+            without_path: gpu.kernel(&without_path).await?,
+            source: without_path,
+        })
+    }
 }
 
 /// What a forward returns.
@@ -46,9 +75,7 @@ impl FffLayer {
     /// # Errors
     /// As [`FffLayer::upload`].
     pub async fn upload_as(gpu: &Gpu, weights: &FffWeights, variant: Variant) -> Result<Self> {
-        let capabilities = gpu.capabilities();
-        let source = |path| KernelSource::fff(weights.shape(), variant, capabilities, path);
-        Self::upload_with(gpu, weights, variant, source(false)?, source(true)?).await
+        Self::upload_as_is(gpu, weights, variant, |kernel| kernel).await
     }
 
     /// Uploads a layer whose [`FffLayer::record`] adds a residual to its output.
@@ -58,10 +85,27 @@ impl FffLayer {
         variant: Variant,
         residual: Residual,
     ) -> Result<Self> {
-        let source = |path| KernelSource::fff(weights.shape(), variant, gpu.capabilities(), path);
-        let (plain, with_path) = (source(false)?, source(true)?);
-        let (plain, with_path) = (plain.with_residual(residual), with_path.with_residual(residual));
-        Self::upload_with(gpu, weights, variant, plain, with_path).await
+        Self::upload_as_is(gpu, weights, variant, |kernel| kernel.with_residual(residual)).await
+    }
+
+    async fn upload_as_is(
+        gpu: &Gpu,
+        weights: &FffWeights,
+        variant: Variant,
+        changed: impl Fn(KernelSource) -> KernelSource,
+    ) -> Result<Self> {
+        let (shape, device) = (weights.shape(), gpu.capabilities());
+        let plain = |path| KernelSource::fff(shape, variant, device, path).map(&changed);
+        let (without_path, with_path) = (plain(false)?, plain(true)?);
+        let mut layer = Self::upload_with(gpu, weights, variant, without_path, with_path).await?;
+        let ahead = |path| {
+            let source = KernelSource::fff_lookahead(shape, variant, device, path, AHEAD);
+            source.map(|source| source.map(&changed))
+        };
+        if let (Some(without_path), Some(with_path)) = (ahead(false)?, ahead(true)?) {
+            layer.lookahead = Some(Kernels::compile(gpu, [without_path, with_path]).await?);
+        }
+        Ok(layer)
     }
 
     /// Uploads a layer with kernels of the caller's own, which bind what [`KernelSource::fff`]'s bind: for experiments, and for tests
@@ -94,9 +138,9 @@ impl FffLayer {
         Ok(Self {
             shape,
             variant,
-            plain: gpu.kernel(&plain).await?,
-            with_path: gpu.kernel(&with_path).await?,
-            source: plain,
+            plain: Kernels::compile(gpu, [plain, with_path]).await?,
+            lookahead: None,
+            schedule: None,
             linear_in,
             bias,
             linear_out,
@@ -115,7 +159,42 @@ impl FffLayer {
 
     /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
     pub fn roundings(&self) -> u32 {
-        self.source.roundings
+        let of = |kernels: &Kernels| kernels.source.roundings;
+        of(&self.plain).max(self.lookahead.as_ref().map_or(0, of))
+    }
+
+    /// The schedules that the layer can run by on its device.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let lookahead = self.lookahead.is_some().then_some(Schedule::Lookahead);
+        [Some(Schedule::Plain), lookahead].into_iter().flatten().collect()
+    }
+
+    /// The schedule for so many tokens: the faster one, unless [`FffLayer::with_schedule`] has fixed it.
+    pub fn schedule(&self, tokens: u64) -> Schedule {
+        match (self.schedule, &self.lookahead) {
+            (Some(schedule), _) => schedule,
+            (None, Some(_)) if tokens < many_tokens(self.variant.weights.precision()) => {
+                Schedule::Lookahead
+            }
+            _ => Schedule::Plain,
+        }
+    }
+
+    /// Fixes the schedule, for measurements and tests.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if it is not among [`FffLayer::schedules`].
+    pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
+        let possible = self.schedules();
+        if !possible.contains(&schedule) {
+            return Err(Error::mismatch(
+                "schedule",
+                format!("one of {possible:?}"),
+                format!("{schedule:?}"),
+            ));
+        }
+        self.schedule = Some(schedule);
+        Ok(self)
     }
 
     /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds.
@@ -160,15 +239,18 @@ impl FffLayer {
                 });
             }
         }
+        let kernels = match (self.schedule(tokens), &self.lookahead) {
+            (Schedule::Lookahead, Some(lookahead)) => lookahead,
+            _ => &self.plain,
+        };
         let tokens = u32::try_from(tokens)
             .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;
-
-        let kernel = if path.is_some() { &self.with_path } else { &self.plain };
+        let kernel = if path.is_some() { &kernels.with_path } else { &kernels.without_path };
         let (linear_in, bias, linear_out) =
             (self.linear_in.slice(..), self.bias.slice(..), self.linear_out.slice(..));
         let mut buffers = vec![x, linear_in, bias, linear_out, y];
         buffers.extend(path);
-        kernel.record(gpu, pass, &buffers, self.source.workgroups(tokens, gpu.capabilities()));
+        kernel.record(gpu, pass, &buffers, kernels.source.workgroups(tokens, gpu.capabilities()));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod shape;
 mod weights;
 
 pub(crate) use kernel::Residual;
+pub use kernel::Schedule;
 pub use layer::{FffLayer, Forward};
 pub use shape::FffShape;
 pub use weights::FffWeights;

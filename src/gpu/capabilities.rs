@@ -118,6 +118,8 @@ pub struct Capabilities {
     pub packed_f16: bool,
     /// Smallest and largest subgroup, if there are subgroup operations in compute shaders.
     pub subgroup: Option<(u32, u32)>,
+    /// Cooperative matrices of 16 x 16, f16 in and f32 sums, in subgroups of 32 (tensor cores).
+    pub cooperative: bool,
     /// GPU timestamps around a pass.
     pub timestamps: bool,
     /// The limits that are in force.
@@ -127,7 +129,11 @@ pub struct Capabilities {
 /// Optional features that the kernels and timers use where an adapter has them.
 pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     .union(wgpu::Features::TIMESTAMP_QUERY);
+
+/// Bytes of workgroup memory that the kernel on cooperative matrices takes.
+pub(crate) const COOPERATIVE_STORAGE: u32 = 4 * 128 * 5 * 16;
 
 impl Capabilities {
     /// Capabilities of an adapter, if all its features and limits were requested.
@@ -143,12 +149,22 @@ impl Capabilities {
         let info = adapter.get_info();
         let subgroup = (features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size > 0)
             .then_some((info.subgroup_min_size, info.subgroup_max_size));
+        let sizes = adapter.cooperative_matrix_properties();
+        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+            && (features.contains(wgpu::Features::SHADER_F16) && subgroup == Some((32, 32)))
+            && limits.max_compute_workgroup_storage_size >= COOPERATIVE_STORAGE
+            && sizes.iter().any(|size| {
+                (size.m_size, size.n_size, size.k_size) == (16, 16, 16)
+                    && size.ab_type == wgpu::CooperativeScalarType::F16
+                    && size.cr_type == wgpu::CooperativeScalarType::F32
+            });
         let downlevel = adapter.get_downlevel_capabilities().flags;
         Self {
             adapter: info.name,
             f16: features.contains(wgpu::Features::SHADER_F16),
             packed_f16: downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
             subgroup,
+            cooperative,
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             limits,
         }
@@ -196,6 +212,7 @@ mod tests {
             f16,
             packed_f16,
             subgroup,
+            cooperative: false,
             timestamps: false,
             limits: wgpu::Limits::default(),
         }

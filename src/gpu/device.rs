@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::adapter::{AdapterChoice, adapter};
-use crate::gpu::capabilities::{Capabilities, Precision, WANTED_FEATURES};
+use crate::gpu::capabilities::{COOPERATIVE_STORAGE, Capabilities, Precision, WANTED_FEATURES};
 use crate::gpu::kernel::{Kernel, KernelSource};
 
 /// Storage buffers that the kernels bind at most.
 const STORAGE_BUFFERS: u32 = 6;
+/// Invocations of a workgroup that the kernels use at most.
+const WORKGROUP: u32 = 1024;
 
 /// What to ask of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
@@ -72,10 +74,12 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::request`].
     pub async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let required_features = WANTED_FEATURES & adapter.features();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cmm"),
-            required_features: WANTED_FEATURES & adapter.features(),
+            required_features,
             required_limits: needed_limits(adapter, options)?,
+            experimental_features: experimental(required_features),
             ..Default::default()
         };
         let (device, queue) =
@@ -185,6 +189,17 @@ impl Gpu {
     }
 }
 
+/// The token that wgpu wants for experimental features, where any is used.
+#[allow(unsafe_code, reason = "wgpu hands the token out by an unsafe function")]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.intersects(wgpu::Features::all_experimental_mask()) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: wgpu asks that its users know that an experimental feature may be unsound. The only one is cooperative matrices, used by one
+    // kernel (shaders/dense_coop.wgsl) whose every access to memory is inside its buffers by its own arithmetic.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
 /// The limits that the kernels and `options` need, and nothing above them; other limits as low as WebGPU lets them be.
 fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::Limits> {
     let available = adapter.limits();
@@ -199,7 +214,13 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
         // For the larger tiles of the dense kernel; where there is less, it uses the smaller ones.
         max_compute_workgroup_storage_size: defaults
             .max_compute_workgroup_storage_size
+            .max(COOPERATIVE_STORAGE)
             .min(available.max_compute_workgroup_storage_size),
+        // For the lookahead kernel; where there is less, it looks less far ahead or is not used.
+        max_compute_invocations_per_workgroup: available
+            .max_compute_invocations_per_workgroup
+            .min(WORKGROUP),
+        max_compute_workgroup_size_x: available.max_compute_workgroup_size_x.min(WORKGROUP),
         max_buffer_size: defaults
             .max_buffer_size
             .min(available.max_buffer_size)

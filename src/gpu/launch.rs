@@ -21,6 +21,8 @@ pub(crate) struct Launch {
     pub(crate) lanes: u32,
     /// Tokens of a workgroup.
     pub(crate) tokens: u32,
+    /// Whether a token's lanes are exactly a subgroup.
+    pub(crate) one_subgroup: bool,
 }
 
 impl Launch {
@@ -45,6 +47,7 @@ impl Launch {
                 reduction: shader!("parts/sum_workgroup.wgsl"),
                 lanes: lanes_for(VALUES_PER_LANE_WORKGROUP, 32),
                 tokens: 1,
+                one_subgroup: false,
             }),
             (Reduction::Subgroup, Some((least, most)))
                 if least.is_power_of_two() && most.is_power_of_two() && most <= MAX_LANES =>
@@ -52,9 +55,19 @@ impl Launch {
                 let lanes = lanes_for(VALUES_PER_LANE, most);
                 if least == most && lanes == most {
                     let tokens = (GROUP_OF_SUBGROUPS / lanes).max(1);
-                    Ok(Self { reduction: shader!("parts/sum_subgroup.wgsl"), lanes, tokens })
+                    Ok(Self {
+                        reduction: shader!("parts/sum_subgroup.wgsl"),
+                        lanes,
+                        tokens,
+                        one_subgroup: true,
+                    })
                 } else {
-                    Ok(Self { reduction: shader!("parts/sum_subgroups.wgsl"), lanes, tokens: 1 })
+                    Ok(Self {
+                        reduction: shader!("parts/sum_subgroups.wgsl"),
+                        lanes,
+                        tokens: 1,
+                        one_subgroup: false,
+                    })
                 }
             }
             (Reduction::Subgroup, found) => Err(Error::Unsupported {

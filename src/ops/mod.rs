@@ -2,6 +2,7 @@
 
 mod attention;
 mod dense;
+mod dense_coop;
 mod embed;
 mod layer_norm;
 mod matrix;
@@ -10,7 +11,8 @@ mod source;
 
 pub(crate) use attention::Attention;
 pub(crate) use dense::{Activation, Dense, Epilogue};
+pub(crate) use dense_coop::CoopDense;
 pub(crate) use embed::Embed;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use rows::{Gather, L2Norm, Pool};
-pub use source::encoder_kernels;
+pub use source::{dense_coop_kernel, encoder_kernels};

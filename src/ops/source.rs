@@ -105,13 +105,43 @@ pub(crate) fn dense(
     )
 }
 
+/// DMM on cooperative matrices, in tiles of 128, f16 in and out.
+pub(crate) fn dense_coop(input: usize, output: usize, activation: Activation) -> KernelSource {
+    let head = "enable f16;\nenable wgpu_cooperative_matrix;\n\
+        const LOADS: u32 = 4u;\nconst HALVES: u32 = 2u;\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\n";
+    kernel(
+        format!("dense_coop {input}->{output} {activation:?}"),
+        &[
+            head,
+            shader!("parts/out4_f16.wgsl"),
+            shader!("parts/gelu.wgsl"),
+            shader!("dense_coop.wgsl"),
+        ],
+        &[("load", "LOADS", 4), ("half", "HALVES", 2), ("down", "FOUR", 4), ("i", "EIGHT", 8)],
+        vec![
+            ("IN8", (row_stride(input) / 8) as u32),
+            ("OUT4", units(output)),
+            ("ROWS", output as u32),
+            ("ACTIVATION", activation as u32),
+        ],
+        read(3),
+        128,
+        128,
+    )
+}
+
+/// The dense kernel on cooperative matrices, for tests.
+pub fn dense_coop_kernel(input: usize, output: usize) -> KernelSource {
+    dense_coop(input, output, Activation::Gelu)
+}
+
 pub(crate) fn layer_norm(
     width: usize,
     eps: f64,
     variant: Variant,
     device: &Capabilities,
 ) -> Result<KernelSource> {
-    let Launch { reduction, lanes, tokens } = Launch::new(row_stride(width), variant, device)?;
+    let Launch { reduction, lanes, tokens, .. } = Launch::new(row_stride(width), variant, device)?;
     let per_lane = units(width).div_ceil(lanes);
     let group = lanes * tokens;
     let launch = format!(
@@ -135,7 +165,7 @@ pub(crate) fn l2_norm(
     variant: Variant,
     device: &Capabilities,
 ) -> Result<KernelSource> {
-    let Launch { reduction, lanes, tokens } = Launch::new(row_stride(width), variant, device)?;
+    let Launch { reduction, lanes, tokens, .. } = Launch::new(row_stride(width), variant, device)?;
     let group = lanes * tokens;
     let launch = format!(
         "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n"
