@@ -29,6 +29,11 @@ fn kernels() -> Vec<(KernelSource, Variant)> {
                     let device = device(Some(*subgroup));
                     let kernel = KernelSource::fff(shape, variant, &device, keep_path).unwrap();
                     kernels.push((kernel, variant));
+                    for ahead in [2, 3] {
+                        let lookahead =
+                            KernelSource::fff_lookahead(shape, variant, &device, keep_path, ahead);
+                        kernels.extend(lookahead.unwrap().map(|kernel| (kernel, variant)));
+                    }
                 }
             }
         }
@@ -62,6 +67,7 @@ fn device(subgroup: Option<(u32, u32)>) -> Capabilities {
         f16: true,
         packed_f16: true,
         subgroup,
+        cooperative: false,
         timestamps: false,
         limits: wgpu::Limits::default(),
     }
@@ -107,6 +113,42 @@ fn valid_under_exactly_the_capabilities_of_the_variant() {
             parse(&kernel.wgsl, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
         validate(&module, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
     }
+}
+
+#[test]
+fn the_lookahead_kernel_exists_where_a_subgroup_holds_a_token_and_only_there() {
+    let count = kernels().iter().filter(|(k, _)| k.name.starts_with("fff lookahead")).count();
+    assert!(count >= 6, "{count}");
+    let shape = FffShape::new(768, 1, 11).unwrap();
+    let lookahead = |variant: usize, subgroup, ahead| {
+        let (variant, device) = (Variant::ALL[variant], device(Some(subgroup)));
+        KernelSource::fff_lookahead(shape, variant, &device, false, ahead).unwrap()
+    };
+    assert!(lookahead(0, (32, 32), 3).is_some());
+    assert!(lookahead(0, (16, 32), 3).is_none(), "the size of subgroups varies");
+    assert!(lookahead(3, (32, 32), 3).is_none(), "no subgroups");
+    assert!(lookahead(0, (32, 32), 4).is_none(), "more invocations than the device allows");
+    assert!(lookahead(0, (8, 8), 2).is_none(), "several subgroups a token");
+}
+
+#[test]
+fn kernels_of_the_benchmark_are_valid() {
+    let features = wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let downlevel = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+    let base = wgpu_naga_bridge::features_to_naga_capabilities(wgpu::Features::empty(), downlevel);
+    let full = wgpu_naga_bridge::features_to_naga_capabilities(features, downlevel);
+    for kernel in cmm::bench::peak_kernels(true) {
+        let allowed = if kernel.name == "fma f16" { full } else { base };
+        let module =
+            parse(&kernel.wgsl, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+        validate(&module, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+    }
+    let kernel = cmm::dense_coop_kernel(768, 4095);
+    let module = parse(&kernel.wgsl, full).unwrap();
+    validate(&module, full).unwrap();
+    assert!(parse(&kernel.wgsl, base).is_err(), "passes without cooperative matrices");
 }
 
 #[test]

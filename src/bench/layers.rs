@@ -6,7 +6,7 @@ use crate::bench::measure::{Effort, Stopwatch, Times};
 use crate::bench::workload::{random_dense, random_tokens};
 use crate::bench::{Check, Layer, Row, Unit, Workload};
 use crate::error::Result;
-use crate::fff::{FffLayer, FffWeights};
+use crate::fff::{FffLayer, FffWeights, Schedule};
 use crate::gpu::{Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
 use crate::model::DenseWeights;
 use crate::ops::{Activation, CoopDense, Dense, Epilogue};
@@ -128,7 +128,11 @@ impl Bench<'_> {
                 wrong_nodes: comparison.wrong_nodes,
                 flips: comparison.legitimate_flips,
             };
-            let head = self.row(Layer::cmm(shape), variant.to_string(), precision, *count);
+            let kernel = match layer.schedule(*count as u64) {
+                Schedule::Plain => variant.to_string(),
+                Schedule::Lookahead(_) => format!("{variant} lookahead"),
+            };
+            let head = self.row(Layer::cmm(shape), kernel, precision, *count);
             emit(head.row(times, Some(leaves.len()), check));
         }
         Ok(())

@@ -26,8 +26,9 @@ const MOST_INVOCATIONS: u32 = 1024;
 pub enum Schedule {
     /// A subgroup or workgroup for each token, level by level: the least work.
     Plain,
-    /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at once: the shortest chain.
-    Lookahead,
+    /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at once: the shortest chain. Of the layer's
+    /// kernels of this kind the one at this place: first the one that looks furthest ahead, for the fewest tokens.
+    Lookahead(usize),
 }
 
 /// What both kernels are made of.
@@ -136,7 +137,7 @@ impl KernelSource {
         })
     }
 
-    /// The CMM kernel of an FFF layer for few tokens, at most `ahead` levels at once; none where a token needs more than one subgroup, where
+    /// The CMM kernel of an FFF layer for few tokens, `ahead` levels at once; none where a token needs more than one subgroup, where
     /// the size of subgroups is not known beforehand, or where a tree is too shallow to gain.
     ///
     /// # Errors
@@ -156,10 +157,9 @@ impl KernelSource {
             .min(device.limits.max_compute_workgroup_size_x);
         let levels = shape.levels() as u32;
         // The subtree's subgroups, and one that accumulates.
-        let fits = |ahead: &u32| *ahead < levels && lanes << ahead <= most;
-        let Some(ahead) = (2..=ahead).rev().find(fits).filter(|_| launch.one_subgroup) else {
+        if !launch.one_subgroup || levels <= ahead || lanes << ahead > most {
             return Ok(None);
-        };
+        }
         let subtree = (1 << ahead) - 1;
         let parts = Parts::new(shape, variant, keep_path);
         let in_per_lane = parts.in_units.div_ceil(lanes);

@@ -9,14 +9,11 @@ use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, Weight
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
 const CHUNK_BYTES: u64 = 64 << 20;
 
-/// Levels that the lookahead kernel evaluates at once.
-const AHEAD: u32 = 3;
-
-/// Tokens from which on the plain kernel is the faster one (measured on an H200, docs/kernels.md).
-fn many_tokens(precision: Precision) -> u64 {
+/// Tokens up to which each lookahead is the fastest: measured on an H200, docs/kernels.md.
+fn lookaheads(precision: Precision) -> [(u32, u64); 2] {
     match precision {
-        Precision::F32 => 192,
-        Precision::F16 => 384,
+        Precision::F32 => [(3, 192), (2, 384)],
+        Precision::F16 => [(3, 128), (2, 640)],
     }
 }
 
@@ -26,7 +23,8 @@ pub struct FffLayer {
     shape: FffShape,
     variant: Variant,
     plain: Kernels,
-    lookahead: Option<Kernels>,
+    /// By tokens: up to how many, and the kernels.
+    lookahead: Vec<(u64, Kernels)>,
     schedule: Option<Schedule>,
     linear_in: wgpu::Buffer,
     bias: wgpu::Buffer,
@@ -98,12 +96,15 @@ impl FffLayer {
         let plain = |path| KernelSource::fff(shape, variant, device, path).map(&changed);
         let (without_path, with_path) = (plain(false)?, plain(true)?);
         let mut layer = Self::upload_with(gpu, weights, variant, without_path, with_path).await?;
-        let ahead = |path| {
-            let source = KernelSource::fff_lookahead(shape, variant, device, path, AHEAD);
-            source.map(|source| source.map(&changed))
-        };
-        if let (Some(without_path), Some(with_path)) = (ahead(false)?, ahead(true)?) {
-            layer.lookahead = Some(Kernels::compile(gpu, [without_path, with_path]).await?);
+        for (ahead, tokens) in lookaheads(variant.weights.precision()) {
+            let kernel = |path| {
+                let source = KernelSource::fff_lookahead(shape, variant, device, path, ahead);
+                source.map(|source| source.map(&changed))
+            };
+            if let (Some(without_path), Some(with_path)) = (kernel(false)?, kernel(true)?) {
+                let kernels = Kernels::compile(gpu, [without_path, with_path]).await?;
+                layer.lookahead.push((tokens, kernels));
+            }
         }
         Ok(layer)
     }
@@ -139,7 +140,7 @@ impl FffLayer {
             shape,
             variant,
             plain: Kernels::compile(gpu, [plain, with_path]).await?,
-            lookahead: None,
+            lookahead: Vec::new(),
             schedule: None,
             linear_in,
             bias,
@@ -160,24 +161,21 @@ impl FffLayer {
     /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
     pub fn roundings(&self) -> u32 {
         let of = |kernels: &Kernels| kernels.source.roundings;
-        of(&self.plain).max(self.lookahead.as_ref().map_or(0, of))
+        self.lookahead.iter().map(|(_, kernels)| of(kernels)).fold(of(&self.plain), u32::max)
     }
 
     /// The schedules that the layer can run by on its device.
     pub fn schedules(&self) -> Vec<Schedule> {
-        let lookahead = self.lookahead.is_some().then_some(Schedule::Lookahead);
-        [Some(Schedule::Plain), lookahead].into_iter().flatten().collect()
+        let lookahead = (0..self.lookahead.len()).map(Schedule::Lookahead);
+        std::iter::once(Schedule::Plain).chain(lookahead).collect()
     }
 
-    /// The schedule for so many tokens: the faster one, unless [`FffLayer::with_schedule`] has fixed it.
+    /// The schedule for so many tokens: the fastest one, unless [`FffLayer::with_schedule`] has fixed it.
     pub fn schedule(&self, tokens: u64) -> Schedule {
-        match (self.schedule, &self.lookahead) {
-            (Some(schedule), _) => schedule,
-            (None, Some(_)) if tokens < many_tokens(self.variant.weights.precision()) => {
-                Schedule::Lookahead
-            }
-            _ => Schedule::Plain,
-        }
+        self.schedule.unwrap_or_else(|| {
+            let index = self.lookahead.iter().position(|(most, _)| tokens <= *most);
+            index.map_or(Schedule::Plain, Schedule::Lookahead)
+        })
     }
 
     /// Fixes the schedule, for measurements and tests.
@@ -187,11 +185,8 @@ impl FffLayer {
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
         let possible = self.schedules();
         if !possible.contains(&schedule) {
-            return Err(Error::mismatch(
-                "schedule",
-                format!("one of {possible:?}"),
-                format!("{schedule:?}"),
-            ));
+            let (expected, found) = (format!("one of {possible:?}"), format!("{schedule:?}"));
+            return Err(Error::mismatch("schedule", expected, found));
         }
         self.schedule = Some(schedule);
         Ok(self)
@@ -239,9 +234,9 @@ impl FffLayer {
                 });
             }
         }
-        let kernels = match (self.schedule(tokens), &self.lookahead) {
-            (Schedule::Lookahead, Some(lookahead)) => lookahead,
-            _ => &self.plain,
+        let kernels = match self.schedule(tokens) {
+            Schedule::Plain => &self.plain,
+            Schedule::Lookahead(index) => &self.lookahead[index].1,
         };
         let tokens = u32::try_from(tokens)
             .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;

@@ -133,7 +133,7 @@ pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::TIMESTAMP_QUERY);
 
 /// Bytes of workgroup memory that the kernel on cooperative matrices takes.
-pub(crate) const COOPERATIVE_STORAGE: u32 = 4 * 128 * 5 * 16;
+pub(crate) const COOPERATIVE_STORAGE: u32 = 2 * 128 * 18 * 8 + 8 * 16 * 5 * 16;
 
 impl Capabilities {
     /// Capabilities of an adapter, if all its features and limits were requested.
@@ -153,6 +153,7 @@ impl Capabilities {
         let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
             && (features.contains(wgpu::Features::SHADER_F16) && subgroup == Some((32, 32)))
             && limits.max_compute_workgroup_storage_size >= COOPERATIVE_STORAGE
+            && limits.max_compute_invocations_per_workgroup >= 256
             && sizes.iter().any(|size| {
                 (size.m_size, size.n_size, size.k_size) == (16, 16, 16)
                     && size.ab_type == wgpu::CooperativeScalarType::F16

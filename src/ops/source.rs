@@ -108,16 +108,11 @@ pub(crate) fn dense(
 /// DMM on cooperative matrices, in tiles of 128, f16 in and out.
 pub(crate) fn dense_coop(input: usize, output: usize, activation: Activation) -> KernelSource {
     let head = "enable f16;\nenable wgpu_cooperative_matrix;\n\
-        const LOADS: u32 = 4u;\nconst HALVES: u32 = 2u;\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\n";
+        const LOADS: u32 = 4u;\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\nconst TWO: u32 = 2u;\n";
     kernel(
         format!("dense_coop {input}->{output} {activation:?}"),
-        &[
-            head,
-            shader!("parts/out4_f16.wgsl"),
-            shader!("parts/gelu.wgsl"),
-            shader!("dense_coop.wgsl"),
-        ],
-        &[("load", "LOADS", 4), ("half", "HALVES", 2), ("down", "FOUR", 4), ("i", "EIGHT", 8)],
+        &[head, shader!("parts/gelu.wgsl"), shader!("dense_coop.wgsl")],
+        &[("load", "LOADS", 4), ("k", "FOUR", 4), ("matrix", "EIGHT", 8), ("i", "TWO", 2)],
         vec![
             ("IN8", (row_stride(input) / 8) as u32),
             ("OUT4", units(output)),
@@ -125,7 +120,7 @@ pub(crate) fn dense_coop(input: usize, output: usize, activation: Activation) ->
             ("ACTIVATION", activation as u32),
         ],
         read(3),
-        128,
+        256,
         128,
     )
 }

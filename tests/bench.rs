@@ -1,0 +1,131 @@
+//! `cmm bench` as a person or a script uses it, on every adapter of the machine and on the host.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cmm::bench::{Layer, Report, Unit};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cmm")).arg("bench").args(arguments).output().unwrap()
+}
+
+fn report(path: &Path) -> Report {
+    Report::from_json("result", &std::fs::read(path).unwrap()).unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+const SMALL: [&str; 8] =
+    ["--quick", "--width", "40", "--fff", "1x5,2x2", "--neurons", "63", "--batch=1,9"];
+
+#[test]
+fn every_adapter_gets_checked_rows_in_every_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    for index in 0..common::gpus().len() {
+        let (json, html) = (file("result.json"), file("report.html"));
+        let device = index.to_string();
+        let more = ["--cpu", "--device", &device, "--out", &json, "--html", &html, "-o", "csv"];
+        let output = bench(&[&SMALL[..], &more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result = report(Path::new(&json));
+        assert!(result.complete && result.passed() && result.peaks.is_some());
+        let count = |unit: Unit, dense: bool| {
+            let is = |row: &&cmm::bench::Row| {
+                row.unit == unit && matches!(row.layer, Layer::Dmm { .. }) == dense
+            };
+            result.rows.iter().filter(is).count()
+        };
+        let precisions = count(Unit::Gpu, true) / 2;
+        assert!((1..=3).contains(&precisions), "{precisions}");
+        assert!(count(Unit::Gpu, false) >= 4);
+        assert_eq!((count(Unit::Cpu, false), count(Unit::Cpu, true)), (4, 2));
+        for row in &result.rows {
+            assert!(row.seconds.min > 0.0 && row.seconds.n == row.seconds.samples.len());
+            assert!(row.seconds.n >= 3 && row.check.tokens > 0);
+            if let Layer::Cmm { .. } = row.layer {
+                assert!(row.leaves.unwrap() >= row.tokens.min(2), "{row:?}");
+                assert!(result.speed_up(row).unwrap().best_dense.unwrap() > 0.0);
+            }
+        }
+        assert_eq!(stdout(&output).lines().count(), result.rows.len() + 1);
+        let page = std::fs::read_to_string(&html).unwrap();
+        assert!(page.contains("<svg") && page.contains(&result.machine.adapter));
+        assert!(!page.contains("http://") || !page.contains("<script"));
+        let shown = bench(&["show", &json, "-o", "md"]);
+        assert_eq!(stdout(&shown).lines().count(), result.rows.len() + 2);
+        let compared = bench(&["compare", &json, &json]);
+        assert!(stdout(&compared).contains("1.00x") && stdout(&compared).contains("within noise"));
+    }
+}
+
+#[test]
+fn a_wrong_row_is_marked_has_no_ratio_and_is_not_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("result.json");
+    let json = path.display().to_string();
+    let output = bench(&[&SMALL[..], &["--cpu", "--no-gpu", "--out", &json]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut result = report(&path);
+    let count = result.rows.len();
+    assert!(result.speed_up(&result.rows[0]).is_some());
+    result.rows[0].check.passed = false;
+    assert!(!result.passed());
+    assert!(result.speed_up(&result.rows[0]).is_none());
+    assert_eq!(cmm::bench::compare(&result, &result).len(), count - 1);
+    // A dense row that failed is nobody's measure.
+    for row in &mut result.rows {
+        row.check.passed = matches!(row.layer, Layer::Cmm { .. });
+    }
+    assert!(result.speed_up(&result.rows[1]).is_none());
+    std::fs::write(&path, serde_json::to_vec(&result).unwrap()).unwrap();
+    assert!(stdout(&bench(&["show", &json])).contains("FAIL"));
+}
+
+#[test]
+fn an_interrupted_run_leaves_a_valid_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("result.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cmm"))
+        .args(["bench", "--cpu", "--no-gpu", "--width", "256", "-b", "1,64,1024,4096", "--out"])
+        .arg(&path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !path.exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let result = report(&path);
+    assert!(!result.complete && !result.rows.is_empty() && result.passed());
+}
+
+#[test]
+fn what_cannot_be_measured_or_read_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("other.json");
+    std::fs::write(&path, r#"{"schema": 99}"#).unwrap();
+    let other = path.display().to_string();
+    for (arguments, message) in [
+        (vec!["bert-large"], "trees-vs-depth"),
+        (vec!["--width", "64", "--fff", "eleven"], "1x11"),
+        (vec!["-b", "0"], "0 tokens"),
+        (vec!["show", &other], "schema 99"),
+        (vec!["compare", &other, "missing.json"], "schema 99"),
+        (vec!["show", "missing.json"], "missing.json"),
+    ] {
+        let output = bench(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        let line = stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(line.contains(message), "{arguments:?}: {stderr}");
+    }
+}
