@@ -192,7 +192,7 @@ fn bindings_and_names_are_what_the_host_binds() {
         assert_eq!(usages, kernel.bindings, "{}", kernel.name);
         let all: &[&str] = match kernel.name.split(' ').next().unwrap() {
             "fff" => &["x", "linear_in", "linear_in_bias", "linear_out", "y", "path"],
-            "dense" | "layer_norm" => &["x", "weight", "bias", "y"],
+            "dense" | "dense_few" | "layer_norm" => &["x", "weight", "bias", "y"],
             "l2_norm" => &["x", "y"],
             "embed" => &["tokens", "words", "positions", "types", "y"],
             "attention" => &["qkv", "masked", "tiles", "context"],
@@ -217,6 +217,7 @@ fn units_have_the_strides_that_the_host_packs() {
                 _ => continue,
             };
             match variable.name.as_deref() {
+                Some("y") if kernel.name.starts_with("dense_few") => assert_eq!(stride, 4),
                 Some("x" | "y") => assert_eq!(stride, 16, "{}", kernel.name),
                 Some("linear_in" | "linear_out") => assert_eq!(stride, values * weight_bytes),
                 Some("linear_in_bias" | "path") => assert_eq!(stride, 4),

@@ -142,14 +142,14 @@ impl Bench<'_> {
     pub(crate) async fn dmm(
         &self,
         [up, down]: &[DenseWeights; 2],
-        format: WeightFormat,
+        variant: Variant,
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
         let gpu = self.gpu;
         let (gelu, plain) = (Activation::Gelu, Activation::None);
-        let device_up = Dense::upload(gpu, "W1", up, format, Epilogue::Activated(gelu)).await?;
+        let device_up = Dense::upload(gpu, "W1", up, variant, Epilogue::Activated(gelu)).await?;
         let device_down =
-            Dense::upload(gpu, "W2", down, format, Epilogue::Activated(plain)).await?;
+            Dense::upload(gpu, "W2", down, variant, Epilogue::Activated(plain)).await?;
         let stride = row_stride(up.output);
         for count in &self.workload.tokens {
             let tokens = self.tokens(*count, Activations::F32).await?;
@@ -165,12 +165,13 @@ impl Bench<'_> {
             let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
             let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL);
             let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
-            let name = match format {
-                WeightFormat::F32 => "tiles/f32",
-                WeightFormat::Packed => "tiles/packed",
-                WeightFormat::F16 => "tiles/f16",
+            let name = match variant.weights {
+                WeightFormat::F32 => "f32",
+                WeightFormat::Packed => "packed",
+                WeightFormat::F16 => "f16",
             };
-            let head = self.row(layer, name.into(), format.precision(), *count);
+            let kernel = format!("{}/{name}", Dense::schedule(*count));
+            let head = self.row(layer, kernel, variant.weights.precision(), *count);
             emit(head.row(times, None, check));
         }
         Ok(())

@@ -14,6 +14,8 @@ pub struct Effort {
     pub samples: usize,
     /// Seconds that a sample's pass should take; browsers round timestamps to 100 us.
     pub pass_seconds: f64,
+    /// Seconds of work before anything is measured: a device that was idle takes a while to raise its clocks.
+    pub warm_seconds: f64,
     /// Dispatches in a pass, at most.
     pub most_dispatches: usize,
     /// Seconds after which a row has enough samples (of three at least).
@@ -27,6 +29,7 @@ impl Effort {
     pub const FULL: Self = Self {
         samples: 30,
         pass_seconds: 4e-3,
+        warm_seconds: 0.15,
         most_dispatches: 400,
         row_seconds: 2.0,
         copy_bytes: 512 << 20,
@@ -35,6 +38,7 @@ impl Effort {
     pub const QUICK: Self = Self {
         samples: 5,
         pass_seconds: 1e-3,
+        warm_seconds: 0.0,
         most_dispatches: 40,
         row_seconds: 0.2,
         copy_bytes: 16 << 20,
@@ -114,16 +118,19 @@ impl Stopwatch {
         effort: Effort,
         record: impl Fn(&mut wgpu::ComputePass<'_>, usize) -> Result<()>,
     ) -> Result<Times> {
-        let begun = Instant::now();
         self.pass(gpu, 1, &record).await?;
+        let begun = Instant::now();
         let (once, _) = self.pass(gpu, 1, &record).await?;
         let wanted = (effort.pass_seconds / once.max(1e-9)).ceil();
         let mut dispatches = (wanted as usize).clamp(1, effort.most_dispatches);
-        // Many runs in a row are faster than one alone: look again, with clocks that have risen.
+        // Many runs in a row are faster than one alone: look again.
         if dispatches > 1 {
             let (pass, _) = self.pass(gpu, dispatches, &record).await?;
             let wanted = effort.pass_seconds * dispatches as f64 / pass.max(1e-9);
             dispatches = (wanted.ceil() as usize).clamp(1, effort.most_dispatches);
+        }
+        while begun.elapsed().as_secs_f64() < effort.warm_seconds {
+            self.pass(gpu, dispatches, &record).await?;
         }
         let (mut seconds, mut wall) = (Vec::new(), Vec::new());
         while seconds.len() < effort.samples

@@ -55,8 +55,8 @@ pub async fn run(
     if workload.neurons > 0 {
         let twin = dense_twin(workload);
         for precision in &workload.precisions {
-            let format = gpu.capabilities().best(*precision)?.weights;
-            bench.dmm(&twin, format, &mut emit).await?;
+            let variant = gpu.capabilities().best(*precision)?;
+            bench.dmm(&twin, variant, &mut emit).await?;
         }
         let halves = workload.precisions.contains(&Precision::F16);
         if halves && gpu.capabilities().cooperative {

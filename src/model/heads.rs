@@ -34,7 +34,6 @@ impl DeviceHead {
         variant: Variant,
     ) -> Result<Self> {
         let EncoderConfig { hidden, vocabulary, norm_eps, head, .. } = *weights.config();
-        let format = variant.weights;
         let plain = Epilogue::Activated(Activation::None);
         match (weights.head()?, head) {
             (HeadWeights::MaskedLm { transform, bias }, _) => {
@@ -42,19 +41,19 @@ impl DeviceHead {
                     None => None,
                     Some((dense, norm)) => {
                         let gelu = Epilogue::Activated(Activation::Gelu);
-                        let dense = Dense::upload(gpu, "transform", &dense, format, gelu).await?;
+                        let dense = Dense::upload(gpu, "transform", &dense, variant, gelu).await?;
                         Some((dense, LayerNorm::upload(gpu, &norm, norm_eps, variant).await?))
                     }
                 };
                 let (words, sizes) = (embed.words.clone(), (hidden, vocabulary));
                 let decoder =
-                    Dense::of_buffer(gpu, words, sizes, bias.as_deref(), format, plain).await?;
+                    Dense::of_buffer(gpu, words, sizes, bias.as_deref(), variant, plain).await?;
                 Ok(Self::MaskedLm { transform, decoder })
             }
             (HeadWeights::Classifier { dense, out }, Head::Classifier { pooler }) => {
                 let tanh = Epilogue::Activated(Activation::Tanh);
-                let dense = Dense::upload(gpu, "pooler", &dense, format, tanh).await?;
-                let out = Dense::upload(gpu, "classifier", &out, format, plain).await?;
+                let dense = Dense::upload(gpu, "pooler", &dense, variant, tanh).await?;
+                let out = Dense::upload(gpu, "classifier", &out, variant, plain).await?;
                 Ok(Self::Classifier { pooler, dense, out })
             }
             _ => Ok(Self::None),

@@ -37,7 +37,7 @@ impl Layer {
         head4: usize,
         variant: Variant,
     ) -> Result<Self> {
-        let (eps, format) = (config.norm_eps, variant.weights);
+        let eps = config.norm_eps;
         let plain = Epilogue::Activated(Activation::None);
         let gelu = Epilogue::Activated(Activation::Gelu);
         let (head, padded) = (config.head_width(), head4 * 4);
@@ -51,13 +51,13 @@ impl Layer {
             hidden: config.hidden,
             padded: head != padded,
             norm1: LayerNorm::upload(gpu, &weights.norm1, eps, variant).await?,
-            qkv: Dense::upload(gpu, "query, key, value", &qkv, format, plain).await?,
+            qkv: Dense::upload(gpu, "query, key, value", &qkv, variant, plain).await?,
             attention: Attention::new(gpu, config.heads, head4 as u32, weights.score_scale).await?,
             attention_out: Dense::upload(
                 gpu,
                 "attention output",
                 &out,
-                format,
+                variant,
                 Epilogue::Accumulated,
             )
             .await?,
@@ -67,12 +67,12 @@ impl Layer {
                     FffLayer::upload_with_residual(gpu, weights, variant, residual).await?,
                 ),
                 FfnWeights::Dense { up, down } => LayerFfn::Dense {
-                    up: Dense::upload(gpu, "feedforward in", up, format, gelu).await?,
+                    up: Dense::upload(gpu, "feedforward in", up, variant, gelu).await?,
                     down: Dense::upload(
                         gpu,
                         "feedforward out",
                         down,
-                        format,
+                        variant,
                         Epilogue::Accumulated,
                     )
                     .await?,

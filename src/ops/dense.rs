@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, WeightFormat, row_stride};
+use crate::gpu::{Gpu, Kernel, Variant, row_stride, spread};
 use crate::model::DenseWeights;
 use crate::ops::matrix::{upload, upload_vector};
-use crate::ops::source::{self, SIDES};
+use crate::ops::source::{self, FEW_AT_ONCE, SIDES};
 
 /// Workgroups of the larger tile below which the smaller one occupies a device better.
 const FULL: u32 = 264;
@@ -27,9 +27,24 @@ pub(crate) enum Epilogue {
     Accumulated,
 }
 
+impl Epilogue {
+    /// Values of the overrides ACTIVATION and ACCUMULATE.
+    pub(crate) fn overrides(self) -> (u32, u32) {
+        match self {
+            Self::Activated(activation) => (activation as u32, 0),
+            Self::Accumulated => (Activation::None as u32, 1),
+        }
+    }
+}
+
+/// Tokens up to which the kernels for few are the faster ones (measured on an H200).
+const FEW: usize = 128;
+
 /// A dense layer.
 #[derive(Debug)]
 pub(crate) struct Dense {
+    /// For each of [`FEW_AT_ONCE`]: the kernel, and rows of weights a workgroup.
+    few: Vec<(Arc<Kernel>, u32)>,
     /// For each of [`SIDES`], or for the smaller one alone.
     kernels: Vec<Arc<Kernel>>,
     weight: wgpu::Buffer,
@@ -42,12 +57,12 @@ impl Dense {
         gpu: &Gpu,
         label: &str,
         weights: &DenseWeights,
-        format: WeightFormat,
+        variant: Variant,
         epilogue: Epilogue,
     ) -> Result<Self> {
-        let weight = upload(gpu, label, &weights.weight, weights.input, format).await?;
+        let weight = upload(gpu, label, &weights.weight, weights.input, variant.weights).await?;
         let sizes = (weights.input, weights.output);
-        Self::of_buffer(gpu, weight, sizes, weights.bias.as_deref(), format, epilogue).await
+        Self::of_buffer(gpu, weight, sizes, weights.bias.as_deref(), variant, epilogue).await
     }
 
     /// On a matrix `[output, input]` that is on the device already.
@@ -56,7 +71,7 @@ impl Dense {
         weight: wgpu::Buffer,
         (input, output): (usize, usize),
         bias: Option<&[f32]>,
-        format: WeightFormat,
+        variant: Variant,
         epilogue: Epilogue,
     ) -> Result<Self> {
         let zeros;
@@ -72,9 +87,22 @@ impl Dense {
         let shared = gpu.capabilities().limits.max_compute_workgroup_storage_size;
         let sides = SIDES.into_iter().filter(|side| source::dense_shared_bytes(*side) <= shared);
         for side in sides {
-            kernels.push(gpu.kernel(&source::dense(input, output, format, epilogue, side)).await?);
+            kernels.push(
+                gpu.kernel(&source::dense(input, output, variant.weights, epilogue, side)).await?,
+            );
         }
-        Ok(Self { kernels, weight, bias, output })
+        let mut few = Vec::new();
+        for at_once in FEW_AT_ONCE {
+            let device = gpu.capabilities();
+            let source = source::dense_few(input, output, variant, device, epilogue, at_once)?;
+            few.push((gpu.kernel(&source).await?, source.tokens_per_group));
+        }
+        Ok(Self { few, kernels, weight, bias, output })
+    }
+
+    /// What computes so many tokens: `rows` of weights, or `tiles`.
+    pub(crate) fn schedule(tokens: usize) -> &'static str {
+        if tokens <= FEW { "rows" } else { "tiles" }
     }
 
     /// Width of a row of y on the device.
@@ -91,6 +119,15 @@ impl Dense {
         y: wgpu::BufferSlice<'_>,
     ) {
         let tokens = (y.size() / 4) as usize / self.output_stride();
+        let buffers = [x, self.weight.slice(..), self.bias.slice(..), y];
+        if tokens <= FEW {
+            let (index, at_once) = if tokens == 1 { (0, 1) } else { (1, FEW_AT_ONCE[1]) };
+            let (kernel, rows) = &self.few[index];
+            let [x, y, _] =
+                spread((self.output_stride() as u32).div_ceil(*rows), gpu.capabilities());
+            let groups = [x, y, (tokens as u32).div_ceil(at_once)];
+            return kernel.record(gpu, pass, &buffers, groups);
+        }
         let tiles = |side: u32| {
             let tile = 8 * side as usize;
             [self.output_stride().div_ceil(tile) as u32, tokens.div_ceil(tile) as u32]
@@ -101,7 +138,6 @@ impl Dense {
         let [across, down] = tiles(SIDES[usize::from(small)]);
         let limit = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
         let groups = [across, down.min(limit), down.div_ceil(limit)];
-        let buffers = [x, self.weight.slice(..), self.bias.slice(..), y];
         kernel.record(gpu, pass, &buffers, groups);
     }
 }

@@ -20,6 +20,10 @@ const TILE_VALUES: u32 = 480;
 const MAX_UNROLLED_HEAD: u32 = 32;
 /// The longest loop over a lane's vec4 that is written out.
 const MAX_UNROLLED: u32 = 16;
+/// Width up to which a row of weights is for one subgroup, where there are subgroups of 32; wider rows are for several.
+const FEW_WIDEST: usize = 1024;
+/// Tokens that share a read of the weights, in the kernels for few.
+pub(crate) const FEW_AT_ONCE: [u32; 2] = [1, 8];
 /// Threads along a side of a dense workgroup: tiles of 128 and of 64.
 pub(crate) const SIDES: [u32; 2] = [16, 8];
 
@@ -84,10 +88,7 @@ pub(crate) fn dense(
         "const SIDE: u32 = {side}u;\nconst GROUP: u32 = {group}u;\nconst LOADS: u32 = {loads}u;\n\
          const BLOCK: u32 = 16u;\nconst EIGHT: u32 = 8u;\n"
     );
-    let activation = match epilogue {
-        Epilogue::Activated(activation) => activation as u32,
-        Epilogue::Accumulated => Activation::None as u32,
-    };
+    let (activation, accumulate) = epilogue.overrides();
     kernel(
         format!("dense {input}->{output} {epilogue:?} {format:?} {side}"),
         &[weight4(format), &launch, shader!("parts/gelu.wgsl"), shader!("dense.wgsl")],
@@ -97,12 +98,57 @@ pub(crate) fn dense(
             ("OUT4", units(output)),
             ("ROWS", output as u32),
             ("ACTIVATION", activation),
-            ("ACCUMULATE", u32::from(epilogue == Epilogue::Accumulated)),
+            ("ACCUMULATE", accumulate),
         ],
         read(3),
         group,
         8 * side,
     )
+}
+
+/// DMM for few tokens, `at_once` of them with each row of weights.
+pub(crate) fn dense_few(
+    input: usize,
+    output: usize,
+    variant: Variant,
+    device: &Capabilities,
+    epilogue: Epilogue,
+    at_once: u32,
+) -> Result<KernelSource> {
+    let Launch { reduction, lanes, tokens, .. } =
+        Launch::new(row_stride(input).min(FEW_WIDEST), variant, device)?;
+    let per_lane = units(input).div_ceil(lanes);
+    let group = lanes * tokens;
+    let launch = format!(
+        "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n\
+         const PER_LANE: u32 = {per_lane}u;\nconst AT_ONCE: u32 = {at_once}u;\n"
+    );
+    let (activation, accumulate) = epilogue.overrides();
+    let mut loops = vec![("token", "AT_ONCE", at_once)];
+    if per_lane <= 2 * MAX_UNROLLED {
+        loops.push(("i", "PER_LANE", per_lane));
+    }
+    Ok(kernel(
+        format!("dense_few {input}->{output} {epilogue:?} {variant} {at_once}"),
+        &[
+            weight4(variant.weights),
+            &launch,
+            reduction,
+            shader!("parts/gelu.wgsl"),
+            shader!("dense_few.wgsl"),
+        ],
+        &loops,
+        vec![
+            ("IN4", units(input)),
+            ("OUT", row_stride(output) as u32),
+            ("ROWS", output as u32),
+            ("ACTIVATION", activation),
+            ("ACCUMULATE", accumulate),
+        ],
+        read(3),
+        group,
+        tokens,
+    ))
 }
 
 /// DMM on cooperative matrices, in tiles of 128, f16 in and out.
@@ -252,6 +298,12 @@ pub fn encoder_kernels(
             kernels.push(dense(hidden, hidden, format, Epilogue::Activated(activation), side));
         }
         kernels.push(dense(hidden, hidden, format, Epilogue::Accumulated, side));
+    }
+    for at_once in FEW_AT_ONCE {
+        let epilogue = Epilogue::Activated(Activation::Gelu);
+        kernels.push(dense_few(hidden, 4 * hidden, variant, device, epilogue, at_once)?);
+        let epilogue = Epilogue::Accumulated;
+        kernels.push(dense_few(4 * hidden, hidden, variant, device, epilogue, at_once)?);
     }
     Ok(kernels)
 }
