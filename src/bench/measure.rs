@@ -29,7 +29,7 @@ impl Effort {
     pub const FULL: Self = Self {
         samples: 30,
         pass_seconds: 4e-3,
-        warm_seconds: 0.15,
+        warm_seconds: 0.4,
         most_dispatches: 400,
         row_seconds: 2.0,
         copy_bytes: 512 << 20,
