@@ -7,7 +7,7 @@
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
-    if token >= arrayLength(&x) / (IN_UNITS * UNIT) {
+    if token >= tokens() {
         return;
     }
     let first = lane_index(lane);
@@ -16,7 +16,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var i = 0u; i < IN_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, IN_UNITS) {
-            x_lane[i] = load_x(token * IN_UNITS * UNIT, unit, i);
+            x_lane[i] = load_x(token, unit, i);
         }
     }
     var y_lane: array<Values, OUT_PER_LANE>;
@@ -52,7 +52,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var i = 0u; i < OUT_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, OUT_UNITS) {
-            store_y(token * OUT_UNITS * UNIT, unit, i, y_lane[i]);
+            store_y(token, unit, i, y_lane[i]);
         }
     }
 }

@@ -18,7 +18,7 @@ fn node_within(root: u32, place: u32) -> u32 {
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = group.y * groups.x + group.x;
-    if token >= arrayLength(&x) / (IN_UNITS * UNIT) {
+    if token >= tokens() {
         return;
     }
     let evaluates = lane.subgroup < SUBTREE;
@@ -30,7 +30,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         for (var i = 0u; i < IN_PER_LANE; i++) {
             let unit = first + i * LANES;
             if in_row(unit, i, IN_UNITS) {
-                x_lane[i] = load_x(token * IN_UNITS * UNIT, unit, i);
+                x_lane[i] = load_x(token, unit, i);
             }
         }
     }
@@ -114,7 +114,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         for (var i = 0u; i < OUT_PER_THREAD; i++) {
             let unit = first_out + i * OUT_THREADS;
             if unit < OUT_UNITS {
-                store_y(token * OUT_UNITS * UNIT, unit, unit / LANES, y_thread[i]);
+                store_y(token, unit, unit / LANES, y_thread[i]);
             }
         }
     }

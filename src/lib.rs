@@ -17,7 +17,7 @@ mod text;
 
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
-pub use fff::{FffLayer, FffShape, FffWeights, Forward, Schedule};
+pub use fff::{Activations, FffLayer, FffShape, FffWeights, Forward, Schedule};
 pub use gpu::{
     AdapterChoice, Binding, Capabilities, Gpu, GpuOptions, KernelSource, Precision, Reduction,
     Timer, Variant, WeightFormat, adapter, adapters,

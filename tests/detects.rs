@@ -3,7 +3,7 @@
 mod common;
 
 use cmm::check::{Case, Outcome, check_layer, golden_cases, random_cases};
-use cmm::{FffLayer, FffWeights, Gpu, KernelSource, Variant};
+use cmm::{Activations, FffLayer, FffWeights, Gpu, KernelSource, Variant};
 use common::{gpus_and_variants, label};
 use pollster::block_on;
 
@@ -16,8 +16,14 @@ fn cases() -> Vec<Case> {
 /// The outcomes of all cases with a kernel whose text has been changed.
 fn with_kernel(gpu: &Gpu, variant: Variant, cases: &[Case], from: &str, to: &str) -> Vec<Outcome> {
     let kernel = |case: &Case, path| {
-        let mut kernel =
-            KernelSource::fff(case.weights.shape(), variant, gpu.capabilities(), path).unwrap();
+        let mut kernel = KernelSource::fff(
+            case.weights.shape(),
+            variant,
+            Activations::F32,
+            gpu.capabilities(),
+            path,
+        )
+        .unwrap();
         assert!(kernel.wgsl.contains(from), "`{from}` is not in the kernel any more");
         kernel.wgsl = kernel.wgsl.replace(from, to);
         kernel

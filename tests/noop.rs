@@ -1,7 +1,8 @@
 //! Second ring: wgpu's noop device. Pipelines, bindings, sizes and errors as on a real one; no shader runs.
 
 use cmm::{
-    Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision, Variant,
+    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision,
+    Variant,
 };
 use pollster::block_on;
 
@@ -108,7 +109,8 @@ fn a_kernel_that_does_not_compile_is_an_error_with_the_place() {
     let gpu = noop();
     let variant: Variant = "workgroup/f32".parse().unwrap();
     let mut kernel =
-        KernelSource::fff(weights().shape(), variant, gpu.capabilities(), false).unwrap();
+        KernelSource::fff(weights().shape(), variant, Activations::F32, gpu.capabilities(), false)
+            .unwrap();
     kernel.wgsl.push_str("fn broken( {");
     let weights = weights();
     let upload = FffLayer::upload_with(&gpu, &weights, variant, kernel.clone(), kernel);
@@ -133,6 +135,8 @@ fn a_variant_the_device_lacks_is_refused_by_name() {
     let gpu = noop();
     let mut poor = gpu.capabilities().clone();
     poor.subgroup = None;
-    let error = KernelSource::fff(weights().shape(), Variant::ALL[0], &poor, false).unwrap_err();
+    let error =
+        KernelSource::fff(weights().shape(), Variant::ALL[0], Activations::F32, &poor, false)
+            .unwrap_err();
     assert!(error.to_string().contains("subgroup/f32") && error.to_string().contains("SUBGROUP"));
 }

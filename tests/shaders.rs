@@ -3,7 +3,7 @@
 
 use cmm::model::EncoderConfig;
 use cmm::{
-    Binding, Capabilities, FffShape, KernelSource, Reduction, Variant, WeightFormat,
+    Activations, Binding, Capabilities, FffShape, KernelSource, Reduction, Variant, WeightFormat,
     encoder_kernels,
 };
 use naga::valid::{ValidationFlags, Validator};
@@ -27,11 +27,19 @@ fn kernels() -> Vec<(KernelSource, Variant)> {
                 for keep_path in [false, true] {
                     let shape = FffShape::with_output(input, output, trees, depth).unwrap();
                     let device = device(Some(*subgroup));
-                    let kernel = KernelSource::fff(shape, variant, &device, keep_path).unwrap();
+                    let kernel =
+                        KernelSource::fff(shape, variant, Activations::F32, &device, keep_path)
+                            .unwrap();
                     kernels.push((kernel, variant));
                     for ahead in [2, 3] {
-                        let lookahead =
-                            KernelSource::fff_lookahead(shape, variant, &device, keep_path, ahead);
+                        let lookahead = KernelSource::fff_lookahead(
+                            shape,
+                            variant,
+                            Activations::F32,
+                            &device,
+                            keep_path,
+                            ahead,
+                        );
                         kernels.extend(lookahead.unwrap().map(|kernel| (kernel, variant)));
                     }
                 }
@@ -122,7 +130,8 @@ fn the_lookahead_kernel_exists_where_a_subgroup_holds_a_token_and_only_there() {
     let shape = FffShape::new(768, 1, 11).unwrap();
     let lookahead = |variant: usize, subgroup, ahead| {
         let (variant, device) = (Variant::ALL[variant], device(Some(subgroup)));
-        KernelSource::fff_lookahead(shape, variant, &device, false, ahead).unwrap()
+        KernelSource::fff_lookahead(shape, variant, Activations::F32, &device, false, ahead)
+            .unwrap()
     };
     assert!(lookahead(0, (32, 32), 3).is_some());
     assert!(lookahead(0, (16, 32), 3).is_none(), "the size of subgroups varies");
@@ -156,7 +165,9 @@ fn a_variant_is_refused_without_its_capability() {
     let base = Variant { reduction: Reduction::Workgroup, weights: WeightFormat::F32 };
     for variant in Variant::ALL.into_iter().filter(|v| *v != base) {
         let shape = FffShape::new(64, 1, 3).unwrap();
-        let kernel = KernelSource::fff(shape, variant, &device(Some((32, 32))), false).unwrap();
+        let kernel =
+            KernelSource::fff(shape, variant, Activations::F32, &device(Some((32, 32))), false)
+                .unwrap();
         let allowed = capabilities(base);
         let refused = match parse(&kernel.wgsl, allowed) {
             Err(_) => true,
@@ -274,7 +285,8 @@ fn resolved(kernel: &KernelSource, variant: Variant) -> (naga::Module, naga::val
 #[test]
 fn a_misspelt_or_missing_override_is_found_out() {
     let shape = FffShape::new(64, 1, 3).unwrap();
-    let kernel = KernelSource::fff(shape, Variant::ALL[3], &device(None), false).unwrap();
+    let kernel =
+        KernelSource::fff(shape, Variant::ALL[3], Activations::F32, &device(None), false).unwrap();
     let allowed = capabilities(Variant::ALL[3]);
     let module = parse(&kernel.wgsl, allowed).unwrap();
     let info = validate(&module, allowed).unwrap();
@@ -332,11 +344,14 @@ fn every_backend_accepts_every_kernel() {
 fn loops_over_registers_are_written_out() {
     let shape = FffShape::new(768, 1, 11).unwrap();
     for variant in Variant::ALL {
-        let kernel = KernelSource::fff(shape, variant, &device(Some((32, 32))), true).unwrap();
+        let kernel =
+            KernelSource::fff(shape, variant, Activations::F32, &device(Some((32, 32))), true)
+                .unwrap();
         assert!(!kernel.wgsl.contains("_PER_LANE; i++"), "{}", kernel.name);
         assert!(kernel.wgsl.contains("const i = 0u;"), "{}", kernel.name);
     }
     let wide = FffShape::new(50_000, 1, 1).unwrap();
-    let kernel = KernelSource::fff(wide, Variant::ALL[3], &device(None), true).unwrap();
+    let kernel =
+        KernelSource::fff(wide, Variant::ALL[3], Activations::F32, &device(None), true).unwrap();
     assert!(kernel.wgsl.contains("i < IN_PER_LANE; i++"), "49 units a lane stay a loop");
 }

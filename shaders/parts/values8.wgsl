@@ -1,24 +1,13 @@
-// Eight f32 values a unit, for the two f16 weight formats: a unit's weights are one 16-byte load.
-const UNIT: u32 = 2u; // vec4 of a row that one unit of weights goes with
+// Eight f32 values a unit, for the f16 weight formats: a unit's weights are one 16-byte load.
+const UNIT: u32 = 2u; // vec4 of an f32 row that one unit of weights goes with
 
 alias Values = mat2x4<f32>;
 
-// A unit goes with two vec4 of a row that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
-// neighbouring vec4. The host orders the weights of a row alike (src/fff/layer.rs).
+// In an f32 row a unit goes with two vec4 that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
+// neighbouring vec4. The host orders the weights of a row alike (src/fff/rows.rs).
 fn vec4s_of(unit: u32, i: u32, units: u32) -> vec2<u32> {
     let first = unit + i * LANES;
     return vec2<u32>(first, first + min(LANES, units - i * LANES));
-}
-
-fn load_x(row: u32, unit: u32, i: u32) -> Values {
-    let at = vec4s_of(unit, i, IN_UNITS);
-    return Values(x_within_width(row, at.x), x_within_width(row, at.y));
-}
-
-fn store_y(row: u32, unit: u32, i: u32, values: Values) {
-    let at = vec4s_of(unit, i, OUT_UNITS);
-    y[row + at.x] = values[0] + residual(row, at.x);
-    y[row + at.y] = values[1] + residual(row, at.y);
 }
 
 fn dot_values(weights: Weights, x: Values) -> f32 {

@@ -64,6 +64,9 @@ struct RunArguments {
     /// Measure the host too: CMM and the best dense layer on its threads
     #[arg(long)]
     cpu: bool,
+    /// Keep the run-time checks that wgpu adds to shaders
+    #[arg(long)]
+    check_shaders: bool,
     /// Do not measure a GPU
     #[arg(long, requires = "cpu")]
     no_gpu: bool,
@@ -130,7 +133,11 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         None
     } else {
         let largest_buffer = workloads.iter().map(Workload::largest_buffer).max().unwrap_or(0);
-        let options = GpuOptions { adapter: arguments.device.clone(), largest_buffer };
+        let options = GpuOptions {
+            adapter: arguments.device.clone(),
+            largest_buffer,
+            check_shaders: arguments.check_shaders,
+        };
         Some(Gpu::request(&options).await?)
     };
     let machine = match &gpu {

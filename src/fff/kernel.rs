@@ -1,10 +1,26 @@
 //! The CMM kernel of an FFF layer, put together for a device and a variant.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::{
-    Binding, Capabilities, KernelSource, Launch, Variant, WeightFormat, shader, unrolled,
+    Binding, Capabilities, KernelSource, Launch, Precision, Variant, WeightFormat, shader, unrolled,
 };
+
+/// How x and y are stored on the device. f16 halves what they cost to read and write; sums are f32 all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Activations {
+    /// What comes in.
+    pub x: Precision,
+    /// What goes out.
+    pub y: Precision,
+}
+
+impl Activations {
+    /// Both in f32.
+    pub const F32: Self = Self { x: Precision::F32, y: Precision::F32 };
+    /// Both in f16.
+    pub const F16: Self = Self { x: Precision::F16, y: Precision::F16 };
+}
 
 /// What is added to a layer's output on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +50,7 @@ pub enum Schedule {
 /// What both kernels are made of.
 struct Parts {
     format: &'static str,
-    values: &'static str,
+    values: String,
     in_units: u32,
     out_units: u32,
     unit: u32,
@@ -43,8 +59,21 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(shape: FffShape, variant: Variant, keep_path: bool) -> Self {
-        let (format, values, unit) = match variant.weights {
+    fn new(
+        shape: FffShape,
+        variant: Variant,
+        activations: Activations,
+        device: &Capabilities,
+        keep_path: bool,
+    ) -> Result<Self> {
+        if activations != Activations::F32 && variant.weights != WeightFormat::Packed {
+            return Err(Error::Unsupported {
+                what: format!("f16 activations in variant {variant}"),
+                adapter: device.adapter.clone(),
+                missing: "packed f16 weights beside them".into(),
+            });
+        }
+        let (format, values8, unit) = match variant.weights {
             WeightFormat::F32 => (shader!("parts/weights_f32.wgsl"), "", 4),
             WeightFormat::F16 => {
                 (shader!("parts/weights_f16.wgsl"), shader!("parts/values8.wgsl"), 8)
@@ -53,6 +82,19 @@ impl Parts {
                 (shader!("parts/weights_packed.wgsl"), shader!("parts/values8.wgsl"), 8)
             }
         };
+        let (x_units, y_units) = match unit {
+            4 => (shader!("parts/units4_x.wgsl"), shader!("parts/units4_y.wgsl")),
+            _ => (shader!("parts/units8_x.wgsl"), shader!("parts/units8_y.wgsl")),
+        };
+        let x = match activations.x {
+            Precision::F32 => [shader!("parts/x_f32.wgsl"), x_units],
+            Precision::F16 => [shader!("parts/x_f16.wgsl"), ""],
+        };
+        let y = match activations.y {
+            Precision::F32 => [shader!("parts/y_f32.wgsl"), y_units],
+            Precision::F16 => [shader!("parts/y_f16.wgsl"), ""],
+        };
+        let values = [values8, x[0], x[1], y[0], y[1]].concat();
         let mut bindings = vec![Binding::Read; 4];
         bindings.push(Binding::Write);
         let path = if keep_path {
@@ -63,13 +105,13 @@ impl Parts {
         };
         let in_units = (shape.input_stride() / unit) as u32;
         let out_units = (shape.output_stride() / unit) as u32;
-        Self { format, values, in_units, out_units, unit: unit as u32, path, bindings }
+        Ok(Self { format, values, in_units, out_units, unit: unit as u32, path, bindings })
     }
 
     /// The whole module. The weight format comes first: `enable` must.
     fn wgsl(&self, launch: &str, reduction: &str, kernel: &str) -> String {
         let (gelu, layer) = (shader!("parts/gelu.wgsl"), shader!("parts/fff_layer.wgsl"));
-        [self.format, self.values, launch, reduction, gelu, layer, self.path, kernel].concat()
+        [self.format, &self.values, launch, reduction, gelu, layer, self.path, kernel].concat()
     }
 
     fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
@@ -101,16 +143,17 @@ impl KernelSource {
     /// The CMM kernel of an FFF layer for this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
+    /// [`Error::Unsupported`] if the device lacks what the variant needs, or f16 activations are asked for beside other weights than packed.
     pub fn fff(
         shape: FffShape,
         variant: Variant,
+        activations: Activations,
         device: &Capabilities,
         keep_path: bool,
     ) -> Result<Self> {
         let widest = shape.input_stride().max(shape.output_stride());
         let Launch { reduction, lanes, tokens, .. } = Launch::new(widest, variant, device)?;
-        let parts = Parts::new(shape, variant, keep_path);
+        let parts = Parts::new(shape, variant, activations, device, keep_path)?;
         let in_per_lane = parts.in_units.div_ceil(lanes);
         let out_per_lane = parts.out_units.div_ceil(lanes);
         let group = lanes * tokens;
@@ -145,6 +188,7 @@ impl KernelSource {
     pub fn fff_lookahead(
         shape: FffShape,
         variant: Variant,
+        activations: Activations,
         device: &Capabilities,
         keep_path: bool,
         ahead: u32,
@@ -161,7 +205,7 @@ impl KernelSource {
             return Ok(None);
         }
         let subtree = (1 << ahead) - 1;
-        let parts = Parts::new(shape, variant, keep_path);
+        let parts = Parts::new(shape, variant, activations, device, keep_path)?;
         let in_per_lane = parts.in_units.div_ceil(lanes);
         let accumulating = parts.out_units.div_ceil(lanes).min(most / lanes - subtree);
         let out_threads = accumulating * lanes;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffShape, FffWeights, Residual, Schedule};
+use crate::fff::rows::Rows;
+use crate::fff::{Activations, FffShape, FffWeights, Residual, Schedule};
 use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
 
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
@@ -22,6 +23,7 @@ fn lookaheads(precision: Precision) -> [(u32, u64); 2] {
 pub struct FffLayer {
     shape: FffShape,
     variant: Variant,
+    activations: Activations,
     plain: Kernels,
     /// By tokens: up to how many, and the kernels.
     lookahead: Vec<(u64, Kernels)>,
@@ -73,7 +75,26 @@ impl FffLayer {
     /// # Errors
     /// As [`FffLayer::upload`].
     pub async fn upload_as(gpu: &Gpu, weights: &FffWeights, variant: Variant) -> Result<Self> {
-        Self::upload_as_is(gpu, weights, variant, |kernel| kernel).await
+        Self::upload_as_is(gpu, weights, variant, Activations::F32, |kernel| kernel).await
+    }
+
+    /// Uploads a layer whose x and y are f16 on the device, in the packed variant that suits it best.
+    ///
+    /// # Errors
+    /// As [`FffLayer::upload`].
+    pub async fn upload_with_activations(
+        gpu: &Gpu,
+        weights: &FffWeights,
+        activations: Activations,
+    ) -> Result<Self> {
+        let variants = gpu.capabilities().variants();
+        let packed = variants.into_iter().find(|v| v.weights == WeightFormat::Packed);
+        let variant = packed.ok_or_else(|| Error::Unsupported {
+            what: "f16 activations".into(),
+            adapter: gpu.info().name.clone(),
+            missing: "unpack2x16float (SHADER_F16_IN_F32)".into(),
+        })?;
+        Self::upload_as_is(gpu, weights, variant, activations, |kernel| kernel).await
     }
 
     /// Uploads a layer whose [`FffLayer::record`] adds a residual to its output.
@@ -81,24 +102,31 @@ impl FffLayer {
         gpu: &Gpu,
         weights: &FffWeights,
         variant: Variant,
+        activations: Activations,
         residual: Residual,
     ) -> Result<Self> {
-        Self::upload_as_is(gpu, weights, variant, |kernel| kernel.with_residual(residual)).await
+        let changed = |kernel: KernelSource| kernel.with_residual(residual);
+        Self::upload_as_is(gpu, weights, variant, activations, changed).await
     }
 
     async fn upload_as_is(
         gpu: &Gpu,
         weights: &FffWeights,
         variant: Variant,
+        activations: Activations,
         changed: impl Fn(KernelSource) -> KernelSource,
     ) -> Result<Self> {
         let (shape, device) = (weights.shape(), gpu.capabilities());
-        let plain = |path| KernelSource::fff(shape, variant, device, path).map(&changed);
+        let plain =
+            |path| KernelSource::fff(shape, variant, activations, device, path).map(&changed);
         let (without_path, with_path) = (plain(false)?, plain(true)?);
-        let mut layer = Self::upload_with(gpu, weights, variant, without_path, with_path).await?;
+        let mut layer =
+            Self::upload_kernels(gpu, weights, variant, activations, without_path, with_path)
+                .await?;
         for (ahead, tokens) in lookaheads(variant.weights.precision()) {
             let kernel = |path| {
-                let source = KernelSource::fff_lookahead(shape, variant, device, path, ahead);
+                let source =
+                    KernelSource::fff_lookahead(shape, variant, activations, device, path, ahead);
                 source.map(|source| source.map(&changed))
             };
             if let (Some(without_path), Some(with_path)) = (kernel(false)?, kernel(true)?) {
@@ -121,24 +149,42 @@ impl FffLayer {
         plain: KernelSource,
         with_path: KernelSource,
     ) -> Result<Self> {
+        let activations = Activations::F32;
+        Self::upload_kernels(gpu, weights, variant, activations, plain, with_path).await
+    }
+
+    async fn upload_kernels(
+        gpu: &Gpu,
+        weights: &FffWeights,
+        variant: Variant,
+        activations: Activations,
+        plain: KernelSource,
+        with_path: KernelSource,
+    ) -> Result<Self> {
         let shape = weights.shape();
         if variant.weights.precision() == Precision::F16 {
             weights.rounded_to_f16()?;
         }
         let lanes = plain.lanes as usize;
-        let rows = |values| Rows { values, format: variant.weights, lanes };
-        let linear_in = rows(weights.linear_in())
+        // A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, values side by side.
+        let rows = |values, stored: Precision| Rows {
+            values,
+            format: variant.weights,
+            lanes: (stored == Precision::F32).then_some(lanes),
+        };
+        let linear_in = rows(weights.linear_in(), activations.x)
             .upload(gpu, "linear_in", shape.nodes(), shape.input(), shape.input_stride())
             .await?;
-        let linear_out = rows(weights.linear_out())
+        let linear_out = rows(weights.linear_out(), activations.y)
             .upload(gpu, "linear_out", shape.nodes(), shape.output(), shape.output_stride())
             .await?;
-        let bias = Rows { values: weights.bias(), format: WeightFormat::F32, lanes }
+        let bias = Rows { values: weights.bias(), format: WeightFormat::F32, lanes: None }
             .upload(gpu, "linear_in.bias", shape.nodes(), 1, 1)
             .await?;
         Ok(Self {
             shape,
             variant,
+            activations,
             plain: Kernels::compile(gpu, [plain, with_path]).await?,
             lookahead: Vec::new(),
             schedule: None,
@@ -156,6 +202,11 @@ impl FffLayer {
     /// The variant that runs.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// How x and y are stored on the device.
+    pub fn activations(&self) -> Activations {
+        self.activations
     }
 
     /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
@@ -194,8 +245,9 @@ impl FffLayer {
 
     /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds.
     ///
-    /// `x`: f32 `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
-    /// `y`: f32 `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros;
+    /// `x`: `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
+    /// `y`: `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros, both f32 unless
+    /// [`FffLayer::activations`] says f16;
     /// `path`: u32 `[tokens, trees, levels]`, if wanted. All with usage `STORAGE`, at offsets that the device allows for bindings.
     ///
     /// # Errors
@@ -249,7 +301,7 @@ impl FffLayer {
         Ok(())
     }
 
-    /// Computes `x: [tokens, input]` to `[tokens, output]`; any number of tokens, in chunks if need be.
+    /// Computes `x: [tokens, input]`, rounded to f16 first if the device's x is, to `[tokens, output]`; any number of tokens, in chunks if need be.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity;
@@ -277,8 +329,12 @@ impl FffLayer {
 
     /// Bytes of a token's row of x, of y and of the path on the device.
     fn row_bytes(&self) -> [u64; 3] {
-        [self.shape.input_stride(), self.shape.output_stride(), self.shape.engaged()]
-            .map(|values| values as u64 * 4)
+        let bytes = |values: usize, precision| values as u64 * bytes_of(precision);
+        [
+            bytes(self.shape.input_stride(), self.activations.x),
+            bytes(self.shape.output_stride(), self.activations.y),
+            self.shape.engaged() as u64 * 4,
+        ]
     }
 
     async fn run(&self, gpu: &Gpu, x: &[f32], want_path: bool) -> Result<Forward> {
@@ -335,19 +391,16 @@ impl Chunk {
         let shape = layer.shape;
         let tokens = (x.len() / shape.input()) as u64;
         let [x_bytes, y_bytes, path_bytes] = self.row_bytes.map(|row| row * tokens);
-        let mut padded = Vec::new();
-        let x = if shape.input() == shape.input_stride() {
-            x
+        let stored = layer.activations;
+        let rows;
+        let x: &[u8] = if shape.input() == shape.input_stride() && stored.x == Precision::F32 {
+            bytemuck::cast_slice(x)
         } else {
-            padded.resize(tokens as usize * shape.input_stride(), 0.0);
-            let rows = padded.chunks_exact_mut(shape.input_stride());
-            for (to, from) in rows.zip(x.chunks_exact(shape.input())) {
-                to[..shape.input()].copy_from_slice(from);
-            }
-            &padded
+            rows = padded(x, shape, stored.x);
+            &rows
         };
         gpu.scoped("running an FFF layer", || {
-            gpu.queue().write_buffer(&self.x, 0, bytemuck::cast_slice(x));
+            gpu.queue().write_buffer(&self.x, 0, x);
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             let path = self.path.as_ref().map(|(buffer, _)| buffer.slice(..path_bytes));
@@ -365,9 +418,19 @@ impl Chunk {
         self.y
             .1
             .read(gpu, y_bytes, |bytes| {
-                for row in bytes.chunks_exact(shape.output_stride() * 4) {
-                    let row = &row[..shape.output() * 4];
-                    result.y.extend(row.as_chunks::<4>().0.iter().map(|v| f32::from_le_bytes(*v)));
+                let size = bytes_of(stored.y) as usize;
+                for row in bytes.chunks_exact(shape.output_stride() * size) {
+                    let row = &row[..shape.output() * size];
+                    match stored.y {
+                        Precision::F32 => {
+                            let values = row.as_chunks::<4>().0.iter();
+                            result.y.extend(values.map(|v| f32::from_le_bytes(*v)));
+                        }
+                        Precision::F16 => {
+                            let values = row.as_chunks::<2>().0.iter();
+                            result.y.extend(values.map(|v| half::f16::from_le_bytes(*v).to_f32()));
+                        }
+                    }
                 }
             })
             .await?;
@@ -383,77 +446,31 @@ impl Chunk {
     }
 }
 
+fn bytes_of(precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => 4,
+        Precision::F16 => 2,
+    }
+}
+
+/// Rows of x as the device stores them, padded with zeros.
+fn padded(x: &[f32], shape: FffShape, stored: Precision) -> Vec<u8> {
+    let size = bytes_of(stored) as usize;
+    let mut rows = Vec::with_capacity(x.len() / shape.input() * shape.input_stride() * size);
+    for row in x.chunks_exact(shape.input()) {
+        let end = rows.len() + shape.input_stride() * size;
+        match stored {
+            Precision::F32 => rows.extend_from_slice(bytemuck::cast_slice(row)),
+            Precision::F16 => {
+                rows.extend(row.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()));
+            }
+        }
+        rows.resize(end, 0);
+    }
+    rows
+}
+
 async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(wgpu::Buffer, Readback)> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
     Ok((gpu.buffer(label, bytes, usage).await?, Readback::new(gpu, label, bytes).await?))
-}
-
-/// A matrix on its way to the device.
-struct Rows<'a> {
-    values: &'a [f32],
-    format: WeightFormat,
-    lanes: usize,
-}
-
-impl Rows<'_> {
-    /// Uploads `rows` rows of `width`, each padded with zeros to `stride` values.
-    async fn upload(
-        self,
-        gpu: &Gpu,
-        label: &str,
-        rows: usize,
-        width: usize,
-        stride: usize,
-    ) -> Result<wgpu::Buffer> {
-        let row = |row: usize| &self.values[row * width..][..width];
-        match self.format.precision() {
-            Precision::F32 => {
-                let pack = |index: usize, bytes: &mut Vec<u8>| {
-                    let end = bytes.len() + stride * 4;
-                    bytes.extend(row(index).iter().flat_map(|v| v.to_le_bytes()));
-                    bytes.resize(end, 0);
-                };
-                gpu.upload_rows(label, rows, stride * 4, pack).await
-            }
-            Precision::F16 => {
-                let order: Vec<_> = f16_order(stride, self.lanes).collect();
-                let pack = |index: usize, bytes: &mut Vec<u8>| {
-                    let row = row(index);
-                    bytes.extend(order.iter().flat_map(|place| {
-                        let value = row.get(*place).copied().unwrap_or(0.0);
-                        half::f16::from_f32(value).to_le_bytes()
-                    }));
-                };
-                gpu.upload_rows(label, rows, stride * 2, pack).await
-            }
-        }
-    }
-}
-
-/// Which value of a row stands at each place of its f16 form (`vec4s_of` in shaders/parts/values8.wgsl): in every block of 2 * `lanes` vec4,
-/// or what is left at the row's end, vec4 v of the first half is followed by vec4 v of the second.
-fn f16_order(stride: usize, lanes: usize) -> impl Iterator<Item = usize> {
-    let block = 8 * lanes;
-    (0..stride).step_by(block).flat_map(move |first| {
-        let half = block.min(stride - first) / 2;
-        (0..half).step_by(4).flat_map(move |v| {
-            let start = first + v;
-            (start..start + 4).chain(start + half..start + half + 4)
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f16_rows_are_ordered_by_blocks_of_lanes() {
-        let order: Vec<_> = f16_order(24, 2).collect();
-        let vec4s: Vec<_> = order.iter().step_by(4).map(|value| value / 4).collect();
-        assert_eq!(vec4s, [0, 2, 1, 3, 4, 5]);
-        let mut sorted = order;
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..24).collect::<Vec<_>>());
-    }
 }

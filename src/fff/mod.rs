@@ -2,11 +2,12 @@
 
 mod kernel;
 mod layer;
+mod rows;
 mod shape;
 mod weights;
 
 pub(crate) use kernel::Residual;
-pub use kernel::Schedule;
+pub use kernel::{Activations, Schedule};
 pub use layer::{FffLayer, Forward};
 pub use shape::FffShape;
 pub use weights::FffWeights;

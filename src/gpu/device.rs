@@ -21,6 +21,9 @@ pub struct GpuOptions {
     pub adapter: AdapterChoice,
     /// Bytes of the largest single buffer that the work will bind. The default limit of WebGPU, 128 MiB, needs no asking.
     pub largest_buffer: u64,
+    /// Whether to keep the run-time checks that wgpu adds to shaders. The kernels do not need them, and are faster without: on an H200
+    /// docs/kernels.md tells by how much. (A browser keeps them anyway.)
+    pub check_shaders: bool,
 }
 
 impl GpuOptions {
@@ -51,6 +54,7 @@ struct Inner {
     lost: Arc<OnceLock<String>>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelSource, Arc<Kernel>>>,
+    check_shaders: bool,
 }
 
 /// An error that no error scope caught, until the next await reports it.
@@ -88,12 +92,21 @@ impl Gpu {
                 reason: cause.to_string(),
                 source: None,
             })?;
-        Ok(Self::from_device(adapter, device, queue))
+        Ok(Self::with_device(adapter, device, queue, options.check_shaders))
     }
 
     /// Uses the caller's own device, so that CMM can be recorded between the caller's own passes. Takes over the device's
     /// uncaptured-error and device-lost callbacks.
     pub fn from_device(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::with_device(adapter, device, queue, false)
+    }
+
+    fn with_device(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        check_shaders: bool,
+    ) -> Self {
         let capabilities = Capabilities::new(adapter, device.features(), device.limits());
         let lost = Arc::new(OnceLock::new());
         let fault = Arc::new(Mutex::new(None));
@@ -116,7 +129,18 @@ impl Gpu {
         }));
         let info = adapter.get_info();
         let kernels = Mutex::default();
-        Self { inner: Arc::new(Inner { device, queue, info, capabilities, lost, fault, kernels }) }
+        Self {
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                info,
+                capabilities,
+                lost,
+                fault,
+                kernels,
+                check_shaders,
+            }),
+        }
     }
 
     /// The wgpu device.
@@ -137,6 +161,10 @@ impl Gpu {
     /// What the device can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.capabilities
+    }
+
+    pub(crate) fn checks_shaders(&self) -> bool {
+        self.inner.check_shaders
     }
 
     /// Reports a lost device, or an error since the last call that nothing else reported.

@@ -81,6 +81,24 @@ pub(crate) fn unrolled(mut wgsl: String, variable: &str, bound: &str, count: u32
     wgsl
 }
 
+/// The validated module, with or without the checks that wgpu adds to it: indices clamped, loops counted, divisors tested.
+#[allow(unsafe_code, reason = "wgpu takes shaders without run-time checks by an unsafe function")]
+fn module(gpu: &Gpu, source: &KernelSource) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(&source.name),
+        source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
+    };
+    if gpu.checks_shaders() {
+        return gpu.device().create_shader_module(descriptor);
+    }
+    // SAFETY: the kernels index arrays by sizes that the host sets, within them by their own arithmetic; every loop counts to a bound, and
+    // no divisor is zero. The tests run each kernel with the checks and without. Buffers stay guarded by the driver where it can.
+    unsafe {
+        let unchecked = wgpu::ShaderRuntimeChecks::unchecked();
+        gpu.device().create_shader_module_trusted(descriptor, unchecked)
+    }
+}
+
 /// A compiled kernel and the layout of its bindings.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -126,10 +144,7 @@ impl Kernel {
                 label,
                 entries: &entries,
             });
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label,
-                source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
-            });
+            let module = module(gpu, source);
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label,
                 bind_group_layouts: &[Some(&layout)],

@@ -1,7 +1,7 @@
 //! A transformer layer on a device.
 
 use crate::error::Result;
-use crate::fff::{FffLayer, Residual};
+use crate::fff::{Activations, FffLayer, Residual};
 use crate::gpu::{Gpu, Variant};
 use crate::model::encoder::Tap;
 use crate::model::recording::Recording;
@@ -64,7 +64,14 @@ impl Layer {
             norm2: LayerNorm::upload(gpu, &weights.norm2, eps, variant).await?,
             ffn: match &weights.ffn {
                 FfnWeights::Fff(weights) => LayerFfn::Fff(
-                    FffLayer::upload_with_residual(gpu, weights, variant, residual).await?,
+                    FffLayer::upload_with_residual(
+                        gpu,
+                        weights,
+                        variant,
+                        Activations::F32,
+                        residual,
+                    )
+                    .await?,
                 ),
                 FfnWeights::Dense { up, down } => LayerFfn::Dense {
                     up: Dense::upload(gpu, "feedforward in", up, variant, gelu).await?,

@@ -1,0 +1,78 @@
+//! The rows of a layer's matrices, padded and ordered as the kernels read them.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Precision, WeightFormat};
+
+/// A matrix on its way to the device.
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) format: WeightFormat,
+    /// Lanes that share a row, where their units lie in blocks; none where a unit's values lie side by side.
+    pub(crate) lanes: Option<usize>,
+}
+
+impl Rows<'_> {
+    /// Uploads `rows` rows of `width`, each padded with zeros to `stride` values.
+    pub(crate) async fn upload(
+        self,
+        gpu: &Gpu,
+        label: &str,
+        rows: usize,
+        width: usize,
+        stride: usize,
+    ) -> Result<wgpu::Buffer> {
+        let row = |row: usize| &self.values[row * width..][..width];
+        match self.format.precision() {
+            Precision::F32 => {
+                let pack = |index: usize, bytes: &mut Vec<u8>| {
+                    let end = bytes.len() + stride * 4;
+                    bytes.extend(row(index).iter().flat_map(|v| v.to_le_bytes()));
+                    bytes.resize(end, 0);
+                };
+                gpu.upload_rows(label, rows, stride * 4, pack).await
+            }
+            Precision::F16 => {
+                let order: Vec<_> = match self.lanes {
+                    Some(lanes) => f16_order(stride, lanes).collect(),
+                    None => (0..stride).collect(),
+                };
+                let pack = |index: usize, bytes: &mut Vec<u8>| {
+                    let row = row(index);
+                    bytes.extend(order.iter().flat_map(|place| {
+                        let value = row.get(*place).copied().unwrap_or(0.0);
+                        half::f16::from_f32(value).to_le_bytes()
+                    }));
+                };
+                gpu.upload_rows(label, rows, stride * 2, pack).await
+            }
+        }
+    }
+}
+
+/// Which value of a row stands at each place of its f16 form (`vec4s_of` in shaders/parts/values8.wgsl): in every block of 2 * `lanes` vec4,
+/// or what is left at the row's end, vec4 v of the first half is followed by vec4 v of the second.
+fn f16_order(stride: usize, lanes: usize) -> impl Iterator<Item = usize> {
+    let block = 8 * lanes;
+    (0..stride).step_by(block).flat_map(move |first| {
+        let half = block.min(stride - first) / 2;
+        (0..half).step_by(4).flat_map(move |v| {
+            let start = first + v;
+            (start..start + 4).chain(start + half..start + half + 4)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f16_rows_are_ordered_by_blocks_of_lanes() {
+        let order: Vec<_> = f16_order(24, 2).collect();
+        let vec4s: Vec<_> = order.iter().step_by(4).map(|value| value / 4).collect();
+        assert_eq!(vec4s, [0, 2, 1, 3, 4, 5]);
+        let mut sorted = order;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..24).collect::<Vec<_>>());
+    }
+}
