@@ -1,8 +1,10 @@
-// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16.
+// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16, or
+// y += x * weight^T + bias in f32.
 //
-// A workgroup of eight subgroups computes 128 tokens x 128 outputs, each subgroup 64 x 32 in eight 16 x 16 matrices of registers. Tiles of
-// 64 inputs pass through workgroup memory; the next ones are on their way in registers while these are multiplied.
-// What precedes this file: the launch constants and the activation (src/ops/source.rs).
+// A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
+// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory, BUFFERS of them in turn; the next ones are on
+// their way in registers while these are multiplied.
+// What precedes this file: the launch constants, the activation and a part that stores y (src/ops/source_coop.rs).
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
 override OUT4: u32;       // units of four values from one row of y to the next
@@ -14,20 +16,22 @@ struct Half8 {
     high: vec4<f16>,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Half8>;             // [tokens, IN8]
-@group(0) @binding(1) var<storage, read> weight: array<Half8>;        // [ROWS, IN8]
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;      // [OUT4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f16>>;   // [tokens, OUT4]
+@group(0) @binding(0) var<storage, read> x: array<Half8>;        // [tokens, IN8]
+@group(0) @binding(1) var<storage, read> weight: array<Half8>;   // [ROWS, IN8]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
 
-const GROUP: u32 = 256u;
-const STRIDE: u32 = 18u;          // vec4s of a tile's row: 64 inputs, and two so that rows meet in no bank
-const TILE: u32 = 128u * STRIDE;
-const OUT_STRIDE: u32 = 5u;       // vec4s of a row of 16 sums, and one
+const GROUP: u32 = 32u * DOWN * ACROSS;
+const ROWS_TILE: u32 = 16u * SUB_DOWN * DOWN;
+const COLUMNS_TILE: u32 = 16u * SUB_ACROSS * ACROSS;
+const STRIDE: u32 = 2u * UNITS + 2u; // vec4s of a tile's row: two more than its inputs, so that rows meet in no bank
+const TILE_X: u32 = ROWS_TILE * STRIDE;
+const TILE: u32 = TILE_X + COLUMNS_TILE * STRIDE;
+const OUT_STRIDE: u32 = 5u; // vec4s of a row of 16 sums, and one
 
 // The tile of x, then that of weight. NVIDIA's driver compiles matrices loaded from vec4<f16>, not from vec4<u32>.
-var<workgroup> tiles: array<vec4<f16>, 2u * TILE>;
+var<workgroup> tiles: array<vec4<f16>, BUFFERS * TILE>;
 // A matrix of sums of each subgroup, where every lane finds four values side by side.
-var<workgroup> sums: array<vec4<f32>, 8u * 16u * OUT_STRIDE>;
+var<workgroup> sums: array<vec4<f32>, DOWN * ACROSS * 16u * OUT_STRIDE>;
 
 // Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
 fn load_x(row: u32, unit: u32) -> Half8 {
@@ -68,67 +72,73 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    let first_column = group.x * 128u;
-    let first_row = (group.z * groups.y + group.y) * 128u;
-    let from_row = 64u * (subgroup / 4u);
-    let from_column = 32u * (subgroup % 4u);
+    let first_column = group.x * COLUMNS_TILE;
+    let first_row = (group.z * groups.y + group.y) * ROWS_TILE;
+    let from_row = 16u * SUB_DOWN * (subgroup / ACROSS);
+    let from_column = 16u * SUB_ACROSS * (subgroup % ACROSS);
     let tokens = arrayLength(&x) / IN8;
 
-    var sum: array<coop_mat16x16<f32, C>, 8>;
-    var next_x: array<Half8, LOADS>;
-    var next_weight: array<Half8, LOADS>;
-    for (var load = 0u; load < LOADS; load++) {
+    var sum: array<coop_mat16x16<f32, C>, MATRICES>;
+    var next_x: array<Half8, LOADS_X>;
+    var next_weight: array<Half8, LOADS_WEIGHT>;
+    for (var load = 0u; load < LOADS_X; load++) {
         let slot = thread + load * GROUP;
-        next_x[load] = load_x(first_row + slot / 8u, slot % 8u);
-        next_weight[load] = load_weight(first_column + slot / 8u, slot % 8u);
+        next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
     }
-    for (var unit = 0u; unit < IN8; unit += 8u) {
-        for (var load = 0u; load < LOADS; load++) {
+    for (var load = 0u; load < LOADS_WEIGHT; load++) {
+        let slot = thread + load * GROUP;
+        next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
+    }
+    var buffer = 0u;
+    for (var unit = 0u; unit < IN8; unit += UNITS) {
+        for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
-            let at = slot / 8u * STRIDE + 2u * (slot % 8u);
-            keep(at, next_x[load]);
-            keep(TILE + at, next_weight[load]);
+            keep(buffer + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_x[load]);
+        }
+        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+            let slot = thread + load * GROUP;
+            keep(buffer + TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
         }
         workgroupBarrier();
-        for (var load = 0u; load < LOADS; load++) {
+        for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
-            next_x[load] = load_x(first_row + slot / 8u, unit + 8u + slot % 8u);
-            next_weight[load] = load_weight(first_column + slot / 8u, unit + 8u + slot % 8u);
+            next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
         }
-        for (var k = 0u; k < FOUR; k++) {
-            let tile_x = from_row * STRIDE + 4u * k;
-            let tile_weight = TILE + from_column * STRIDE + 4u * k;
-            let b0 = coopLoad<coop_mat16x16<f16, B>>(&tiles[tile_weight], STRIDE);
-            let b1 = coopLoad<coop_mat16x16<f16, B>>(&tiles[tile_weight + 16u * STRIDE], STRIDE);
-            let a0 = coopLoadT<coop_mat16x16<f16, A>>(&tiles[tile_x], STRIDE);
-            let a1 = coopLoadT<coop_mat16x16<f16, A>>(&tiles[tile_x + 16u * STRIDE], STRIDE);
-            let a2 = coopLoadT<coop_mat16x16<f16, A>>(&tiles[tile_x + 32u * STRIDE], STRIDE);
-            let a3 = coopLoadT<coop_mat16x16<f16, A>>(&tiles[tile_x + 48u * STRIDE], STRIDE);
-            sum[0] = coopMultiplyAdd(a0, b0, sum[0]);
-            sum[1] = coopMultiplyAdd(a0, b1, sum[1]);
-            sum[2] = coopMultiplyAdd(a1, b0, sum[2]);
-            sum[3] = coopMultiplyAdd(a1, b1, sum[3]);
-            sum[4] = coopMultiplyAdd(a2, b0, sum[4]);
-            sum[5] = coopMultiplyAdd(a2, b1, sum[5]);
-            sum[6] = coopMultiplyAdd(a3, b0, sum[6]);
-            sum[7] = coopMultiplyAdd(a3, b1, sum[7]);
+        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+            let slot = thread + load * GROUP;
+            next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
         }
-        workgroupBarrier();
+        for (var k = 0u; k < STEPS; k++) {
+            var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;
+            for (var down = 0u; down < SUB_DOWN; down++) {
+                a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles[buffer + (from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
+            }
+            for (var across = 0u; across < SUB_ACROSS; across++) {
+                let b = coopLoad<coop_mat16x16<f16, B>>(&tiles[buffer + TILE_X + (from_column + 16u * across) * STRIDE + 4u * k], STRIDE);
+                for (var down = 0u; down < SUB_DOWN; down++) {
+                    sum[down * SUB_ACROSS + across] = coopMultiplyAdd(a[down], b, sum[down * SUB_ACROSS + across]);
+                }
+            }
+        }
+        if BUFFERS == 1u {
+            workgroupBarrier();
+        } else {
+            buffer = TILE - buffer;
+        }
     }
 
     let own = subgroup * 16u * OUT_STRIDE;
-    for (var matrix = 0u; matrix < EIGHT; matrix++) {
+    for (var matrix = 0u; matrix < MATRICES; matrix++) {
+        workgroupBarrier();
         coopStoreT(sum[matrix], &sums[own], OUT_STRIDE);
         workgroupBarrier();
         for (var i = 0u; i < TWO; i++) {
             let slot = lane + 32u * i;
-            let row = first_row + from_row + 16u * (matrix / 2u) + slot / 4u;
-            let column4 = (first_column + from_column) / 4u + 4u * (matrix % 2u) + slot % 4u;
+            let row = first_row + from_row + 16u * (matrix / SUB_ACROSS) + slot / 4u;
+            let column4 = (first_column + from_column) / 4u + 4u * (matrix % SUB_ACROSS) + slot % 4u;
             if row < tokens && column4 < OUT4 {
-                let value = sums[own + slot / 4u * OUT_STRIDE + slot % 4u];
-                y[row * OUT4 + column4] = vec4<f16>(finished(value, column4));
+                store_y(row * OUT4 + column4, finished(sums[own + slot / 4u * OUT_STRIDE + slot % 4u], column4));
             }
         }
-        workgroupBarrier();
     }
 }

@@ -1,6 +1,6 @@
 // LayerNorm of each row: (x - mean) / sqrt(variance + EPS) * weight + bias, the biased variance in two passes over registers.
 //
-// LANES invocations share a row, as in fff.wgsl. What precedes this file: the launch constants and a reduction (src/ops/source.rs).
+// LANES invocations share a row, as in fff.wgsl. What precedes this file: the launch constants, a reduction and a part that stores y (src/ops/source.rs).
 
 override WIDTH: u32; // values of a row without padding
 override UNITS: u32; // vec4s from one row to the next
@@ -8,7 +8,6 @@ override UNITS: u32; // vec4s from one row to the next
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // [tokens, UNITS]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;  // [UNITS], zero in the padding, and so is y
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;    // [UNITS]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [tokens, UNITS]
 
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -39,7 +38,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     for (var i = 0u; i < PER_LANE; i++) {
         let unit = first + i * LANES;
         if unit < UNITS {
-            y[token * UNITS + unit] = x_lane[i] * scale * weight[unit] + bias[unit];
+            store_y(token * UNITS + unit, x_lane[i] * scale * weight[unit] + bias[unit]);
         }
     }
 }

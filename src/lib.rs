@@ -19,9 +19,9 @@ pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
 pub use fff::{Activations, FffLayer, FffShape, FffWeights, Forward, Schedule};
 pub use gpu::{
-    AdapterChoice, Binding, Capabilities, Gpu, GpuOptions, KernelSource, Precision, Reduction,
-    Timer, Variant, WeightFormat, adapter, adapters,
+    AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, KernelSource,
+    Precision, Reduction, Timer, Variant, WeightFormat, adapter, adapters,
 };
-pub use ops::{dense_coop_kernel, encoder_kernels};
+pub use ops::{cooperative_kernels, encoder_kernels};
 #[cfg(feature = "text")]
 pub use text::{FastBert, Filled, ModelOptions, Tokenizer};

@@ -5,6 +5,7 @@ use plotters::prelude::*;
 use crate::bench::table::short;
 use crate::bench::{Layer, Report, Row, table};
 use crate::error::{Error, Result};
+use crate::gpu::Precision;
 
 const SIZE: (u32, u32) = (760, 440);
 /// Readable on white and on black.
@@ -91,7 +92,8 @@ pub fn html(report: &Report) -> Result<String> {
 }
 
 fn name(row: &Row) -> String {
-    format!("{:?} {} {:?}", row.unit, row.layer, row.precision)
+    let half = if row.activations == Precision::F16 { " x y" } else { "" };
+    format!("{:?} {} {:?}{half}", row.unit, row.layer, row.precision)
         .to_uppercase()
         .replace("DENSE", "dense")
 }

@@ -31,35 +31,26 @@ pub(crate) struct Bench<'b> {
 /// |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the neurons and y are each rounded once.
 const DENSE_RTOL_F16: f64 = 2e-3;
 
-/// How activations are stored.
-#[derive(Clone, Copy, PartialEq)]
-enum Activations {
-    F32,
-    F16,
-}
-
-impl Activations {
-    fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
+fn size(stored: Precision) -> usize {
+    match stored {
+        Precision::F32 => 4,
+        Precision::F16 => 2,
     }
 }
 
 /// Random tokens on the device, several sets of them, and room for the result.
 struct Tokens {
     count: usize,
-    stored: Activations,
+    stored: Precision,
     first: Vec<f32>,
     x: Vec<wgpu::Buffer>,
     y: wgpu::Buffer,
 }
 
 impl Bench<'_> {
-    async fn tokens(&self, count: usize, stored: Activations) -> Result<Tokens> {
+    async fn tokens(&self, count: usize, stored: Precision) -> Result<Tokens> {
         let (input, output) = self.workload.widths();
-        let row = row_stride(input) * stored.bytes();
+        let row = row_stride(input) * size(stored);
         let bytes = (count * row) as u64;
         let sets = (INPUT_BYTES / bytes).clamp(1, INPUTS as u64);
         let first = random_tokens(count * input, 0);
@@ -70,8 +61,8 @@ impl Bench<'_> {
                 let end = bytes.len() + row;
                 let values = &values[index * input..][..input];
                 match stored {
-                    Activations::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
-                    Activations::F16 => bytes
+                    Precision::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
+                    Precision::F16 => bytes
                         .extend(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes())),
                 }
                 bytes.resize(end, 0);
@@ -81,28 +72,37 @@ impl Bench<'_> {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let bytes = (count * row_stride(output) * stored.bytes()) as u64;
+        let bytes = (count * row_stride(output) * size(stored)) as u64;
         let y = self.gpu.buffer("y", bytes, usage).await?;
         Ok(Tokens { count, stored, first, x, y })
     }
 
-    fn row(&self, layer: Layer, kernel: String, precision: Precision, tokens: usize) -> RowHead {
-        RowHead { workload: self.workload.name.clone(), layer, kernel, precision, tokens }
+    fn row(
+        &self,
+        layer: Layer,
+        kernel: String,
+        [precision, activations]: [Precision; 2],
+        tokens: usize,
+    ) -> RowHead {
+        let workload = self.workload.name.clone();
+        RowHead { workload, layer, kernel, precision, activations, tokens }
     }
 
     /// A row for each batch size of the workload.
     pub(crate) async fn cmm(
         &self,
         weights: &FffWeights,
-        variant: Variant,
+        layer: &FffLayer,
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
         let gpu = self.gpu;
-        let layer = FffLayer::upload_as(gpu, weights, variant).await?;
-        let shape = layer.shape();
-        let precision = variant.weights.precision();
+        let (shape, variant) = (layer.shape(), layer.variant());
+        let stored = layer.activations().x;
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count, Activations::F32).await?;
+            let mut tokens = self.tokens(*count, stored).await?;
+            if stored == Precision::F16 {
+                tokens.first.iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());
+            }
             let times = self
                 .watch
                 .measure(gpu, self.effort, |pass, run| {
@@ -116,6 +116,9 @@ impl Bench<'_> {
             let truth = reference::fff(weights, &tokens.first[..compared * shape.input()])?;
             let (y, path) = (&got.y[..truth.y.len()], &got.path[..truth.path.len()]);
             let mut comparison = reference::compare(shape, &truth, y, path, layer.roundings())?;
+            if stored == Precision::F16 {
+                comparison.allowed_error += reference::F16_ROUNDING;
+            }
             if !got.y.iter().all(|v| v.is_finite()) {
                 comparison.worst_error = f64::INFINITY;
             }
@@ -133,11 +136,15 @@ impl Bench<'_> {
                 wrong_nodes: comparison.wrong_nodes,
                 flips: comparison.legitimate_flips,
             };
-            let kernel = match layer.schedule(*count as u64) {
-                Schedule::Plain => variant.to_string(),
-                Schedule::Lookahead(_) => format!("{variant} lookahead"),
-            };
-            let head = self.row(Layer::cmm(shape), kernel, precision, *count);
+            let mut kernel = variant.to_string();
+            if let Schedule::Lookahead(_) = layer.schedule(*count as u64) {
+                kernel.push_str(" lookahead");
+            }
+            if stored == Precision::F16 {
+                kernel.push_str(", f16 x and y");
+            }
+            let precisions = [variant.weights.precision(), stored];
+            let head = self.row(Layer::cmm(shape), kernel, precisions, *count);
             emit(head.row(times, Some(leaves.len()), check));
         }
         Ok(())
@@ -157,7 +164,7 @@ impl Bench<'_> {
             Dense::upload(gpu, "W2", down, variant, Epilogue::Activated(plain)).await?;
         let stride = row_stride(up.output);
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count, Activations::F32).await?;
+            let tokens = self.tokens(*count, Precision::F32).await?;
             let bytes = (tokens.count * stride * 4) as u64;
             let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
@@ -176,7 +183,8 @@ impl Bench<'_> {
                 WeightFormat::F16 => "f16",
             };
             let kernel = format!("{}/{name}", Dense::schedule(*count));
-            let head = self.row(layer, kernel, variant.weights.precision(), *count);
+            let precisions = [variant.weights.precision(), Precision::F32];
+            let head = self.row(layer, kernel, precisions, *count);
             emit(head.row(times, None, check));
         }
         Ok(())
@@ -189,10 +197,12 @@ impl Bench<'_> {
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
         let gpu = self.gpu;
-        let device_up = CoopDense::upload(gpu, "W1", up, Activation::Gelu).await?;
-        let device_down = CoopDense::upload(gpu, "W2", down, Activation::None).await?;
+        let device_up =
+            CoopDense::upload(gpu, "W1", up, Epilogue::Activated(Activation::Gelu)).await?;
+        let device_down =
+            CoopDense::upload(gpu, "W2", down, Epilogue::Activated(Activation::None)).await?;
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count, Activations::F16).await?;
+            let tokens = self.tokens(*count, Precision::F16).await?;
             let bytes = (tokens.count * row_stride(up.output) * 2) as u64;
             let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
@@ -205,7 +215,8 @@ impl Bench<'_> {
             let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
             let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL_F16);
             let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
-            let head = self.row(layer, "cooperative/f16".into(), Precision::F16, *count);
+            let kernel = format!("cooperative/f16 {}", device_up.schedule(*count));
+            let head = self.row(layer, kernel, [Precision::F16; 2], *count);
             emit(head.row(times, None, check));
         }
         Ok(())
@@ -233,17 +244,17 @@ impl Bench<'_> {
         })
         .await??;
         let output = self.workload.widths().1;
-        let size = tokens.stored.bytes();
+        let size = size(tokens.stored);
         readback
             .read(gpu, bytes, |bytes| {
                 let rows = bytes.chunks_exact(row_stride(output) * size);
                 let rows = rows.map(|row| &row[..output * size]);
                 match tokens.stored {
-                    Activations::F32 => rows
+                    Precision::F32 => rows
                         .flat_map(|row| row.as_chunks::<4>().0)
                         .map(|v| f32::from_le_bytes(*v))
                         .collect(),
-                    Activations::F16 => rows
+                    Precision::F16 => rows
                         .flat_map(|row| row.as_chunks::<2>().0)
                         .map(|v| half::f16::from_le_bytes(*v).to_f32())
                         .collect(),
@@ -300,6 +311,7 @@ struct RowHead {
     layer: Layer,
     kernel: String,
     precision: Precision,
+    activations: Precision,
     tokens: usize,
 }
 
@@ -312,11 +324,12 @@ impl RowHead {
             wall: times.wall,
             runs: times.dispatches,
             flops: self.layer.flops(self.tokens),
-            bytes: self.layer.bytes(self.tokens, self.precision),
+            bytes: self.layer.bytes(self.tokens, [self.precision, self.activations]),
             workload: self.workload,
             layer: self.layer,
             kernel: self.kernel,
             precision: self.precision,
+            activations: self.activations,
             tokens: self.tokens,
             leaves,
             check,

@@ -86,10 +86,11 @@ impl Stopwatch {
         &self,
         gpu: &Gpu,
         dispatches: usize,
-        record: &impl Fn(&mut wgpu::ComputePass<'_>, usize) -> Result<()>,
+        record: &impl Fn(&mut wgpu::ComputePass<'static>, usize) -> Result<()>,
     ) -> Result<(f64, f64)> {
-        let runs =
-            |pass: &mut wgpu::ComputePass<'_>| (0..dispatches).try_for_each(|i| record(pass, i));
+        let runs = |pass: &mut wgpu::ComputePass<'static>| {
+            (0..dispatches).try_for_each(|i| record(pass, i))
+        };
         let start = Instant::now();
         if let Some(timer) = &self.timer {
             let seconds = timer.time(gpu, runs).await?;
@@ -98,7 +99,7 @@ impl Stopwatch {
         let (source, readback) = &self.done;
         gpu.scoped("timed pass", || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
             runs(&mut pass)?;
             drop(pass);
             readback.record(&mut encoder, source, 4);
@@ -116,7 +117,7 @@ impl Stopwatch {
         &self,
         gpu: &Gpu,
         effort: Effort,
-        record: impl Fn(&mut wgpu::ComputePass<'_>, usize) -> Result<()>,
+        record: impl Fn(&mut wgpu::ComputePass<'static>, usize) -> Result<()>,
     ) -> Result<Times> {
         self.pass(gpu, 1, &record).await?;
         let begun = Instant::now();

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cpu")]
 mod cpu;
+mod encoders;
 #[cfg(feature = "charts")]
 mod html;
 mod layers;
@@ -26,4 +27,4 @@ pub use report::{Check, Layer, Machine, Peaks, Report, Row, SCHEMA, SpeedUp, Uni
 pub use run::{Progress, measure_peaks, run};
 pub use stats::Stats;
 pub use table::{Compared, PAPER, compare, table};
-pub use workload::{PRESETS, Workload};
+pub use workload::{EncoderShape, PRESETS, Workload};

@@ -101,6 +101,21 @@ pub enum Layer {
         /// Neurons between.
         neurons: usize,
     },
+    /// A whole encoder, without its head.
+    Encoder {
+        /// Transformer layers.
+        layers: usize,
+        /// Width.
+        hidden: usize,
+        /// Tokens of a sequence.
+        length: usize,
+        /// Trees of each FFF layer; 0: the feedforward layers are dense.
+        trees: usize,
+        /// Depth of a tree.
+        depth: usize,
+        /// Neurons of each dense layer, where there are no trees.
+        neurons: usize,
+    },
 }
 
 /// One measurement, with the proof that what ran was right.
@@ -116,6 +131,9 @@ pub struct Row {
     pub kernel: String,
     /// Precision of the weights.
     pub precision: Precision,
+    /// Precision of x and y.
+    #[serde(default)]
+    pub activations: Precision,
     /// Tokens at once.
     pub tokens: usize,
     /// Where `seconds` come from.
@@ -164,7 +182,19 @@ impl Layer {
     pub fn neurons(&self) -> (usize, usize) {
         match *self {
             Self::Cmm { trees, depth, .. } => (trees * ((2 << depth) - 1), trees * (depth + 1)),
-            Self::Dmm { neurons, .. } => (neurons, neurons),
+            Self::Encoder { trees, depth, .. } if trees > 0 => {
+                (trees * ((2 << depth) - 1), trees * (depth + 1))
+            }
+            Self::Dmm { neurons, .. } | Self::Encoder { neurons, .. } => (neurons, neurons),
+        }
+    }
+
+    /// Whether feedforward layers are conditional.
+    pub fn is_conditional(&self) -> bool {
+        match self {
+            Self::Cmm { .. } => true,
+            Self::Dmm { .. } => false,
+            Self::Encoder { trees, .. } => *trees > 0,
         }
     }
 
@@ -172,25 +202,40 @@ impl Layer {
     pub fn widths(&self) -> (usize, usize) {
         match *self {
             Self::Cmm { input, output, .. } | Self::Dmm { input, output, .. } => (input, output),
+            Self::Encoder { hidden, .. } => (hidden, hidden),
         }
     }
 
     /// Multiplications and additions of `tokens` tokens.
     pub fn flops(&self, tokens: usize) -> f64 {
         let (input, output) = self.widths();
-        2.0 * tokens as f64 * self.neurons().1 as f64 * (input + output) as f64
+        let ffn = 2.0 * tokens as f64 * self.neurons().1 as f64 * (input + output) as f64;
+        match *self {
+            // Beside it four projections, and each token's scores and sums over its sequence.
+            Self::Encoder { layers, hidden, length, .. } => {
+                let keys = length.min(tokens) as f64;
+                let attention = tokens as f64 * hidden as f64 * (8.0 * hidden as f64 + 4.0 * keys);
+                layers as f64 * (ffn + attention)
+            }
+            _ => ffn,
+        }
     }
 
-    /// Bytes that move at least once: f32 activations, and weights of `weight_bytes` of the neurons that are engaged at all.
-    pub fn bytes(&self, tokens: usize, precision: Precision) -> f64 {
+    /// Bytes that move at least once: activations, and the weights of the neurons that are engaged at all, each in its precision.
+    pub fn bytes(&self, tokens: usize, [weights, activations]: [Precision; 2]) -> f64 {
         let (input, output) = self.widths();
         let (present, engaged) = self.neurons();
-        let weight = match precision {
-            Precision::F32 => 4.0,
-            Precision::F16 => 2.0,
-        };
+        let size = |precision| if precision == Precision::F32 { 4.0 } else { 2.0 };
         let rows = present.min(tokens.saturating_mul(engaged)) as f64;
-        (input + output) as f64 * (tokens as f64 * 4.0 + rows * weight)
+        let ffn = (input + output) as f64 * rows * size(weights);
+        let tokens = (input + output) as f64 * tokens as f64 * size(activations);
+        match *self {
+            Self::Encoder { layers, hidden, .. } => {
+                let projections = 4.0 * (hidden * hidden) as f64 * size(weights);
+                layers as f64 * (ffn + projections + tokens)
+            }
+            _ => ffn + tokens,
+        }
     }
 }
 
@@ -199,6 +244,12 @@ impl std::fmt::Display for Layer {
         match self {
             Self::Cmm { trees, depth, .. } => write!(f, "FFF {trees}x{depth}"),
             Self::Dmm { neurons, .. } => write!(f, "dense {neurons}"),
+            Self::Encoder { layers, hidden, trees: 0, neurons, .. } => {
+                write!(f, "encoder {layers}x{hidden}, dense {neurons}")
+            }
+            Self::Encoder { layers, hidden, trees, depth, .. } => {
+                write!(f, "encoder {layers}x{hidden}, FFF {trees}x{depth}")
+            }
         }
     }
 }
@@ -269,10 +320,12 @@ impl Report {
 
     /// How a conditional row compares with the dense rows beside it; none for dense rows, and from rows that failed.
     pub fn speed_up(&self, row: &Row) -> Option<SpeedUp> {
-        let Layer::Cmm { .. } = row.layer else { return None };
+        if !row.layer.is_conditional() {
+            return None;
+        }
         let dense = |precision: Option<Precision>| {
             let peers = self.rows.iter().filter(|other| {
-                matches!(other.layer, Layer::Dmm { .. })
+                !other.layer.is_conditional()
                     && (other.workload == row.workload && other.tokens == row.tokens)
                     && (other.unit == row.unit && other.check.passed)
                     && precision.is_none_or(|p| p == other.precision)

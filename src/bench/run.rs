@@ -4,8 +4,8 @@ use crate::bench::layers::{Bench, dense_twin};
 use crate::bench::measure::Stopwatch;
 use crate::bench::{Effort, Peaks, Report, Row, Workload};
 use crate::error::Result;
-use crate::fff::FffWeights;
-use crate::gpu::{Gpu, Precision};
+use crate::fff::{Activations, FffLayer, FffWeights};
+use crate::gpu::{Gpu, Precision, WeightFormat};
 
 /// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
 pub type Progress<'p> = &'p mut dyn FnMut(&Report);
@@ -37,6 +37,9 @@ pub async fn run(
         report.rows.push(row);
         progress(report);
     };
+    if let Some(shape) = workload.encoder {
+        return bench.encoders(shape, &mut emit).await;
+    }
     for shape in &workload.layers {
         let weights = FffWeights::random(*shape, 1);
         for precision in &workload.precisions {
@@ -49,7 +52,15 @@ pub async fn run(
                     &rounded
                 }
             };
-            bench.cmm(weights, variant, &mut emit).await?;
+            let layer = FffLayer::upload_as(gpu, weights, variant).await?;
+            bench.cmm(weights, &layer, &mut emit).await?;
+            drop(layer);
+            if variant.weights == WeightFormat::Packed {
+                let stored = Activations::F16;
+                let layer =
+                    FffLayer::upload_with_activations(gpu, weights, variant, stored).await?;
+                bench.cmm(weights, &layer, &mut emit).await?;
+            }
         }
     }
     if workload.neurons > 0 {

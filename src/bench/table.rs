@@ -1,6 +1,7 @@
 //! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
 
 use crate::bench::{Layer, Report, Timing, Unit};
+use crate::gpu::Precision;
 
 /// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
 /// [`SpeedUp`](crate::bench::SpeedUp).
@@ -60,7 +61,7 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
             times(speed_up.and_then(|s| s.best_dense)),
             match row.layer {
                 Layer::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
-                Layer::Dmm { .. } => String::new(),
+                _ => String::new(),
             },
             if row.check.passed { format!("pass {error}") } else { format!("FAIL {error}") },
         ]);
@@ -107,18 +108,20 @@ pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
     for row in a.rows.iter().filter(|row| row.check.passed) {
         let same = b.rows.iter().find(|other| {
             (&other.workload, other.unit, other.layer) == (&row.workload, row.unit, row.layer)
-                && (other.precision, other.tokens) == (row.precision, row.tokens)
+                && (other.precision, other.activations, other.tokens)
+                    == (row.precision, row.activations, row.tokens)
                 && other.check.passed
         });
         let Some(other) = same else { continue };
         let (x, y) = (&row.seconds, &other.seconds);
         compared.push(Compared {
             what: format!(
-                "{} {} {} {:?} {} tokens",
+                "{} {} {} {:?}{} {} tokens",
                 row.workload,
                 if row.unit == Unit::Gpu { "GPU" } else { "CPU" },
                 row.layer,
                 row.precision,
+                if row.activations == Precision::F16 { ", f16 x and y" } else { "" },
                 row.tokens
             ),
             seconds: [x.median, y.median],

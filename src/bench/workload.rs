@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::Precision;
-use crate::model::DenseWeights;
+use crate::model::{DenseWeights, EncoderConfig, Family, Ffn, Head, Sequence};
 
 /// FFF layers against a dense layer, over batch sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,13 +18,62 @@ pub struct Workload {
     pub tokens: Vec<usize>,
     /// Precisions of the weights.
     pub precisions: Vec<Precision>,
+    /// The encoder around the layers, if whole ones are measured.
+    pub encoder: Option<EncoderShape>,
 }
 
+/// An encoder whose feedforward layers are a workload's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EncoderShape {
+    /// Its form: pre-LN without biases, or post-LN with them.
+    pub family: Family,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Tokens of a sequence; a batch of fewer is one shorter sequence.
+    pub length: usize,
+}
+
+impl EncoderShape {
+    /// The configuration with one feedforward layer or the other.
+    pub(crate) fn config(&self, hidden: usize, ffn: Ffn) -> EncoderConfig {
+        EncoderConfig {
+            family: self.family,
+            layers: self.layers,
+            hidden,
+            heads: self.heads,
+            vocabulary: VOCABULARY,
+            positions: self.length,
+            token_types: 1,
+            norm_eps: 1e-12,
+            embedding_norm: true,
+            final_norm: self.family == Family::CrammedBert,
+            ffn,
+            head: Head::None,
+            labels: Vec::new(),
+        }
+    }
+
+    /// Sequences of random tokens, so many together.
+    pub(crate) fn sequences(&self, tokens: usize) -> Vec<Sequence> {
+        let mut random = fastrand::Rng::with_seed(9);
+        let ids: Vec<u32> = (0..tokens).map(|_| random.u32(..VOCABULARY as u32)).collect();
+        let sequence = |ids: &[u32]| Sequence { ids: ids.into(), ..Sequence::default() };
+        ids.chunks(self.length).map(sequence).collect()
+    }
+}
+
+/// Rows of a measured encoder's word embedding: its size does not matter, since a row is looked up.
+const VOCABULARY: usize = 4096;
+
 /// The presets, with what each is about.
-pub const PRESETS: [(&str, &str); 3] = [
+pub const PRESETS: [(&str, &str); 5] = [
     ("bert-base", "one layer of UltraFastBERT-1x11: 768 wide, 4,095 neurons, 12 engaged"),
     ("trees-vs-depth", "the paper's whole family, 3072x0 to 1x11, against 3,072 dense neurons"),
     ("gpt3", "12,288 wide, 65,535 neurons, 16 engaged, against 49,152 dense neurons"),
+    ("model", "a whole encoder like UltraFastBERT-1x11: 16 layers, 768 wide, sequences of 128"),
+    ("model-minilm", "a whole encoder like MiniLM, 6 layers, 384 wide, 1x11 against 1,536 neurons"),
 ];
 
 impl Workload {
@@ -59,6 +108,7 @@ impl Workload {
                 let layers = if quick { &family[4..] } else { &family[..] };
                 (768, layers.to_vec(), 3072, tokens, vec![Precision::F32])
             }
+            "model" | "model-minilm" => return Self::encoder(name, quick),
             "gpt3" => (12_288, vec![(1, 15)], 49_152, vec![1, 2048], vec![Precision::F16]),
             _ => {
                 let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
@@ -67,7 +117,24 @@ impl Workload {
         };
         let shape = |(trees, depth)| FffShape::new(width, trees, depth);
         let layers = layers.into_iter().map(shape).collect::<Result<_>>()?;
-        Ok(Self { name: name.into(), layers, neurons, tokens, precisions })
+        Ok(Self { name: name.into(), layers, neurons, tokens, precisions, encoder: None })
+    }
+
+    fn encoder(name: &str, quick: bool) -> Result<Self> {
+        let (family, layers, heads, width, neurons) = match name {
+            "model" => (Family::CrammedBert, 16, 12, 768, 4095),
+            _ => (Family::Bert, 6, 12, 384, 1536),
+        };
+        let layers = if quick { 1 } else { layers };
+        let tokens = if quick { vec![16, 128] } else { vec![16, 128, 1024, 16_384] };
+        Ok(Self {
+            name: name.into(),
+            layers: vec![FffShape::new(width, 1, 11)?],
+            neurons,
+            tokens,
+            precisions: vec![Precision::F32, Precision::F16],
+            encoder: Some(EncoderShape { family, layers, heads, length: 128 }),
+        })
     }
 
     /// Width of x and of y.
@@ -82,7 +149,7 @@ impl Workload {
         let nodes = self.layers.iter().map(|shape| shape.nodes()).max().unwrap_or(0);
         let rows = nodes.max(self.neurons) * input.max(output).next_multiple_of(8);
         let weight = if self.precisions.contains(&Precision::F32) { 4 } else { 2 };
-        let activations = most * self.neurons.max(input).max(output).next_multiple_of(8) * 4;
+        let activations = most * self.neurons.max(3 * input).max(output).next_multiple_of(8) * 4;
         (rows * weight).max(activations) as u64
     }
 }

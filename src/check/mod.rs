@@ -10,7 +10,8 @@ mod text;
 
 pub use case::{Case, Expected};
 pub use golden::golden_cases;
-pub use model::{ModelCase, check_model, check_model_reference, golden_models};
+pub(crate) use model::{Limits, compare_encoded};
+pub use model::{ModelCase, check_model, check_model_half, check_model_reference, golden_models};
 pub use run::{Outcome, check_layer, check_reference, check_variant, random_cases};
 #[cfg(feature = "text")]
 pub use text::{TextCases, check_embeddings, golden_texts};

@@ -16,6 +16,10 @@ use crate::reference::{Comparison, EncoderOutput, F32_RTOL, encoder, row_error};
 /// Kinds of `index.json` that are checkpoint directories.
 const KINDS: [&str; 3] = ["mlm_checkpoint", "seqcls_checkpoint", "bert_checkpoint"];
 
+/// The error that f16 activations may have at any stage before a decision flips, and the |logit| below which they may flip one.
+const HALF_RTOL: f64 = 2e-2;
+const HALF_FLIP_MARGIN: f64 = 2e-2;
+
 /// The error that the f16 variants may have, against the reference with the same rounded weights.
 const F16_RTOL: f64 = 1e-4;
 
@@ -160,7 +164,9 @@ pub fn check_model_reference(case: &ModelCase) -> Result<Vec<Outcome>> {
             stages: truth.stages.iter().map(|(name, v)| (name.clone(), narrow(v))).collect(),
             paths: truth.paths.clone(),
         };
-        let comparison = compare(&golden, &config, &truth, &got, F32_RTOL);
+        let limits = Limits { error: F32_RTOL, flip: FLIP_MARGIN };
+        let comparison =
+            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
         let golden_disagreements = Some(disagreements(&golden, &config, &got)?);
         outcomes.push(Outcome { case: golden.name, reference: comparison, golden_disagreements });
     }
@@ -173,8 +179,20 @@ pub fn check_model_reference(case: &ModelCase) -> Result<Vec<Outcome>> {
 /// # Errors
 /// Errors of the files and of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
 pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Result<Vec<Outcome>> {
+    check(gpu, case, Some(variant)).await
+}
+
+/// As [`check_model`], with f16 activations on cooperative matrices.
+///
+/// # Errors
+/// As [`check_model`]; [`Error::Unsupported`] if the device has no cooperative matrices.
+pub async fn check_model_half(gpu: &Gpu, case: &ModelCase) -> Result<Vec<Outcome>> {
+    check(gpu, case, None).await
+}
+
+async fn check(gpu: &Gpu, case: &ModelCase, variant: Option<Variant>) -> Result<Vec<Outcome>> {
     let config = EncoderWeights::open(&case.dir)?.config().clone();
-    let precision = variant.weights.precision();
+    let precision = variant.map_or(Precision::F16, |variant| variant.weights.precision());
     let mut outcomes = Vec::new();
     let mut uploaded: Option<(Option<Pooler>, Encoder)> = None;
     for golden in case.golden(&config)? {
@@ -182,16 +200,25 @@ pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Resul
         let truth = encoder(&weights, &golden.batch, &golden.output)?;
         let device = match uploaded.take() {
             Some((pooler, device)) if pooler == golden.pooler => device,
-            _ => Encoder::upload_as(gpu, &weights, variant).await?,
+            _ => match variant {
+                Some(variant) => Encoder::upload_as(gpu, &weights, variant).await?,
+                None => Encoder::upload_half(gpu, &weights).await?,
+            },
         };
         let got = device.forward(gpu, &golden.batch, &golden.output, Tap::Stages).await?;
         let untapped = device.forward(gpu, &golden.batch, &golden.output, Tap::None).await?;
         uploaded = Some((golden.pooler, device));
-        let (allowed, golden_disagreements) = match precision {
-            Precision::F32 => (F32_RTOL, Some(disagreements(&golden, &config, &got)?)),
-            Precision::F16 => (F16_RTOL, None),
+        let golden_disagreements = match precision {
+            Precision::F32 => Some(disagreements(&golden, &config, &got)?),
+            Precision::F16 => None,
         };
-        let mut reference = compare(&golden, &config, &truth, &got, allowed);
+        let limits = match (variant, precision) {
+            (None, _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
+            (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
+            (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
+        };
+        let mut reference =
+            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
         if untapped.values != got.values {
             reference.worst_error = f64::INFINITY;
         }
@@ -200,21 +227,30 @@ pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Resul
     Ok(outcomes)
 }
 
+/// How far a device may be from the reference.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Of a stage's row.
+    pub(crate) error: f64,
+    /// The |logit| of the reference below which a decision may flip.
+    pub(crate) flip: f64,
+}
+
 /// Paths first, layer by layer; values of all stages up to the first layer where a decision flipped.
-fn compare(
-    golden: &Golden,
+pub(crate) fn compare_encoded(
+    (batch, output): (&Batch, &Output),
     config: &EncoderConfig,
     truth: &EncoderOutput,
     got: &Encoded,
-    allowed: f64,
+    limits: Limits,
 ) -> Comparison {
     let mut result = Comparison {
-        tokens: golden.batch.len(),
+        tokens: batch.len(),
         decisions: 0,
         legitimate_flips: 0,
         wrong_nodes: 0,
         worst_error: 0.0,
-        allowed_error: allowed,
+        allowed_error: limits.error,
     };
     let mut flipped_in = usize::MAX;
     for (layer, (want, logits)) in truth.paths.iter().zip(&truth.logits).enumerate() {
@@ -234,7 +270,7 @@ fn compare(
             let Some(level) = want.iter().zip(found).position(|(want, found)| want != found) else {
                 continue;
             };
-            let close = level > 0 && logits[level - 1].abs() <= FLIP_MARGIN;
+            let close = level > 0 && logits[level - 1].abs() <= limits.flip;
             if flipped_in < layer || close {
                 result.legitimate_flips += usize::from(close);
                 flipped_in = flipped_in.min(layer);
@@ -250,15 +286,15 @@ fn compare(
         let before_flip = layer_of(name).is_none_or(|layer| layer < flipped_in);
         let last = name == "hidden.final" && flipped_in != usize::MAX;
         if let (Some(want), true, false) = (truth.stages.get(name), before_flip, last) {
-            let error = worst_error(want, values, want.len() / golden.batch.len());
+            let error = worst_error(want, values, want.len() / batch.len());
             result.worst_error = result.worst_error.max(error);
         }
     }
     if flipped_in == usize::MAX {
-        let rows = match &golden.output {
+        let rows = match output {
             Output::Tokens(rows) => rows.len(),
-            Output::Hidden => golden.batch.len(),
-            Output::Pooled { .. } | Output::Classes => golden.batch.rows().count(),
+            Output::Hidden => batch.len(),
+            Output::Pooled { .. } | Output::Classes => batch.rows().count(),
         };
         let error = worst_error(&truth.values, &got.values, truth.values.len() / rows);
         result.worst_error = result.worst_error.max(error);

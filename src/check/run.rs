@@ -1,10 +1,12 @@
 //! Runs cases: the reference against golden results, then a device's variants against the reference.
 
+use std::borrow::Cow;
+
 use crate::check::Case;
 use crate::error::{Error, Result};
-use crate::fff::{FffLayer, FffShape, FffWeights};
-use crate::gpu::{Gpu, Precision, Variant};
-use crate::reference::{Comparison, F32_RTOL, FffOutput, compare, fff};
+use crate::fff::{Activations, FffLayer, FffShape, FffWeights};
+use crate::gpu::{Gpu, Precision, Variant, WeightFormat};
+use crate::reference::{Comparison, F16_ROUNDING, F32_RTOL, FffOutput, compare, fff};
 
 /// Below this |logit| the results of another implementation, stored in f32, are not held against ours.
 const GOLDEN_MARGIN: f32 = 1e-4;
@@ -27,7 +29,7 @@ impl Outcome {
     }
 
     fn is_worse_than(&self, other: &Self) -> bool {
-        let badness = |o: &Self| (!o.passed(), o.reference.worst_error);
+        let badness = |o: &Self| (!o.passed(), o.reference.worst_error / o.reference.allowed_error);
         badness(self) > badness(other)
     }
 }
@@ -44,23 +46,30 @@ pub fn check_reference(case: &Case) -> Result<Outcome> {
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
 
-/// Runs a case on a device in one variant, by every schedule there is, and holds the worst result against the reference and against the stored results.
+/// Runs a case on a device in one variant, by every schedule there is and with every kind of activations, and holds the worst result against the reference and against the stored results.
 ///
 /// # Errors
 /// Errors of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
 pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
-    let mut layer = FffLayer::upload_as(gpu, &case.weights, variant).await?;
+    let mut activations = vec![Activations::F32];
+    if variant.weights == WeightFormat::Packed {
+        activations.push(Activations::F16);
+    }
     let mut worst: Option<Outcome> = None;
-    for schedule in layer.schedules() {
-        layer = layer.with_schedule(schedule)?;
-        let mut outcome = check_layer(gpu, case, &layer).await?;
-        if !outcome.passed() {
-            outcome.case = format!("{} ({schedule:?})", outcome.case);
+    for stored in activations {
+        let weights = &case.weights;
+        let mut layer = FffLayer::upload_with_activations(gpu, weights, variant, stored).await?;
+        for schedule in layer.schedules() {
+            layer = layer.with_schedule(schedule)?;
+            let mut outcome = check_layer(gpu, case, &layer).await?;
+            if !outcome.passed() {
+                outcome.case = format!("{} ({schedule:?}, {stored:?})", outcome.case);
+            }
+            worst = match worst {
+                Some(worst) if !outcome.is_worse_than(&worst) => Some(worst),
+                _ => Some(outcome),
+            };
         }
-        worst = match worst {
-            Some(worst) if !outcome.is_worse_than(&worst) => Some(worst),
-            _ => Some(outcome),
-        };
     }
     worst.ok_or_else(|| Error::mismatch("schedules of a layer", "one at least", "none"))
 }
@@ -75,15 +84,26 @@ pub async fn check_layer(gpu: &Gpu, case: &Case, layer: &FffLayer) -> Result<Out
         Precision::F16 => Some(case.weights.rounded_to_f16()?),
     };
     let weights = rounded.as_ref().unwrap_or(&case.weights);
-    let truth: FffOutput = fff(weights, &case.x)?;
+    let stored = layer.activations();
+    let x = match stored.x {
+        Precision::F32 => Cow::Borrowed(&case.x),
+        Precision::F16 => {
+            Cow::Owned(case.x.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect())
+        }
+    };
+    let truth: FffOutput = fff(weights, &x)?;
     let got = layer.forward_with_path(gpu, &case.x).await?;
     let roundings = if case.exact { 0 } else { layer.roundings() };
     let mut reference = compare(weights.shape(), &truth, &got.y, &got.path, roundings)?;
+    if stored.y == Precision::F16 {
+        reference.allowed_error += F16_ROUNDING;
+    }
     // The kernel that keeps no path is another one: it must give the same numbers.
     if layer.forward(gpu, &case.x).await? != got.y {
         reference.worst_error = f64::INFINITY;
     }
-    let same_weights = rounded.as_ref().is_none_or(|rounded| *rounded == case.weights);
+    let same_weights = rounded.as_ref().is_none_or(|rounded| *rounded == case.weights)
+        && stored == Activations::F32;
     let golden_disagreements =
         if same_weights { golden_disagreements(case, &got.y, &got.path) } else { None };
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })

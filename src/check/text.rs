@@ -112,13 +112,14 @@ pub async fn check_embeddings(
     gpu: &Gpu,
     golden: &(String, PathBuf),
     model: &Path,
-    variant: Variant,
+    variant: Option<Variant>,
 ) -> Result<Outcome> {
     let (name, dir) = golden;
     let sentences: Sentences = read_json(&dir.join("sentences.json"))?;
     let want =
         Checkpoint::open(dir.join("embeddings.safetensors"))?.floats("expected.embedding")?;
-    let options = ModelOptions { variant: Some(variant), ..ModelOptions::default() };
+    let precision = variant.map_or(Precision::F16, |variant| variant.weights.precision());
+    let options = ModelOptions { variant, precision, ..ModelOptions::default() };
     let model = FastBert::load_with(gpu, model, &options).await?;
     let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
     let vectors = model.embed(gpu, &texts).await?;
@@ -135,7 +136,7 @@ pub async fn check_embeddings(
         if cosine.is_nan() { f64::INFINITY } else { (1.0 - cosine).max(0.0) }
     };
     let worst = want.chunks(width).zip(&vectors).map(distance).fold(0.0, f64::max);
-    let allowed = match variant.weights.precision() {
+    let allowed = match precision {
         Precision::F32 => 1e-5,
         Precision::F16 => 1e-3,
     };

@@ -53,7 +53,7 @@ struct OutputArguments {
 
 #[derive(Args)]
 struct RunArguments {
-    /// What to measure: bert-base, trees-vs-depth, gpt3; bert-base if nothing is said
+    /// What to measure: bert-base, trees-vs-depth, gpt3, model, model-minilm; bert-base if nothing is said
     presets: Vec<String>,
     /// Fewer samples and smaller batches: a first impression in less than a minute
     #[arg(long)]
@@ -198,6 +198,7 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
             neurons: arguments.neurons.unwrap_or(nodes),
             tokens: vec![1, 64, 1024],
             precisions: vec![Precision::F32, Precision::F16],
+            encoder: None,
         });
     }
     for preset in &arguments.presets {

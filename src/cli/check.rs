@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use cmm::check::{
-    Case, ModelCase, Outcome, TextCases, check_embeddings, check_model, check_model_reference,
-    check_reference, check_variant, golden_cases, golden_models, golden_texts, random_cases,
+    Case, ModelCase, Outcome, TextCases, check_embeddings, check_model, check_model_half,
+    check_model_reference, check_reference, check_variant, golden_cases, golden_models,
+    golden_texts, random_cases,
 };
 use cmm::{AdapterChoice, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -108,6 +109,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             ran |= run.unavailable.is_none();
             runs.push(run);
         }
+        if gpu.capabilities().cooperative && arguments.variant.is_none() {
+            runs.push(half_run(&gpu, &cases, &progress).await);
+        }
     }
     progress.finish_and_clear();
 
@@ -182,10 +186,27 @@ async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &Prog
     }
     for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
         if run(&golden.0) {
-            rows.push(Row::new(&golden.0, check_embeddings(gpu, golden, model, variant).await));
+            rows.push(Row::new(
+                &golden.0,
+                check_embeddings(gpu, golden, model, Some(variant)).await,
+            ));
         }
     }
     Run { device, variant: variant.to_string(), unavailable, rows }
+}
+
+/// Whole models with f16 activations on cooperative matrices.
+async fn half_run(gpu: &Gpu, cases: &Cases, progress: &ProgressBar) -> Run {
+    let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
+    let mut rows = Vec::new();
+    for case in &cases.models {
+        progress.set_message(format!("{device} cooperative {}", case.name));
+        rows.extend(Row::of_all(&case.name, check_model_half(gpu, case).await));
+    }
+    for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
+        rows.push(Row::new(&golden.0, check_embeddings(gpu, golden, model, None).await));
+    }
+    Run { device, variant: "cooperative/f16".into(), unavailable: None, rows }
 }
 
 impl Cases {

@@ -78,22 +78,16 @@ impl FffLayer {
         Self::upload_as_is(gpu, weights, variant, Activations::F32, |kernel| kernel).await
     }
 
-    /// Uploads a layer whose x and y are f16 on the device, in the packed variant that suits it best.
+    /// Uploads a layer whose x, y or both are f16 on the device, in a given variant, whose weights are packed.
     ///
     /// # Errors
-    /// As [`FffLayer::upload`].
+    /// As [`FffLayer::upload`]; [`Error::Unsupported`] beside weights of another format.
     pub async fn upload_with_activations(
         gpu: &Gpu,
         weights: &FffWeights,
+        variant: Variant,
         activations: Activations,
     ) -> Result<Self> {
-        let variants = gpu.capabilities().variants();
-        let packed = variants.into_iter().find(|v| v.weights == WeightFormat::Packed);
-        let variant = packed.ok_or_else(|| Error::Unsupported {
-            what: "f16 activations".into(),
-            adapter: gpu.info().name.clone(),
-            missing: "unpack2x16float (SHADER_F16_IN_F32)".into(),
-        })?;
         Self::upload_as_is(gpu, weights, variant, activations, |kernel| kernel).await
     }
 

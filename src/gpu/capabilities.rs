@@ -132,8 +132,8 @@ pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     .union(wgpu::Features::TIMESTAMP_QUERY);
 
-/// Bytes of workgroup memory that the kernel on cooperative matrices takes.
-pub(crate) const COOPERATIVE_STORAGE: u32 = 2 * 128 * 18 * 8 + 8 * 16 * 5 * 16;
+/// Bytes of workgroup memory that the kernels on cooperative matrices take at most.
+pub const COOPERATIVE_STORAGE: u32 = 46 << 10;
 
 impl Capabilities {
     /// Capabilities of an adapter, if all its features and limits were requested.

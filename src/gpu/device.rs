@@ -223,8 +223,8 @@ fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if !features.intersects(wgpu::Features::all_experimental_mask()) {
         return wgpu::ExperimentalFeatures::disabled();
     }
-    // SAFETY: wgpu asks that its users know that an experimental feature may be unsound. The only one is cooperative matrices, used by one
-    // kernel (shaders/dense_coop.wgsl) whose every access to memory is inside its buffers by its own arithmetic.
+    // SAFETY: wgpu asks that its users know that an experimental feature may be unsound. The only one is cooperative matrices, used by two
+    // kernels (shaders/dense_coop.wgsl, attention_coop.wgsl) whose every access to memory is inside its buffers by its own arithmetic.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 

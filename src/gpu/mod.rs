@@ -11,7 +11,9 @@ mod timer;
 
 pub use adapter::{AdapterChoice, adapter, adapters};
 pub(crate) use buffer::row_stride;
-pub use capabilities::{Capabilities, Precision, Reduction, Variant, WeightFormat};
+pub use capabilities::{
+    COOPERATIVE_STORAGE, Capabilities, Precision, Reduction, Variant, WeightFormat,
+};
 pub use device::{Gpu, GpuOptions};
 pub use kernel::{Binding, KernelSource};
 pub(crate) use kernel::{Kernel, shader, spread, unrolled};

@@ -48,18 +48,20 @@ impl Timer {
     pub async fn time(
         &self,
         gpu: &Gpu,
-        record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> Result<()>,
+        record: impl FnOnce(&mut wgpu::ComputePass<'static>) -> Result<()>,
     ) -> Result<f64> {
         gpu.scoped("timed pass", || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            // Forgotten of its lifetime, so that it may be handed on to whoever keeps passes; dropped before the encoder goes on.
+            let descriptor = wgpu::ComputePassDescriptor {
                 label: Some("timed"),
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                     query_set: &self.queries,
                     beginning_of_pass_write_index: Some(0),
                     end_of_pass_write_index: Some(1),
                 }),
-            });
+            };
+            let mut pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
             record(&mut pass)?;
             drop(pass);
             encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);

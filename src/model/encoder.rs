@@ -4,12 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Precision, Readback, Variant, row_stride};
+use crate::model::half_layer::HalfLayer;
 use crate::model::heads::DeviceHead;
 use crate::model::layer::Layer;
-use crate::model::recording::Recording;
+use crate::model::recording::{Recording, Stage};
 use crate::model::workspace::{Views, Widths, Workspace};
 use crate::model::{Batch, EncoderConfig, EncoderWeights, Family, FfnWeights, Pooler};
-use crate::ops::{Embed, Gather, LayerNorm};
+use crate::ops::{Embed, Gather, LayerNorm, NormOutput, QUERIES, QUERIES_COOP};
 
 /// What a forward returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Encoder {
     widths: Widths,
     embed: Embed,
     embedding_norm: Option<LayerNorm>,
-    layers: Vec<Layer>,
+    layers: Layers,
     final_norm: Option<LayerNorm>,
     gather: Gather,
     head: DeviceHead,
@@ -71,8 +72,18 @@ pub struct Encoder {
     workspace: Mutex<Option<Workspace>>,
 }
 
+/// The layers, by what passes between their operations.
+#[derive(Debug)]
+enum Layers {
+    /// f32.
+    Full(Vec<Layer>),
+    /// f16.
+    Half(Vec<HalfLayer>),
+}
+
 impl Encoder {
-    /// Uploads an encoder in the variant that suits the device best.
+    /// Uploads an encoder in the variant that suits the device best; in f16, where the device has cooperative matrices, as
+    /// [`Encoder::upload_half`] does.
     ///
     /// # Errors
     /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
@@ -81,10 +92,31 @@ impl Encoder {
         weights: &EncoderWeights<'_>,
         precision: Precision,
     ) -> Result<Self> {
+        if precision == Precision::F16
+            && HalfLayer::variant(gpu.capabilities(), weights.config()).is_some()
+        {
+            return Self::upload_half(gpu, weights).await;
+        }
         Self::upload_as(gpu, weights, gpu.capabilities().best(precision)?).await
     }
 
-    /// Uploads an encoder in a given variant, one layer at a time.
+    /// Uploads an encoder whose activations are f16 too, between f32 residuals, for cooperative matrices (tensor cores).
+    ///
+    /// # Errors
+    /// As [`Encoder::upload`]; [`Error::Unsupported`] if the device has no cooperative matrices, or heads are not of 16, 32, 48 or 64 values.
+    pub async fn upload_half(gpu: &Gpu, weights: &EncoderWeights<'_>) -> Result<Self> {
+        let device = gpu.capabilities();
+        let variant =
+            HalfLayer::variant(device, weights.config()).ok_or_else(|| Error::Unsupported {
+                what: "an encoder with f16 activations".into(),
+                adapter: device.adapter.clone(),
+                missing: "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64"
+                    .into(),
+            })?;
+        Self::upload_of(gpu, weights, variant, true).await
+    }
+
+    /// Uploads an encoder with f32 activations in a given variant, one layer at a time.
     ///
     /// # Errors
     /// As [`Encoder::upload`].
@@ -93,24 +125,46 @@ impl Encoder {
         weights: &EncoderWeights<'_>,
         variant: Variant,
     ) -> Result<Self> {
+        Self::upload_of(gpu, weights, variant, false).await
+    }
+
+    async fn upload_of(
+        gpu: &Gpu,
+        weights: &EncoderWeights<'_>,
+        variant: Variant,
+        half: bool,
+    ) -> Result<Self> {
         let config = weights.config().clone();
         let (hidden, eps) = (config.hidden, config.norm_eps);
         let head4 = config.head_width().div_ceil(4);
         let context = config.heads * head4 * 4;
-        let mut widths = Widths { hidden, qkv: 3 * context, context, ffn: 0 };
+        let queries = if half { QUERIES_COOP } else { QUERIES };
+        let mut widths = Widths { hidden, qkv: 3 * context, context, ffn: 0, queries, half };
         let embedding = weights.embedding()?;
         let embed = Embed::upload(gpu, &embedding, hidden, variant.weights).await?;
-        let embedding_norm = norm(gpu, embedding.norm.as_ref(), eps, variant).await?;
+        let first = match (half, config.family) {
+            (true, Family::Bert) => NormOutput::Both,
+            _ => NormOutput::F32,
+        };
+        let embedding_norm = norm(gpu, embedding.norm.as_ref(), eps, variant, first).await?;
         drop(embedding.words);
-        let mut layers = Vec::new();
+        let mut layers = if half { Layers::Half(Vec::new()) } else { Layers::Full(Vec::new()) };
         for index in 0..config.layers {
             let layer = weights.layer(index)?;
             if let FfnWeights::Dense { up, .. } = &layer.ffn {
                 widths.ffn = up.output;
             }
-            layers.push(Layer::upload(gpu, &config, layer, head4, variant).await?);
+            match &mut layers {
+                Layers::Full(layers) => {
+                    layers.push(Layer::upload(gpu, &config, layer, head4, variant).await?);
+                }
+                Layers::Half(layers) => {
+                    layers.push(HalfLayer::upload(gpu, &config, layer, variant).await?);
+                }
+            }
         }
-        let final_norm = norm(gpu, weights.final_norm()?.as_ref(), eps, variant).await?;
+        let last = weights.final_norm()?;
+        let final_norm = norm(gpu, last.as_ref(), eps, variant, NormOutput::F32).await?;
         let head = DeviceHead::upload(gpu, weights, &embed, variant).await?;
         let classes = match weights.head()? {
             crate::model::HeadWeights::Classifier { out, .. } => out.output,
@@ -140,6 +194,11 @@ impl Encoder {
     /// The variant that runs.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// How activations are stored between a layer's operations.
+    pub fn activations(&self) -> Precision {
+        if self.widths.half { Precision::F16 } else { Precision::F32 }
     }
 
     /// Tokens that a batch may have on this device.
@@ -194,7 +253,7 @@ impl Encoder {
         let stages = self.head.stages(gpu, &self.config, self.variant, batch, output).await?;
         let mut encoded = Encoded { width, ..Encoded::default() };
 
-        let (recording, result, bytes, stride) = gpu
+        let (mut recording, result, bytes, stride) = gpu
             .scoped("running an encoder", || -> Result<_> {
                 let views = workspace.write(gpu, batch);
                 let mut recording = Recording::new(gpu, tap);
@@ -208,12 +267,16 @@ impl Encoder {
                 Ok((recording, readback, bytes, stride))
             })
             .await??;
-        let Recording { encoder, stages: tapped, paths, .. } = recording;
-        gpu.scoped("running an encoder", || gpu.queue().submit([encoder.finish()])).await?;
+        let tapped = std::mem::take(&mut recording.stages);
+        let paths = std::mem::take(&mut recording.paths);
+        gpu.scoped("running an encoder", || gpu.queue().submit(recording.finish())).await?;
 
         encoded.values = rows(gpu, &result, bytes, stride, width).await?;
-        for (name, readback, bytes, width) in tapped {
-            let values = rows(gpu, &readback, bytes, row_stride(width), width).await?;
+        for Stage { name, readback, bytes, width, stored } in tapped {
+            let values = match stored {
+                Precision::F32 => rows(gpu, &readback, bytes, row_stride(width), width).await?,
+                Precision::F16 => half_rows(gpu, &readback, bytes, width).await?,
+            };
             encoded.stages.push((name, values));
         }
         for (readback, bytes) in paths {
@@ -231,6 +294,24 @@ impl Encoder {
         Ok(encoded)
     }
 
+    /// Buffers that hold a batch and what comes of it, for [`Encoder::record_into`].
+    pub(crate) async fn prepare(&self, gpu: &Gpu, batch: &Batch) -> Result<Workspace> {
+        let workspace = Workspace::new(gpu, self.widths, batch).await?;
+        gpu.scoped("preparing an encoder", || workspace.write(gpu, batch).ids.size()).await?;
+        Ok(workspace)
+    }
+
+    /// Records embedding, layers and final norm of a prepared batch into a pass that the caller began, for measurements.
+    pub(crate) fn record_into(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'static>,
+        workspace: &Workspace,
+        batch: &Batch,
+    ) -> Result<()> {
+        self.record(&mut Recording::within(gpu, pass), &workspace.views(batch)).map(|_| ())
+    }
+
     /// Records embedding, layers and final norm; returns where the hidden states are.
     fn record<'w>(
         &self,
@@ -242,19 +323,43 @@ impl Encoder {
         let [mut x, mut other] = views.hidden;
         self.embed.record(gpu, recording.pass(), views.ids, x);
         if let Some(norm) = &self.embedding_norm {
-            norm.record(gpu, recording.pass(), x, other);
+            let mut outputs = vec![other];
+            outputs.extend(views.normed.filter(|_| self.config.family == Family::Bert));
+            norm.record(gpu, recording.pass(), x, &outputs);
             (x, other) = (other, x);
         }
         recording.stage(|| "hidden.embed".into(), x, hidden);
-        for (index, layer) in self.layers.iter().enumerate() {
-            (x, other) = match self.config.family {
-                Family::CrammedBert => layer.record_pre_norm(recording, views, x, other, index)?,
-                Family::Bert => layer.record_post_norm(recording, views, x, other, index)?,
-            };
-            recording.stage(|| format!("hidden.layer{index}"), x, hidden);
+        match (&self.layers, views.normed) {
+            (Layers::Half(layers), Some(half)) => {
+                for (index, layer) in layers.iter().enumerate() {
+                    match self.config.family {
+                        Family::CrammedBert => {
+                            layer.record_pre_norm(recording, views, half, x, index)?;
+                        }
+                        Family::Bert => {
+                            layer.record_post_norm(recording, views, half, [x, other], index)?;
+                        }
+                    }
+                    recording.stage(|| format!("hidden.layer{index}"), x, hidden);
+                }
+            }
+            (Layers::Full(layers), _) => {
+                for (index, layer) in layers.iter().enumerate() {
+                    (x, other) = match self.config.family {
+                        Family::CrammedBert => {
+                            layer.record_pre_norm(recording, views, x, other, index)?
+                        }
+                        Family::Bert => {
+                            layer.record_post_norm(recording, views, x, other, index)?
+                        }
+                    };
+                    recording.stage(|| format!("hidden.layer{index}"), x, hidden);
+                }
+            }
+            (Layers::Half(_), None) => {}
         }
         if let Some(norm) = &self.final_norm {
-            norm.record(gpu, recording.pass(), x, other);
+            norm.record(gpu, recording.pass(), x, &[other]);
             x = other;
         }
         recording.stage(|| "hidden.final".into(), x, hidden);
@@ -267,10 +372,11 @@ async fn norm(
     weights: Option<&crate::model::NormWeights>,
     eps: f64,
     variant: Variant,
+    stored: NormOutput,
 ) -> Result<Option<LayerNorm>> {
     match weights {
         None => Ok(None),
-        Some(weights) => LayerNorm::upload(gpu, weights, eps, variant).await.map(Some),
+        Some(weights) => LayerNorm::upload(gpu, weights, eps, variant, stored).await.map(Some),
     }
 }
 
@@ -287,6 +393,18 @@ async fn rows(
             let rows = bytes.chunks_exact(stride * 4);
             rows.flat_map(|row| row[..width * 4].as_chunks::<4>().0)
                 .map(|v| f32::from_le_bytes(*v))
+                .collect()
+        })
+        .await
+}
+
+/// As [`rows`], of f16.
+async fn half_rows(gpu: &Gpu, readback: &Readback, bytes: u64, width: usize) -> Result<Vec<f32>> {
+    readback
+        .read(gpu, bytes, |bytes| {
+            let rows = bytes.chunks_exact(row_stride(width) * 2);
+            rows.flat_map(|row| row[..width * 2].as_chunks::<2>().0)
+                .map(|v| half::f16::from_le_bytes(*v).to_f32())
                 .collect()
         })
         .await

@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Variant, row_stride};
 use crate::model::encoder::Output;
 use crate::model::workspace::Views;
 use crate::model::{Batch, EncoderConfig, EncoderWeights, Head, HeadWeights, Pooler};
-use crate::ops::{Activation, Dense, Embed, Epilogue, Gather, L2Norm, LayerNorm, Pool};
+use crate::ops::{Activation, Dense, Embed, Epilogue, Gather, L2Norm, LayerNorm, NormOutput, Pool};
 
 /// A head on a device.
 #[derive(Debug)]
@@ -42,7 +42,11 @@ impl DeviceHead {
                     Some((dense, norm)) => {
                         let gelu = Epilogue::Activated(Activation::Gelu);
                         let dense = Dense::upload(gpu, "transform", &dense, variant, gelu).await?;
-                        Some((dense, LayerNorm::upload(gpu, &norm, norm_eps, variant).await?))
+                        Some((
+                            dense,
+                            LayerNorm::upload(gpu, &norm, norm_eps, variant, NormOutput::F32)
+                                .await?,
+                        ))
                     }
                 };
                 let (words, sizes) = (embed.words.clone(), (hidden, vocabulary));
@@ -145,7 +149,7 @@ impl DeviceHead {
                 let mut last = 0;
                 if let Some((dense, norm)) = transform {
                     dense.record(gpu, pass, stage(0), stage(1));
-                    norm.record(gpu, pass, stage(1), stage(2));
+                    norm.record(gpu, pass, stage(1), &[stage(2)]);
                     last = 2;
                 }
                 decoder.record(gpu, pass, stage(last), stage(last + 1));

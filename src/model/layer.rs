@@ -7,7 +7,7 @@ use crate::model::encoder::Tap;
 use crate::model::recording::Recording;
 use crate::model::workspace::Views;
 use crate::model::{DenseWeights, EncoderConfig, Family, FfnWeights, LayerWeights};
-use crate::ops::{Activation, Attention, Dense, Epilogue, LayerNorm};
+use crate::ops::{Activation, Attention, Dense, Epilogue, LayerNorm, NormOutput};
 
 /// A layer, of either family.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Layer {
         Ok(Self {
             hidden: config.hidden,
             padded: head != padded,
-            norm1: LayerNorm::upload(gpu, &weights.norm1, eps, variant).await?,
+            norm1: LayerNorm::upload(gpu, &weights.norm1, eps, variant, NormOutput::F32).await?,
             qkv: Dense::upload(gpu, "query, key, value", &qkv, variant, plain).await?,
             attention: Attention::new(gpu, config.heads, head4 as u32, weights.score_scale).await?,
             attention_out: Dense::upload(
@@ -61,7 +61,7 @@ impl Layer {
                 Epilogue::Accumulated,
             )
             .await?,
-            norm2: LayerNorm::upload(gpu, &weights.norm2, eps, variant).await?,
+            norm2: LayerNorm::upload(gpu, &weights.norm2, eps, variant, NormOutput::F32).await?,
             ffn: match &weights.ffn {
                 FfnWeights::Fff(weights) => LayerFfn::Fff(
                     FffLayer::upload_with_residual(
@@ -99,10 +99,10 @@ impl Layer {
     ) -> Result<(wgpu::BufferSlice<'w>, wgpu::BufferSlice<'w>)> {
         let gpu = recording.gpu;
         let hidden = self.hidden;
-        self.norm1.record(gpu, recording.pass(), x, normed);
+        self.norm1.record(gpu, recording.pass(), x, &[normed]);
         recording.stage(|| format!("layer{index}.norm1"), normed, hidden);
         self.record_attention(recording, views, normed, x, index);
-        self.norm2.record(gpu, recording.pass(), x, normed);
+        self.norm2.record(gpu, recording.pass(), x, &[normed]);
         recording.stage(|| format!("layer{index}.norm2"), normed, hidden);
         match &self.ffn {
             LayerFfn::Fff(fff) => record_fff(recording, fff, normed, x)?,
@@ -123,17 +123,17 @@ impl Layer {
         let gpu = recording.gpu;
         let hidden = self.hidden;
         self.record_attention(recording, views, x, x, index);
-        self.norm1.record(gpu, recording.pass(), x, normed);
+        self.norm1.record(gpu, recording.pass(), x, &[normed]);
         recording.stage(|| format!("layer{index}.norm1"), normed, hidden);
         match &self.ffn {
             LayerFfn::Fff(fff) => {
                 record_fff(recording, fff, normed, x)?;
-                self.norm2.record(gpu, recording.pass(), x, normed);
+                self.norm2.record(gpu, recording.pass(), x, &[normed]);
                 Ok((normed, x))
             }
             LayerFfn::Dense { up, down } => {
                 record_dense_ffn(recording, views, up, down, normed, normed);
-                self.norm2.record(gpu, recording.pass(), normed, x);
+                self.norm2.record(gpu, recording.pass(), normed, &[x]);
                 Ok((x, normed))
             }
         }
@@ -160,8 +160,8 @@ impl Layer {
     }
 }
 
-/// Records an FFF layer with its residual, and its path if that is tapped.
-fn record_fff(
+/// Records an FFF layer with its residual, y in f32, and its path if that is tapped.
+pub(crate) fn record_fff(
     recording: &mut Recording<'_>,
     fff: &FffLayer,
     x: wgpu::BufferSlice<'_>,
@@ -172,7 +172,7 @@ fn record_fff(
         return fff.record(gpu, recording.pass(), x, y, None);
     }
     let shape = fff.shape();
-    let tokens = x.size() / (shape.input_stride() as u64 * 4);
+    let tokens = y.size() / (shape.output_stride() as u64 * 4);
     let bytes = tokens * shape.engaged() as u64 * 4;
     let path = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some("path"),

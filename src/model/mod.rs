@@ -3,6 +3,7 @@
 mod batch;
 mod config;
 mod encoder;
+mod half_layer;
 mod heads;
 mod layer;
 mod recording;

@@ -1,51 +1,99 @@
 //! Dispatches on their way into one command buffer, with copies of what is tapped.
 
-use crate::gpu::{Gpu, Readback};
+use crate::gpu::{Gpu, Precision, Readback};
 use crate::model::encoder::Tap;
 
 /// A command buffer in the making.
 pub(crate) struct Recording<'g> {
     pub(crate) gpu: &'g Gpu,
-    pub(crate) encoder: wgpu::CommandEncoder,
-    /// Forgotten of its lifetime, so that it can live beside the encoder; dropped before the encoder is used.
-    pass: Option<wgpu::ComputePass<'static>>,
+    target: Target<'g>,
     pub(crate) tap: Tap,
-    /// Name, copy, bytes and width of each stage.
-    pub(crate) stages: Vec<(String, Readback, u64, usize)>,
+    pub(crate) stages: Vec<Stage>,
     pub(crate) paths: Vec<(Readback, u64)>,
+}
+
+/// Where dispatches go.
+enum Target<'g> {
+    /// A command buffer of our own. The pass is forgotten of its lifetime, so that it can live beside the encoder; it is dropped before the
+    /// encoder is used.
+    Own { encoder: Box<wgpu::CommandEncoder>, pass: Option<wgpu::ComputePass<'static>> },
+    /// Somebody else's pass; nothing can be copied out between its dispatches.
+    Pass(&'g mut wgpu::ComputePass<'static>),
+}
+
+/// What a stage left, on its way to the host.
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) readback: Readback,
+    pub(crate) bytes: u64,
+    pub(crate) width: usize,
+    pub(crate) stored: Precision,
 }
 
 impl<'g> Recording<'g> {
     pub(crate) fn new(gpu: &'g Gpu, tap: Tap) -> Self {
-        let encoder = gpu.device().create_command_encoder(&Default::default());
-        Self { gpu, encoder, pass: None, tap, stages: Vec::new(), paths: Vec::new() }
+        let encoder = Box::new(gpu.device().create_command_encoder(&Default::default()));
+        let target = Target::Own { encoder, pass: None };
+        Self { gpu, target, tap, stages: Vec::new(), paths: Vec::new() }
+    }
+
+    /// Into a pass that the caller began, without taps.
+    pub(crate) fn within(gpu: &'g Gpu, pass: &'g mut wgpu::ComputePass<'static>) -> Self {
+        let target = Target::Pass(pass);
+        Self { gpu, target, tap: Tap::None, stages: Vec::new(), paths: Vec::new() }
     }
 
     pub(crate) fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
-        let encoder = &mut self.encoder;
-        self.pass.get_or_insert_with(|| {
-            encoder.begin_compute_pass(&Default::default()).forget_lifetime()
-        })
+        match &mut self.target {
+            Target::Own { encoder, pass } => pass.get_or_insert_with(|| {
+                encoder.begin_compute_pass(&Default::default()).forget_lifetime()
+            }),
+            Target::Pass(pass) => pass,
+        }
     }
 
-    /// Copies rows of `width` out, if stages are tapped.
+    /// The finished command buffer, if it is our own.
+    pub(crate) fn finish(self) -> Option<wgpu::CommandBuffer> {
+        match self.target {
+            Target::Own { encoder, pass } => {
+                drop(pass);
+                Some(encoder.finish())
+            }
+            Target::Pass(_) => None,
+        }
+    }
+
+    /// Copies f32 rows of `width` out, if stages are tapped.
     pub(crate) fn stage(
         &mut self,
         name: impl FnOnce() -> String,
         rows: wgpu::BufferSlice<'_>,
         width: usize,
     ) {
+        self.stage_stored(name, rows, width, Precision::F32);
+    }
+
+    /// Copies rows of `width` out, if stages are tapped.
+    pub(crate) fn stage_stored(
+        &mut self,
+        name: impl FnOnce() -> String,
+        rows: wgpu::BufferSlice<'_>,
+        width: usize,
+        stored: Precision,
+    ) {
         if self.tap == Tap::Stages {
             let readback = self.copy_out(rows);
-            self.stages.push((name(), readback, rows.size(), width));
+            self.stages.push(Stage { name: name(), readback, bytes: rows.size(), width, stored });
         }
     }
 
     pub(crate) fn copy_out(&mut self, rows: wgpu::BufferSlice<'_>) -> Readback {
-        self.pass = None;
         let bytes = rows.size();
         let readback = Readback::within_scope(self.gpu, "tap", bytes);
-        readback.record(&mut self.encoder, rows.buffer(), bytes);
+        if let Target::Own { encoder, pass } = &mut self.target {
+            *pass = None;
+            readback.record(encoder, rows.buffer(), bytes);
+        }
         readback
     }
 }

@@ -103,9 +103,17 @@ pub struct EncoderWeights<'data> {
     files: Vec<Checkpoint<'data>>,
     prefix: &'static str,
     precision: Precision,
+    /// Seed of weights that are in no file.
+    random: Option<u64>,
 }
 
 impl EncoderWeights<'static> {
+    /// Random weights, the same for the same seed: exact in f16, of sizes that keep activations near one. For measurements and tests.
+    pub fn random(config: EncoderConfig, seed: u64) -> Self {
+        let (files, precision) = (Vec::new(), Precision::F32);
+        Self { config, files, prefix: "", precision, random: Some(seed) }
+    }
+
     /// Opens a model's directory: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     ///
     /// # Errors
@@ -162,7 +170,8 @@ impl<'data> EncoderWeights<'data> {
             Family::CrammedBert => &["encoder.", ""],
             Family::Bert => &["bert.", ""],
         };
-        let mut weights = Self { config, files, prefix: "", precision: Precision::F32 };
+        let mut weights =
+            Self { config, files, prefix: "", precision: Precision::F32, random: None };
         let norm = match weights.config.family {
             Family::CrammedBert => "layers.0.norm1.weight",
             Family::Bert => "embeddings.LayerNorm.weight",
@@ -226,6 +235,9 @@ impl<'data> EncoderWeights<'data> {
 
     /// A tensor of exactly this shape, finite.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        if let Some(seed) = self.random {
+            return Ok(random_tensor(name, shape, seed));
+        }
         let file = self.file(name)?;
         file.expect(name, shape)?;
         let values = file.floats(name)?;
@@ -391,8 +403,12 @@ impl<'data> EncoderWeights<'data> {
             return Err(Error::mismatch(name, "an FFF layer", "a dense one"));
         };
         let shape = FffShape::new(self.config.hidden, trees, depth)?;
-        let file = self.file(&format!("{name}.linear_in.weight"))?;
-        if !file.has(&format!("{name}.linear_out.weight")) {
+        let whole = match self.random {
+            Some(_) => None,
+            None => Some(self.file(&format!("{name}.linear_in.weight"))?),
+        };
+        let whole = whole.filter(|file| file.has(&format!("{name}.linear_out.weight")));
+        let Some(file) = whole else {
             // Split over two shards: read each part where it is.
             let (nodes, hidden) = (shape.nodes(), self.config.hidden);
             let rows = self.tensor(&format!("{name}.linear_in.weight"), &[nodes, hidden])?;
@@ -400,7 +416,7 @@ impl<'data> EncoderWeights<'data> {
             let bias = self.has(&bias).then(|| self.tensor(&bias, &[nodes])).transpose()?;
             let columns = self.tensor(&format!("{name}.linear_out.weight"), &[hidden, nodes])?;
             return FffWeights::from_columns(shape, rows, bias, &columns);
-        }
+        };
         FffWeights::from_safetensors(file, name, shape)
     }
 
@@ -446,6 +462,21 @@ impl<'data> EncoderWeights<'data> {
             }
         }
     }
+}
+
+/// Values by name and seed, exact in f16.
+fn random_tensor(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+    let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut random = fastrand::Rng::with_seed(name.bytes().fold(seed, hash));
+    let (centre, spread) = match shape {
+        [] => (0.125, 0.0),
+        [_] if name.contains("orm") && name.ends_with("weight") => (1.0, 0.2),
+        [_] => (0.0, 0.2),
+        [.., width] => (0.0, (1.0 / *width as f32).sqrt()),
+    };
+    let value = |unit: f32| centre + (2.0 * unit - 1.0) * spread;
+    let count: usize = shape.iter().product();
+    (0..count).map(|_| half::f16::from_f32(value(random.f32())).to_f32()).collect()
 }
 
 /// Rows [head][q, k, v][dim] to [q, k, v][head][dim].

@@ -14,6 +14,17 @@ pub(crate) struct Widths {
     pub(crate) context: usize,
     /// Of a dense feedforward layer; 0: there is none.
     pub(crate) ffn: usize,
+    /// Queries of an attention workgroup.
+    pub(crate) queries: u32,
+    /// Whether what passes between the layers' operations is f16; the residual stream is f32 all the same.
+    pub(crate) half: bool,
+}
+
+impl Widths {
+    /// Bytes of a row of what passes between operations.
+    fn row(&self, width: usize) -> u64 {
+        (row_stride(width) * if self.half { 2 } else { 4 }) as u64
+    }
 }
 
 /// Activations and inputs of at most so many tokens.
@@ -27,6 +38,7 @@ pub(crate) struct Workspace {
     spans: wgpu::Buffer,
     queries: wgpu::Buffer,
     hidden: [wgpu::Buffer; 2],
+    normed: Option<wgpu::Buffer>,
     qkv: wgpu::Buffer,
     context: wgpu::Buffer,
     ffn: Option<wgpu::Buffer>,
@@ -45,6 +57,8 @@ pub(crate) struct Views<'w> {
     pub(crate) queries: wgpu::BufferSlice<'w>,
     /// The residual stream, and the rows normalised from it.
     pub(crate) hidden: [wgpu::BufferSlice<'w>; 2],
+    /// Those rows in f16, where that is what operations pass on.
+    pub(crate) normed: Option<wgpu::BufferSlice<'w>>,
     pub(crate) qkv: wgpu::BufferSlice<'w>,
     pub(crate) context: wgpu::BufferSlice<'w>,
     pub(crate) ffn: Option<wgpu::BufferSlice<'w>>,
@@ -56,12 +70,12 @@ impl Workspace {
         let room = |count: usize| count.next_multiple_of(256);
         let tokens = room(batch.len());
         let sequences = room(batch.sequences.len());
-        let tiles = room(Attention::tiles(batch).len());
+        let tiles = room(Attention::tiles(batch, widths.queries).len());
         let storage = wgpu::BufferUsages::STORAGE;
         let input = storage | wgpu::BufferUsages::COPY_DST;
         let inner = storage | wgpu::BufferUsages::COPY_SRC;
-        let rows = |width: usize| (tokens * row_stride(width) * 4) as u64;
-        let hidden = rows(widths.hidden);
+        let rows = |width: usize| tokens as u64 * widths.row(width);
+        let hidden = (tokens * row_stride(widths.hidden) * 4) as u64;
         Ok(Self {
             tokens,
             sequences,
@@ -74,6 +88,10 @@ impl Workspace {
                 gpu.buffer("hidden states", hidden, inner).await?,
                 gpu.buffer("hidden states", hidden, inner).await?,
             ],
+            normed: match widths.half {
+                true => Some(gpu.buffer("normalised rows", rows(widths.hidden), inner).await?),
+                false => None,
+            },
             qkv: gpu.buffer("queries, keys, values", rows(widths.qkv), inner).await?,
             context: gpu.buffer("contexts", rows(widths.context), inner).await?,
             ffn: match widths.ffn {
@@ -87,26 +105,33 @@ impl Workspace {
     pub(crate) fn holds(&self, batch: &Batch) -> bool {
         self.tokens >= batch.len()
             && self.sequences >= batch.sequences.len()
-            && self.tiles >= Attention::tiles(batch).len()
+            && self.tiles >= Attention::tiles(batch, self.widths.queries).len()
     }
 
     /// Writes a batch, and gives the views of its size. For the inside of an error scope.
     pub(crate) fn write(&self, gpu: &Gpu, batch: &Batch) -> Views<'_> {
-        let tiles = Attention::tiles(batch);
+        let tiles = Attention::tiles(batch, self.widths.queries);
         let queue = gpu.queue();
         queue.write_buffer(&self.ids, 0, bytemuck::cast_slice(&batch.tokens));
         queue.write_buffer(&self.masked, 0, bytemuck::cast_slice(&batch.masked));
         queue.write_buffer(&self.spans, 0, bytemuck::cast_slice(&batch.sequences));
         queue.write_buffer(&self.queries, 0, bytemuck::cast_slice(&tiles));
+        self.views(batch)
+    }
+
+    /// The views of a batch's size.
+    pub(crate) fn views(&self, batch: &Batch) -> Views<'_> {
+        let tiles = Attention::tiles(batch, self.widths.queries);
         let tokens = batch.len() as u64;
-        let rows = |width: usize| tokens * row_stride(width) as u64 * 4;
-        let hidden = rows(self.widths.hidden);
+        let rows = |width: usize| tokens * self.widths.row(width);
+        let hidden = tokens * row_stride(self.widths.hidden) as u64 * 4;
         Views {
             ids: self.ids.slice(..tokens * 16),
             masked: self.masked.slice(..tokens * 4),
             spans: self.spans.slice(..batch.sequences.len() as u64 * 8),
             queries: self.queries.slice(..tiles.len() as u64 * 16),
             hidden: [self.hidden[0].slice(..hidden), self.hidden[1].slice(..hidden)],
+            normed: self.normed.as_ref().map(|buffer| buffer.slice(..rows(self.widths.hidden))),
             qkv: self.qkv.slice(..rows(self.widths.qkv)),
             context: self.context.slice(..rows(self.widths.context)),
             ffn: self.ffn.as_ref().map(|buffer| buffer.slice(..rows(self.widths.ffn))),

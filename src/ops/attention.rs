@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Gpu, Kernel};
 use crate::model::Batch;
-use crate::ops::source::{self, QUERIES};
+use crate::ops::source;
 
 /// The attention of a layer.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ impl Attention {
         Ok(Self { kernel, heads: heads as u32 })
     }
 
-    /// What each workgroup computes: first query, queries, first key, keys.
-    pub(crate) fn tiles(batch: &Batch) -> Vec<[u32; 4]> {
+    /// What each workgroup of up to `queries` computes: first query, queries, first key, keys.
+    pub(crate) fn tiles(batch: &Batch, queries: u32) -> Vec<[u32; 4]> {
         let mut tiles = Vec::new();
         for [first, count] in &batch.sequences {
-            for query in (0..*count).step_by(QUERIES as usize) {
-                tiles.push([first + query, QUERIES.min(count - query), *first, *count]);
+            for query in (0..*count).step_by(queries as usize) {
+                tiles.push([first + query, queries.min(count - query), *first, *count]);
             }
         }
         tiles

@@ -5,17 +5,31 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Kernel, WeightFormat, row_stride};
 use crate::model::DenseWeights;
-use crate::ops::dense::Activation;
+use crate::ops::dense::Epilogue;
 use crate::ops::matrix::{upload, upload_vector};
-use crate::ops::source;
+use crate::ops::source_coop::{self, CoopShape};
 
-/// Tokens, and outputs, of a workgroup.
-const TILE: usize = 128;
+const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32, buffers: u32) -> CoopShape {
+    CoopShape { groups, matrices, inputs, buffers }
+}
+
+/// What a workgroup may compute, the larger first.
+pub(crate) const SHAPES: [CoopShape; 8] = [
+    shape([2, 4], [4, 2], 64, 1),
+    shape([2, 4], [4, 2], 32, 1),
+    shape([2, 2], [4, 4], 32, 2),
+    shape([2, 2], [4, 4], 64, 1),
+    shape([4, 2], [4, 4], 32, 1),
+    shape([2, 4], [4, 4], 32, 1),
+    shape([2, 2], [2, 2], 64, 1),
+    shape([2, 2], [2, 2], 64, 2),
+];
 
 /// A dense layer whose activations are f16.
 #[derive(Debug)]
 pub(crate) struct CoopDense {
-    kernel: Arc<Kernel>,
+    pub(crate) kernels: Vec<(CoopShape, Arc<Kernel>)>,
+    pub(crate) fixed: usize,
     weight: wgpu::Buffer,
     bias: wgpu::Buffer,
     output: usize,
@@ -27,7 +41,7 @@ impl CoopDense {
         gpu: &Gpu,
         label: &str,
         weights: &DenseWeights,
-        activation: Activation,
+        epilogue: Epilogue,
     ) -> Result<Self> {
         if !gpu.capabilities().cooperative {
             return Err(Error::Unsupported {
@@ -38,9 +52,18 @@ impl CoopDense {
         }
         let DenseWeights { input, output, .. } = *weights;
         let zeros = vec![0.0; output];
-        let source = source::dense_coop(input, output, activation);
+        let mut kernels = Vec::new();
+        let wanted = std::env::var("CMM_COOP").ok().and_then(|v| v.parse::<usize>().ok());
+        for (index, shape) in SHAPES.into_iter().enumerate() {
+            if wanted.is_some_and(|wanted| wanted != index) {
+                continue;
+            }
+            let source = source_coop::dense_coop(input, output, epilogue, shape);
+            kernels.push((shape, gpu.kernel(&source).await?));
+        }
         Ok(Self {
-            kernel: gpu.kernel(&source).await?,
+            kernels,
+            fixed: 0,
             weight: upload(gpu, label, &weights.weight, input, WeightFormat::Packed).await?,
             bias: upload_vector(gpu, "bias", weights.bias.as_ref().unwrap_or(&zeros)).await?,
             output,
@@ -48,7 +71,14 @@ impl CoopDense {
         })
     }
 
-    /// `x`: f16 `[tokens, row_stride(input)]`, `y`: f16 `[tokens, row_stride(output)]`.
+    /// The tile that computes so many tokens.
+    pub(crate) fn schedule(&self, _tokens: usize) -> String {
+        let (shape, _) = &self.kernels[self.fixed];
+        let [rows, columns] = shape.tile();
+        format!("{rows}x{columns} {}x{}", shape.inputs, shape.buffers)
+    }
+
+    /// `x`: f16 `[tokens, row_stride(input)]`, `y`: f16, or f32 where it is added to, `[tokens, row_stride(output)]`.
     pub(crate) fn record(
         &self,
         gpu: &Gpu,
@@ -57,10 +87,12 @@ impl CoopDense {
         y: wgpu::BufferSlice<'_>,
     ) {
         let tokens = (x.size() / 2) as usize / row_stride(self.input);
-        let across = row_stride(self.output).div_ceil(TILE) as u32;
-        let down = tokens.div_ceil(TILE) as u32;
+        let (shape, kernel) = &self.kernels[self.fixed];
+        let [rows, columns] = shape.tile();
+        let across = (row_stride(self.output) as u32).div_ceil(columns);
+        let down = (tokens as u32).div_ceil(rows);
         let limit = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
         let groups = [across, down.min(limit), down.div_ceil(limit)];
-        self.kernel.record(gpu, pass, &[x, self.weight.slice(..), self.bias.slice(..), y], groups);
+        kernel.record(gpu, pass, &[x, self.weight.slice(..), self.bias.slice(..), y], groups);
     }
 }

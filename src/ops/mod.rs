@@ -1,6 +1,7 @@
 //! The operations of an encoder beside the FFF layer, each a kernel with its buffers: uploaded once, recorded into any pass.
 
 mod attention;
+mod attention_coop;
 mod dense;
 mod dense_coop;
 mod embed;
@@ -8,11 +9,16 @@ mod layer_norm;
 mod matrix;
 mod rows;
 mod source;
+mod source_coop;
 
 pub(crate) use attention::Attention;
+pub(crate) use attention_coop::CoopAttention;
 pub(crate) use dense::{Activation, Dense, Epilogue};
 pub(crate) use dense_coop::CoopDense;
 pub(crate) use embed::Embed;
-pub(crate) use layer_norm::LayerNorm;
+pub(crate) use layer_norm::{LayerNorm, NormOutput};
 pub(crate) use rows::{Gather, L2Norm, Pool};
-pub use source::{dense_coop_kernel, encoder_kernels};
+pub(crate) use source::QUERIES;
+pub use source::encoder_kernels;
+pub use source_coop::cooperative_kernels;
+pub(crate) use source_coop::{MAX_HEAD16, QUERIES as QUERIES_COOP};

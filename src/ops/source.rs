@@ -7,6 +7,7 @@ use crate::gpu::{
 };
 use crate::model::EncoderConfig;
 use crate::ops::dense::{Activation, Epilogue};
+use crate::ops::layer_norm::NormOutput;
 
 /// Invocations of the kernels that compute a vec4 each.
 const FLAT_GROUP: u32 = 128;
@@ -32,7 +33,7 @@ pub(crate) fn dense_shared_bytes(side: u32) -> u32 {
     2 * 16 * 2 * side * 16
 }
 
-fn read(count: usize) -> Vec<Binding> {
+pub(crate) fn read(count: usize) -> Vec<Binding> {
     let mut bindings = vec![Binding::Read; count];
     bindings.push(Binding::Write);
     bindings
@@ -46,11 +47,11 @@ fn weight4(format: WeightFormat) -> &'static str {
     }
 }
 
-fn units(width: usize) -> u32 {
+pub(crate) fn units(width: usize) -> u32 {
     (row_stride(width) / 4) as u32
 }
 
-fn kernel(
+pub(crate) fn kernel(
     name: String,
     parts: &[&str],
     loops: &[(&str, &str, u32)],
@@ -84,9 +85,10 @@ pub(crate) fn dense(
 ) -> KernelSource {
     let group = side * side;
     let loads = 16 / side;
+    let buffers = std::env::var("CMM_DENSE").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(1);
     let launch = format!(
         "const SIDE: u32 = {side}u;\nconst GROUP: u32 = {group}u;\nconst LOADS: u32 = {loads}u;\n\
-         const BLOCK: u32 = 16u;\nconst EIGHT: u32 = 8u;\n"
+         const BLOCK: u32 = 16u;\nconst BUFFERS: u32 = {buffers}u;\nconst EIGHT: u32 = 8u;\n"
     );
     let (activation, accumulate) = epilogue.overrides();
     kernel(
@@ -151,35 +153,11 @@ pub(crate) fn dense_few(
     ))
 }
 
-/// DMM on cooperative matrices, in tiles of 128, f16 in and out.
-pub(crate) fn dense_coop(input: usize, output: usize, activation: Activation) -> KernelSource {
-    let head = "enable f16;\nenable wgpu_cooperative_matrix;\n\
-        const LOADS: u32 = 4u;\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\nconst TWO: u32 = 2u;\n";
-    kernel(
-        format!("dense_coop {input}->{output} {activation:?}"),
-        &[head, shader!("parts/gelu.wgsl"), shader!("dense_coop.wgsl")],
-        &[("load", "LOADS", 4), ("k", "FOUR", 4), ("matrix", "EIGHT", 8), ("i", "TWO", 2)],
-        vec![
-            ("IN8", (row_stride(input) / 8) as u32),
-            ("OUT4", units(output)),
-            ("ROWS", output as u32),
-            ("ACTIVATION", activation as u32),
-        ],
-        read(3),
-        256,
-        128,
-    )
-}
-
-/// The dense kernel on cooperative matrices, for tests.
-pub fn dense_coop_kernel(input: usize, output: usize) -> KernelSource {
-    dense_coop(input, output, Activation::Gelu)
-}
-
 pub(crate) fn layer_norm(
     width: usize,
     eps: f64,
     variant: Variant,
+    stored: NormOutput,
     device: &Capabilities,
 ) -> Result<KernelSource> {
     let Launch { reduction, lanes, tokens, .. } = Launch::new(row_stride(width), variant, device)?;
@@ -190,12 +168,19 @@ pub(crate) fn layer_norm(
          const PER_LANE: u32 = {per_lane}u;\nconst EPS: f32 = {eps:e};\n"
     );
     let loops = [("i", "PER_LANE", per_lane)];
+    let (store, outputs) = match stored {
+        NormOutput::F32 => (shader!("parts/norm_f32.wgsl"), 1),
+        NormOutput::F16 => (shader!("parts/norm_f16.wgsl"), 1),
+        NormOutput::Both => (shader!("parts/norm_both.wgsl"), 2),
+    };
+    let mut bindings = vec![Binding::Read; 3];
+    bindings.resize(3 + outputs, Binding::Write);
     Ok(kernel(
-        format!("layer_norm {width} {variant}"),
-        &[&launch, reduction, shader!("layer_norm.wgsl")],
+        format!("layer_norm {width} {stored:?} {variant}"),
+        &[&launch, reduction, store, shader!("layer_norm.wgsl")],
         if per_lane <= MAX_UNROLLED { &loops } else { &[] },
         vec![("WIDTH", width as u32), ("UNITS", units(width))],
-        read(3),
+        bindings,
         group,
         tokens,
     ))
@@ -287,7 +272,7 @@ pub fn encoder_kernels(
     let head4 = config.head_width().div_ceil(4) as u32;
     let mut kernels = vec![
         embed(hidden, format),
-        layer_norm(hidden, config.norm_eps, variant, device)?,
+        layer_norm(hidden, config.norm_eps, variant, NormOutput::F32, device)?,
         l2_norm(hidden, variant, device)?,
         attention(config.heads, head4, 0.125),
         gather(hidden),

@@ -3,6 +3,9 @@
 /// Relative tolerance of f32 outputs, per row: |got - want| <= F32_RTOL * max(1, max|want|).
 pub const F32_RTOL: f64 = 2e-5;
 
+/// What rounding to f16 adds to that where a result is stored so: half a unit in the last of 11 bits.
+pub const F16_ROUNDING: f64 = 1.0 / 2048.0;
+
 /// How far an f32 logit may be from the exact one, whatever the order of summation.
 ///
 /// `magnitude` is the sum of |x_i * w_i| plus |bias|, `roundings` the most roundings that any one product passes through on its way

@@ -10,7 +10,7 @@ mod layer_norm;
 mod pool;
 
 pub use attention::attention;
-pub use bound::{F32_RTOL, logit_bound};
+pub use bound::{F16_ROUNDING, F32_RTOL, logit_bound};
 pub use compare::{Comparison, compare, row_error};
 pub use dense::dense;
 pub use encoder::{EncoderOutput, encoder};
