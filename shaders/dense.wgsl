@@ -1,7 +1,8 @@
 // Dense matrix multiplication (DMM) with its epilogue: y = activation(x * weight^T + bias), or y += x * weight^T + bias.
 //
 // A workgroup computes a tile of TILE tokens x TILE outputs, a thread 8 x 8 of them in registers. Tiles of x and weight pass through
-// workgroup memory 16 inputs at a time, transposed to [input][row], BUFFERS of them in turn; the next ones are on their way while these are multiplied.
+// workgroup memory 16 inputs at a time, transposed to [input][row];
+// the next ones are on their way while these are multiplied.
 // What precedes this file: a weight4 format, the launch constants and the activation (src/ops/source.rs).
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next; an even number
@@ -18,10 +19,8 @@ override ACCUMULATE: u32; // 1: add to what y holds
 const TILE: u32 = 8u * SIDE;
 const TILE4: u32 = 2u * SIDE;
 
-const BUFFER: u32 = 16u * TILE4;
-
-var<workgroup> tile_x: array<vec4<f32>, BUFFERS * BUFFER>;
-var<workgroup> tile_weight: array<vec4<f32>, BUFFERS * BUFFER>;
+var<workgroup> tile_x: array<vec4<f32>, 16u * TILE4>;
+var<workgroup> tile_weight: array<vec4<f32>, 16u * TILE4>;
 
 // Four rows of four inputs: what one thread carries from memory to a tile.
 struct Block {
@@ -109,21 +108,20 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             next[load] = load_weight(first_column + 4u * ((slot - TILE) / 4u), slot % 4u);
         }
     }
-    var buffer = 0u;
     for (var k4 = 0u; k4 < IN4; k4 += 4u) {
         for (var load = 0u; load < LOADS; load++) {
             let slot = thread + load * GROUP;
             let b = next[load];
             if slot < TILE {
-                tile_x[buffer + place(slot, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
-                tile_x[buffer + place(slot, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
-                tile_x[buffer + place(slot, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
-                tile_x[buffer + place(slot, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+                tile_x[place(slot, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
+                tile_x[place(slot, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
+                tile_x[place(slot, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
+                tile_x[place(slot, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
             } else {
-                tile_weight[buffer + place(slot - TILE, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
-                tile_weight[buffer + place(slot - TILE, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
-                tile_weight[buffer + place(slot - TILE, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
-                tile_weight[buffer + place(slot - TILE, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+                tile_weight[place(slot - TILE, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
+                tile_weight[place(slot - TILE, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
+                tile_weight[place(slot - TILE, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
+                tile_weight[place(slot - TILE, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
             }
         }
         workgroupBarrier();
@@ -139,10 +137,10 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         }
         for (var k = 0u; k < BLOCK; k++) {
             let permuted = 2u * (k / 4u);
-            let x0 = tile_x[buffer + k * TILE4 + (down ^ permuted)];
-            let x1 = tile_x[buffer + k * TILE4 + ((down + SIDE) ^ permuted)];
-            let w0 = tile_weight[buffer + k * TILE4 + (across ^ permuted)];
-            let w1 = tile_weight[buffer + k * TILE4 + ((across + SIDE) ^ permuted)];
+            let x0 = tile_x[k * TILE4 + (down ^ permuted)];
+            let x1 = tile_x[k * TILE4 + ((down + SIDE) ^ permuted)];
+            let w0 = tile_weight[k * TILE4 + (across ^ permuted)];
+            let w1 = tile_weight[k * TILE4 + ((across + SIDE) ^ permuted)];
             sum[0] = fma(vec4<f32>(x0.x), w0, sum[0]);
             sum[1] = fma(vec4<f32>(x0.x), w1, sum[1]);
             sum[2] = fma(vec4<f32>(x0.y), w0, sum[2]);
@@ -160,11 +158,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             sum[14] = fma(vec4<f32>(x1.w), w0, sum[14]);
             sum[15] = fma(vec4<f32>(x1.w), w1, sum[15]);
         }
-        if BUFFERS == 1u {
-            workgroupBarrier();
-        } else {
-            buffer = BUFFER - buffer;
-        }
+        workgroupBarrier();
     }
 
     let column4 = first_column / 4u + across;

@@ -2,8 +2,8 @@
 // y += x * weight^T + bias in f32.
 //
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
-// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory, BUFFERS of them in turn; the next ones are on
-// their way in registers while these are multiplied.
+// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; with AHEAD the next ones are on their way in
+// registers while these are multiplied, without it a multiprocessor has room for more workgroups, which wait in turn.
 // What precedes this file: the launch constants, the activation and a part that stores y (src/ops/source_coop.rs).
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
@@ -29,7 +29,7 @@ const TILE: u32 = TILE_X + COLUMNS_TILE * STRIDE;
 const OUT_STRIDE: u32 = 5u; // vec4s of a row of 16 sums, and one
 
 // The tile of x, then that of weight. NVIDIA's driver compiles matrices loaded from vec4<f16>, not from vec4<u32>.
-var<workgroup> tiles: array<vec4<f16>, BUFFERS * TILE>;
+var<workgroup> tiles: array<vec4<f16>, TILE>;
 // A matrix of sums of each subgroup, where every lane finds four values side by side.
 var<workgroup> sums: array<vec4<f32>, DOWN * ACROSS * 16u * OUT_STRIDE>;
 
@@ -81,50 +81,59 @@ fn main(
     var sum: array<coop_mat16x16<f32, C>, MATRICES>;
     var next_x: array<Half8, LOADS_X>;
     var next_weight: array<Half8, LOADS_WEIGHT>;
-    for (var load = 0u; load < LOADS_X; load++) {
-        let slot = thread + load * GROUP;
-        next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
-    }
-    for (var load = 0u; load < LOADS_WEIGHT; load++) {
-        let slot = thread + load * GROUP;
-        next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
-    }
-    var buffer = 0u;
-    for (var unit = 0u; unit < IN8; unit += UNITS) {
+    if AHEAD {
         for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
-            keep(buffer + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_x[load]);
+            next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
         }
         for (var load = 0u; load < LOADS_WEIGHT; load++) {
             let slot = thread + load * GROUP;
-            keep(buffer + TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
+            next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
+        }
+    }
+    for (var unit = 0u; unit < IN8; unit += UNITS) {
+        if !AHEAD {
+            for (var load = 0u; load < LOADS_X; load++) {
+                let slot = thread + load * GROUP;
+                next_x[load] = load_x(first_row + slot / UNITS, unit + slot % UNITS);
+            }
+            for (var load = 0u; load < LOADS_WEIGHT; load++) {
+                let slot = thread + load * GROUP;
+                next_weight[load] = load_weight(first_column + slot / UNITS, unit + slot % UNITS);
+            }
+        }
+        for (var load = 0u; load < LOADS_X; load++) {
+            let slot = thread + load * GROUP;
+            keep(slot / UNITS * STRIDE + 2u * (slot % UNITS), next_x[load]);
+        }
+        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+            let slot = thread + load * GROUP;
+            keep(TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
         }
         workgroupBarrier();
-        for (var load = 0u; load < LOADS_X; load++) {
-            let slot = thread + load * GROUP;
-            next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
-        }
-        for (var load = 0u; load < LOADS_WEIGHT; load++) {
-            let slot = thread + load * GROUP;
-            next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
+        if AHEAD {
+            for (var load = 0u; load < LOADS_X; load++) {
+                let slot = thread + load * GROUP;
+                next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
+            }
+            for (var load = 0u; load < LOADS_WEIGHT; load++) {
+                let slot = thread + load * GROUP;
+                next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
+            }
         }
         for (var k = 0u; k < STEPS; k++) {
             var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;
             for (var down = 0u; down < SUB_DOWN; down++) {
-                a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles[buffer + (from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
+                a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles[(from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
             }
             for (var across = 0u; across < SUB_ACROSS; across++) {
-                let b = coopLoad<coop_mat16x16<f16, B>>(&tiles[buffer + TILE_X + (from_column + 16u * across) * STRIDE + 4u * k], STRIDE);
+                let b = coopLoad<coop_mat16x16<f16, B>>(&tiles[TILE_X + (from_column + 16u * across) * STRIDE + 4u * k], STRIDE);
                 for (var down = 0u; down < SUB_DOWN; down++) {
                     sum[down * SUB_ACROSS + across] = coopMultiplyAdd(a[down], b, sum[down * SUB_ACROSS + across]);
                 }
             }
         }
-        if BUFFERS == 1u {
-            workgroupBarrier();
-        } else {
-            buffer = TILE - buffer;
-        }
+        workgroupBarrier();
     }
 
     let own = subgroup * 16u * OUT_STRIDE;

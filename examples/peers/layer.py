@@ -73,11 +73,15 @@ for name, dtype in [("f32", torch.float32), ("f16", torch.float16)]:
 
 if len(sys.argv) > 1:
     for row in json.load(open(sys.argv[1]))["rows"]:
+        if row["workload"] != "bert-base":
+            continue
         layer = "FFF 1x11" if "cmm" in row["layer"] else "dense 4095"
-        name = f"cmm {row['unit']} {layer} {row['precision']}" + (" cooperative" if "cooperative" in row["kernel"] else "")
+        name = f"cmm {row['unit']} {layer} {row['precision']}" + (", f16 x and y" if row["activations"] == "f16" else "")
         if not any(name == other for other, _ in rows):
             rows.append((name, {}))
-        next(times for other, times in rows if other == name)[row["tokens"]] = row["seconds"]["median"] * 1e6
+        times = next(times for other, times in rows if other == name)
+        us = row["seconds"]["median"] * 1e6
+        times[row["tokens"]] = min(us, times.get(row["tokens"], us))  # of several tiles the fastest
 print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}; us a forward")
 print("| layer | " + " | ".join(f"{n} tokens" for n in TOKENS) + " |")
 print("|---" * (len(TOKENS) + 1) + "|")

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fff::{FffLayer, FffWeights, Schedule};
 use crate::gpu::{Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
 use crate::model::DenseWeights;
-use crate::ops::{Activation, CoopDense, Dense, Epilogue};
+use crate::ops::{Activation, CoopDense, CoopShape, Dense, Epilogue};
 use crate::reference;
 
 /// Inputs that a row's runs take turns in, where they are not too large together.
@@ -190,17 +190,18 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The same on cooperative matrices, activations in f16, where the device has them.
+    /// The same on cooperative matrices, activations in f16, in tiles of these shapes.
     pub(crate) async fn dmm_cooperative(
         &self,
         [up, down]: &[DenseWeights; 2],
+        shapes: &[CoopShape],
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
         let gpu = self.gpu;
-        let device_up =
-            CoopDense::upload(gpu, "W1", up, Epilogue::Activated(Activation::Gelu)).await?;
-        let device_down =
-            CoopDense::upload(gpu, "W2", down, Epilogue::Activated(Activation::None)).await?;
+        let (gelu, plain) = (Activation::Gelu, Activation::None);
+        let (gelu, plain) = (Epilogue::Activated(gelu), Epilogue::Activated(plain));
+        let device_up = CoopDense::upload_as(gpu, "W1", up, gelu, shapes).await?;
+        let device_down = CoopDense::upload_as(gpu, "W2", down, plain, shapes).await?;
         for count in &self.workload.tokens {
             let tokens = self.tokens(*count, Precision::F16).await?;
             let bytes = (tokens.count * row_stride(up.output) * 2) as u64;

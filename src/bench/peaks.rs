@@ -23,6 +23,7 @@ fn kernel(name: &str, wgsl: String, bindings: Vec<Binding>, group: u32) -> Kerne
         group,
         lanes: 1,
         tokens_per_group: 1,
+        bounded_loops: false,
         roundings: 0,
     }
 }

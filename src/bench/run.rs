@@ -6,6 +6,7 @@ use crate::bench::{Effort, Peaks, Report, Row, Workload};
 use crate::error::Result;
 use crate::fff::{Activations, FffLayer, FffWeights};
 use crate::gpu::{Gpu, Precision, WeightFormat};
+use crate::ops::{OTHER_SHAPES, SHAPES};
 
 /// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
 pub type Progress<'p> = &'p mut dyn FnMut(&Report);
@@ -71,7 +72,12 @@ pub async fn run(
         }
         let halves = workload.precisions.contains(&Precision::F16);
         if halves && gpu.capabilities().cooperative {
-            bench.dmm_cooperative(&twin, &mut emit).await?;
+            bench.dmm_cooperative(&twin, &SHAPES, &mut emit).await?;
+            if workload.all_tiles {
+                for shape in SHAPES.into_iter().chain(OTHER_SHAPES) {
+                    bench.dmm_cooperative(&twin, &[shape], &mut emit).await?;
+                }
+            }
         }
     }
     Ok(())

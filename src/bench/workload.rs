@@ -18,6 +18,8 @@ pub struct Workload {
     pub tokens: Vec<usize>,
     /// Precisions of the weights.
     pub precisions: Vec<Precision>,
+    /// Whether dense layers are measured in every tile there is, not only in the one that would be chosen.
+    pub all_tiles: bool,
     /// The encoder around the layers, if whole ones are measured.
     pub encoder: Option<EncoderShape>,
 }
@@ -117,7 +119,15 @@ impl Workload {
         };
         let shape = |(trees, depth)| FffShape::new(width, trees, depth);
         let layers = layers.into_iter().map(shape).collect::<Result<_>>()?;
-        Ok(Self { name: name.into(), layers, neurons, tokens, precisions, encoder: None })
+        Ok(Self {
+            name: name.into(),
+            layers,
+            neurons,
+            tokens,
+            precisions,
+            all_tiles: false,
+            encoder: None,
+        })
     }
 
     fn encoder(name: &str, quick: bool) -> Result<Self> {
@@ -133,6 +143,7 @@ impl Workload {
             neurons,
             tokens,
             precisions: vec![Precision::F32, Precision::F16],
+            all_tiles: false,
             encoder: Some(EncoderShape { family, layers, heads, length: 128 }),
         })
     }

@@ -64,6 +64,9 @@ struct RunArguments {
     /// Measure the host too: CMM and the best dense layer on its threads
     #[arg(long)]
     cpu: bool,
+    /// Measure dense layers in every tile there is, not only in the one that would be chosen
+    #[arg(long)]
+    all_tiles: bool,
     /// Keep the run-time checks that wgpu adds to shaders
     #[arg(long)]
     check_shaders: bool,
@@ -198,6 +201,7 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
             neurons: arguments.neurons.unwrap_or(nodes),
             tokens: vec![1, 64, 1024],
             precisions: vec![Precision::F32, Precision::F16],
+            all_tiles: false,
             encoder: None,
         });
     }
@@ -208,6 +212,7 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
         workloads.push(Workload::preset(PRESETS[0].0, arguments.quick)?);
     }
     for workload in &mut workloads {
+        workload.all_tiles = arguments.all_tiles;
         if !arguments.batch.is_empty() {
             workload.tokens.clone_from(&arguments.batch);
         }

@@ -175,6 +175,8 @@ impl KernelSource {
             group,
             lanes,
             tokens_per_group: tokens,
+            // On an H200 an f32 walk takes 102 us with the counter and 121 without; with f16 it is 59 against 55.
+            bounded_loops: variant.weights == WeightFormat::F32,
             roundings: parts.roundings(lanes),
             bindings: parts.bindings,
         })
@@ -233,6 +235,7 @@ impl KernelSource {
             group,
             lanes,
             tokens_per_group: 1,
+            bounded_loops: false,
             roundings: parts.roundings(lanes),
             bindings: parts.bindings,
         }))

@@ -38,6 +38,8 @@ pub struct KernelSource {
     pub lanes: u32,
     /// Tokens that a workgroup computes.
     pub tokens_per_group: u32,
+    /// Whether wgpu's loop counters stay, so that the driver unrolls nothing: some kernels are faster so.
+    pub bounded_loops: bool,
     /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
     pub roundings: u32,
 }
@@ -94,8 +96,9 @@ fn module(gpu: &Gpu, source: &KernelSource) -> wgpu::ShaderModule {
     // SAFETY: the kernels index arrays by sizes that the host sets, within them by their own arithmetic; every loop counts to a bound, and
     // no divisor is zero. The tests run each kernel with the checks and without. Buffers stay guarded by the driver where it can.
     unsafe {
-        let unchecked = wgpu::ShaderRuntimeChecks::unchecked();
-        gpu.device().create_shader_module_trusted(descriptor, unchecked)
+        let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
+        checks.force_loop_bounding = source.bounded_loops;
+        gpu.device().create_shader_module_trusted(descriptor, checks)
     }
 }
 

@@ -9,27 +9,31 @@ use crate::ops::dense::Epilogue;
 use crate::ops::matrix::{upload, upload_vector};
 use crate::ops::source_coop::{self, CoopShape};
 
-const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32, buffers: u32) -> CoopShape {
-    CoopShape { groups, matrices, inputs, buffers }
+const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32, ahead: bool) -> CoopShape {
+    CoopShape { groups, matrices, inputs, ahead }
 }
 
-/// What a workgroup may compute, the larger first.
-pub(crate) const SHAPES: [CoopShape; 8] = [
-    shape([2, 4], [4, 2], 64, 1),
-    shape([2, 4], [4, 2], 32, 1),
-    shape([2, 2], [4, 4], 32, 2),
-    shape([2, 2], [4, 4], 64, 1),
-    shape([4, 2], [4, 4], 32, 1),
-    shape([2, 4], [4, 4], 32, 1),
-    shape([2, 2], [2, 2], 64, 1),
-    shape([2, 2], [2, 2], 64, 2),
+/// What a workgroup may compute: for many tokens, and for so few that its workgroups would leave a device idle.
+pub(crate) const SHAPES: [CoopShape; 2] =
+    [shape([2, 4], [4, 2], 64, true), shape([2, 2], [2, 2], 64, true)];
+/// What else was tried, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
+pub(crate) const OTHER_SHAPES: [CoopShape; 7] = [
+    shape([2, 2], [4, 2], 64, true),
+    shape([2, 2], [4, 2], 64, false),
+    shape([2, 4], [4, 2], 64, false),
+    shape([2, 4], [4, 4], 32, true),
+    shape([2, 4], [4, 4], 32, false),
+    shape([2, 2], [4, 4], 64, false),
+    shape([1, 4], [4, 2], 64, true),
 ];
+/// Workgroups of the larger tile below which the smaller one occupies a device better (measured on an H200).
+const FULL: u32 = 264;
 
 /// A dense layer whose activations are f16.
 #[derive(Debug)]
 pub(crate) struct CoopDense {
-    pub(crate) kernels: Vec<(CoopShape, Arc<Kernel>)>,
-    pub(crate) fixed: usize,
+    /// The larger tile first.
+    kernels: Vec<(CoopShape, Arc<Kernel>)>,
     weight: wgpu::Buffer,
     bias: wgpu::Buffer,
     output: usize,
@@ -43,6 +47,17 @@ impl CoopDense {
         weights: &DenseWeights,
         epilogue: Epilogue,
     ) -> Result<Self> {
+        Self::upload_as(gpu, label, weights, epilogue, &SHAPES).await
+    }
+
+    /// With tiles of the caller's choice, the larger first.
+    pub(crate) async fn upload_as(
+        gpu: &Gpu,
+        label: &str,
+        weights: &DenseWeights,
+        epilogue: Epilogue,
+        shapes: &[CoopShape],
+    ) -> Result<Self> {
         if !gpu.capabilities().cooperative {
             return Err(Error::Unsupported {
                 what: "a dense layer on cooperative matrices".into(),
@@ -53,17 +68,12 @@ impl CoopDense {
         let DenseWeights { input, output, .. } = *weights;
         let zeros = vec![0.0; output];
         let mut kernels = Vec::new();
-        let wanted = std::env::var("CMM_COOP").ok().and_then(|v| v.parse::<usize>().ok());
-        for (index, shape) in SHAPES.into_iter().enumerate() {
-            if wanted.is_some_and(|wanted| wanted != index) {
-                continue;
-            }
-            let source = source_coop::dense_coop(input, output, epilogue, shape);
-            kernels.push((shape, gpu.kernel(&source).await?));
+        for shape in shapes {
+            let source = source_coop::dense_coop(input, output, epilogue, *shape);
+            kernels.push((*shape, gpu.kernel(&source).await?));
         }
         Ok(Self {
             kernels,
-            fixed: 0,
             weight: upload(gpu, label, &weights.weight, input, WeightFormat::Packed).await?,
             bias: upload_vector(gpu, "bias", weights.bias.as_ref().unwrap_or(&zeros)).await?,
             output,
@@ -71,11 +81,29 @@ impl CoopDense {
         })
     }
 
-    /// The tile that computes so many tokens.
-    pub(crate) fn schedule(&self, _tokens: usize) -> String {
-        let (shape, _) = &self.kernels[self.fixed];
+    /// The kernel for so many tokens, its tile, and how many of them there are, across and down.
+    fn chosen(&self, tokens: usize) -> (CoopShape, &Kernel, [u32; 2]) {
+        let mut choice = None;
+        for (shape, kernel) in &self.kernels {
+            let [rows, columns] = shape.tile();
+            let across = (row_stride(self.output) as u32).div_ceil(columns);
+            let down = (tokens as u32).div_ceil(rows);
+            choice = Some((*shape, &**kernel, [across, down]));
+            if across * down >= FULL {
+                break;
+            }
+        }
+        // There is one at least.
+        choice.unwrap_or((SHAPES[0], &self.kernels[0].1, [1, 1]))
+    }
+
+    /// The tile that computes so many tokens: tokens x outputs x inputs.
+    pub(crate) fn schedule(&self, tokens: usize) -> String {
+        let (shape, _, _) = self.chosen(tokens);
         let [rows, columns] = shape.tile();
-        format!("{rows}x{columns} {}x{}", shape.inputs, shape.buffers)
+        let CoopShape { inputs, ahead, groups, .. } = shape;
+        let ahead = if ahead { "" } else { " not ahead" };
+        format!("{rows}x{columns}x{inputs} by {}{ahead}", 32 * groups[0] * groups[1])
     }
 
     /// `x`: f16 `[tokens, row_stride(input)]`, `y`: f16, or f32 where it is added to, `[tokens, row_stride(output)]`.
@@ -87,10 +115,7 @@ impl CoopDense {
         y: wgpu::BufferSlice<'_>,
     ) {
         let tokens = (x.size() / 2) as usize / row_stride(self.input);
-        let (shape, kernel) = &self.kernels[self.fixed];
-        let [rows, columns] = shape.tile();
-        let across = (row_stride(self.output) as u32).div_ceil(columns);
-        let down = (tokens as u32).div_ceil(rows);
+        let (_, kernel, [across, down]) = self.chosen(tokens);
         let limit = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
         let groups = [across, down.min(limit), down.div_ceil(limit)];
         kernel.record(gpu, pass, &[x, self.weight.slice(..), self.bias.slice(..), y], groups);

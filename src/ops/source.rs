@@ -71,6 +71,7 @@ pub(crate) fn kernel(
         group,
         lanes: 1,
         tokens_per_group: rows_per_group,
+        bounded_loops: false,
         roundings: 0,
     }
 }
@@ -85,10 +86,9 @@ pub(crate) fn dense(
 ) -> KernelSource {
     let group = side * side;
     let loads = 16 / side;
-    let buffers = std::env::var("CMM_DENSE").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(1);
     let launch = format!(
         "const SIDE: u32 = {side}u;\nconst GROUP: u32 = {group}u;\nconst LOADS: u32 = {loads}u;\n\
-         const BLOCK: u32 = 16u;\nconst BUFFERS: u32 = {buffers}u;\nconst EIGHT: u32 = 8u;\n"
+         const BLOCK: u32 = 16u;\nconst EIGHT: u32 = 8u;\n"
     );
     let (activation, accumulate) = epilogue.overrides();
     kernel(

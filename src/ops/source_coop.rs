@@ -2,6 +2,7 @@
 
 use crate::gpu::{KernelSource, row_stride, shader};
 use crate::ops::dense::{Activation, Epilogue};
+use crate::ops::dense_coop::{OTHER_SHAPES, SHAPES};
 use crate::ops::source::{kernel, read, units};
 
 /// Queries of an attention workgroup.
@@ -18,8 +19,8 @@ pub(crate) struct CoopShape {
     pub(crate) matrices: [u32; 2],
     /// Inputs of a tile in workgroup memory.
     pub(crate) inputs: u32,
-    /// Tiles there in turn.
-    pub(crate) buffers: u32,
+    /// Whether the next tile is read while this one is multiplied.
+    pub(crate) ahead: bool,
 }
 
 impl CoopShape {
@@ -48,9 +49,9 @@ pub(crate) fn dense_coop(
     let launch = format!(
         "enable f16;\nenable wgpu_cooperative_matrix;\nconst DOWN: u32 = {down}u;\nconst ACROSS: u32 = {across}u;\n\
          const SUB_DOWN: u32 = {sub_down}u;\nconst SUB_ACROSS: u32 = {sub_across}u;\nconst MATRICES: u32 = {matrices}u;\n\
-         const UNITS: u32 = {unit}u;\nconst BUFFERS: u32 = {}u;\nconst LOADS_X: u32 = {loads_x}u;\n\
+         const UNITS: u32 = {unit}u;\nconst AHEAD: bool = {};\nconst LOADS_X: u32 = {loads_x}u;\n\
          const LOADS_WEIGHT: u32 = {loads_weight}u;\nconst STEPS: u32 = {steps}u;\nconst TWO: u32 = 2u;\n",
-        shape.buffers
+        shape.ahead
     );
     let store = match epilogue {
         Epilogue::Activated(_) => shader!("parts/store_f16.wgsl"),
@@ -102,7 +103,7 @@ pub(crate) fn attention_coop(heads: usize, head16: u32, scale: f32) -> KernelSou
 /// The kernels on cooperative matrices, for tests.
 pub fn cooperative_kernels() -> Vec<KernelSource> {
     let mut kernels = vec![attention_coop(12, 4, 0.125), attention_coop(12, 2, 0.125)];
-    for shape in crate::ops::dense_coop::SHAPES {
+    for shape in SHAPES.into_iter().chain(OTHER_SHAPES) {
         kernels.push(dense_coop(768, 4095, Epilogue::Activated(Activation::Gelu), shape));
         kernels.push(dense_coop(4095, 768, Epilogue::Accumulated, shape));
     }
