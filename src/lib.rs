@@ -8,6 +8,8 @@ mod checkpoint;
 pub mod cpu;
 mod error;
 mod fff;
+#[cfg(feature = "text")]
+pub mod glue;
 mod gpu;
 pub mod model;
 mod ops;

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cmm::bench::{Layer, Report, Unit};
+use cmm::bench::{Effort, EncoderShape, Layer, Machine, Report, Unit, Workload};
+use cmm::model::Family;
+use cmm::{FffShape, Precision};
 
 fn bench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cmm")).arg("bench").args(arguments).output().unwrap()
@@ -41,6 +43,8 @@ fn every_adapter_gets_checked_rows_in_every_output() {
             };
             result.rows.iter().filter(is).count()
         };
+        let halves = result.rows.iter().filter(|row| row.activations == Precision::F16).count();
+        assert!(halves == 0 || halves >= 4);
         let precisions = count(Unit::Gpu, true) / 2;
         assert!((1..=3).contains(&precisions), "{precisions}");
         assert!(count(Unit::Gpu, false) >= 4);
@@ -61,6 +65,36 @@ fn every_adapter_gets_checked_rows_in_every_output() {
         assert_eq!(stdout(&shown).lines().count(), result.rows.len() + 2);
         let compared = bench(&["compare", &json, &json]);
         assert!(stdout(&compared).contains("1.00x") && stdout(&compared).contains("within noise"));
+    }
+}
+
+/// Whole encoders of both families, FFF and dense, on every adapter: checked, and with their ratio.
+#[test]
+fn encoders_get_checked_rows() {
+    for gpu in common::gpus() {
+        for family in [Family::CrammedBert, Family::Bert] {
+            let workload = Workload {
+                name: "tiny".into(),
+                layers: vec![FffShape::new(32, 1, 3).unwrap()],
+                neurons: 20,
+                tokens: vec![5, 16],
+                precisions: vec![Precision::F32],
+                all_tiles: false,
+                encoder: Some(EncoderShape { family, layers: 2, heads: 2, length: 8 }),
+            };
+            let mut result = Report::new(Machine::of(&gpu, 0), "test".into());
+            let mut rows = 0;
+            let mut seen = |report: &Report| rows = report.rows.len();
+            let run = cmm::bench::run(&gpu, &workload, Effort::QUICK, &mut result, &mut seen);
+            pollster::block_on(run).unwrap();
+            assert_eq!((rows, result.rows.len()), (4, 4));
+            assert!(result.passed(), "{:?}", result.rows);
+            let [conditional, dense] = [&result.rows[1], &result.rows[3]];
+            assert!(conditional.layer.is_conditional() && !dense.layer.is_conditional());
+            let ratio = result.speed_up(conditional).unwrap().best_dense.unwrap();
+            assert!((ratio - dense.seconds.median / conditional.seconds.median).abs() < 1e-9);
+            assert!(conditional.flops < dense.flops && conditional.check.tokens == 16);
+        }
     }
 }
 

@@ -5,7 +5,8 @@ mod common;
 use std::path::Path;
 
 use cmm::check::{
-    check_embeddings, check_model, check_model_reference, golden_models, golden_texts,
+    check_embeddings, check_model, check_model_half, check_model_reference, golden_models,
+    golden_texts,
 };
 use common::golden;
 use pollster::block_on;
@@ -27,6 +28,45 @@ fn golden_models_on_every_adapter_and_variant() {
         for model in golden_models(&golden()).unwrap() {
             for outcome in block_on(check_model(&gpu, &model, variant)).unwrap() {
                 assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
+            }
+        }
+    }
+}
+
+/// f16 activations on cooperative matrices, where there are any; elsewhere they are refused by name.
+#[test]
+fn golden_models_on_cooperative_matrices() {
+    for gpu in common::gpus() {
+        for model in golden_models(&golden()).unwrap() {
+            match block_on(check_model_half(&gpu, &model)) {
+                Ok(outcomes) => {
+                    assert!(gpu.capabilities().cooperative);
+                    assert!(outcomes.iter().all(|outcome| outcome.passed()), "{outcomes:?}");
+                }
+                Err(error) => {
+                    let heads_of_12 = model.name == "bert_tiny";
+                    assert!(!gpu.capabilities().cooperative || heads_of_12, "{error}");
+                    assert!(matches!(error, cmm::Error::Unsupported { .. }), "{error}");
+                    assert!(error.to_string().contains("cooperative matrices"), "{error}");
+                }
+            }
+        }
+    }
+}
+
+/// The kernels run without the checks that wgpu adds to shaders; with them they must pass as well.
+#[test]
+fn run_time_checks_of_shaders_change_nothing() {
+    for adapter in block_on(cmm::adapters()) {
+        let gpu = |check_shaders| {
+            let options = cmm::GpuOptions { check_shaders, ..Default::default() };
+            block_on(cmm::Gpu::from_adapter(&adapter, &options)).unwrap()
+        };
+        let model = golden_models(&golden()).unwrap().into_iter().next().unwrap();
+        for variant in gpu(true).capabilities().variants() {
+            for checked in [true, false] {
+                let outcomes = block_on(check_model(&gpu(checked), &model, variant)).unwrap();
+                assert!(outcomes.iter().all(|o| o.passed()), "{checked} {variant}: {outcomes:?}");
             }
         }
     }

@@ -9,7 +9,7 @@ use cmm::check::{
     check_model_reference, check_reference, check_variant, golden_cases, golden_models,
     golden_texts, random_cases,
 };
-use cmm::{AdapterChoice, Gpu, GpuOptions, Precision, Variant, adapters};
+use cmm::{AdapterChoice, Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -99,9 +99,20 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
 
     let mut runs = vec![reference_run(&cases, &progress)];
-    let mut ran = false;
+    let (mut ran, mut gave_device) = (false, false);
     for adapter in &adapters {
-        let gpu = request(adapter, &cases.layers).await?;
+        // A driver may list an adapter that gives no device: that says nothing about the others.
+        let gpu = match request(adapter, &cases.layers).await {
+            Ok(gpu) => gpu,
+            Err(error) => {
+                let info = adapter.get_info();
+                let device = format!("{} ({})", info.name, info.backend.to_str());
+                let unavailable = Some(format!("no device: {error}"));
+                runs.push(Run { device, variant: "all".into(), unavailable, rows: Vec::new() });
+                continue;
+            }
+        };
+        gave_device = true;
         let variants =
             Variant::ALL.into_iter().filter(|v| arguments.variant.is_none_or(|w| w == *v));
         for variant in variants {
@@ -118,6 +129,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let all_passed = runs.iter().flat_map(|run| &run.rows).all(|row| row.passed);
     if let (Some(variant), false, false) = (arguments.variant, ran, adapters.is_empty()) {
         return Err(format!("no adapter here can run variant {variant}; see `cmm devices`").into());
+    }
+    if !adapters.is_empty() && !gave_device {
+        let reasons: Vec<_> = runs.iter().filter_map(|run| run.unavailable.clone()).collect();
+        return Err(format!("no adapter here gives a device: {}", reasons.join("; ")).into());
     }
     let report =
         Report { passed: all_passed, reference_only: adapters.is_empty(), not_checked, runs };
@@ -167,7 +182,8 @@ fn reference_run(cases: &Cases, progress: &ProgressBar) -> Run {
 
 async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &ProgressBar) -> Run {
     let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
-    let unavailable = gpu.capabilities().missing(variant).map(str::to_owned);
+    let missing = gpu.capabilities().missing(variant);
+    let unavailable = missing.map(|missing| format!("not on this adapter: needs {missing}"));
     let mut rows = Vec::new();
     let run = |case: &str| {
         progress.inc(1);
@@ -201,7 +217,10 @@ async fn half_run(gpu: &Gpu, cases: &Cases, progress: &ProgressBar) -> Run {
     let mut rows = Vec::new();
     for case in &cases.models {
         progress.set_message(format!("{device} cooperative {}", case.name));
-        rows.extend(Row::of_all(&case.name, check_model_half(gpu, case).await));
+        match check_model_half(gpu, case).await {
+            Err(Error::Unsupported { .. }) => {} // heads that no cooperative matrix fits
+            outcomes => rows.extend(Row::of_all(&case.name, outcomes)),
+        }
     }
     for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
         rows.push(Row::new(&golden.0, check_embeddings(gpu, golden, model, None).await));
@@ -266,10 +285,7 @@ impl Report {
             }
             match &run.unavailable {
                 Some(missing) => {
-                    rows.push(row([
-                        &run.variant,
-                        &format!("(not on this adapter: needs {missing})"),
-                    ]));
+                    rows.push(row([&run.variant, &format!("({missing})")]));
                 }
                 None => rows.extend(run.rows.iter().map(|row| row.cells(&run.variant))),
             }

@@ -6,6 +6,7 @@ mod classify;
 mod devices;
 mod embed;
 mod fill_mask;
+mod glue;
 mod hub;
 mod inspect;
 mod model;
@@ -48,6 +49,8 @@ enum Command {
     Similarity(embed::SimilarityArguments),
     /// Find the lines that mean what a query means
     Search(embed::SearchArguments),
+    /// Evaluate a model on a GLUE task file
+    Glue(glue::Arguments),
     /// What a model is made of, and how a text spreads over its leaves
     Inspect(inspect::Arguments),
 }
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Embed(arguments) => pollster::block_on(embed::embed(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(embed::similarity(&arguments)),
         Command::Search(arguments) => pollster::block_on(embed::search(&arguments)),
+        Command::Glue(arguments) => pollster::block_on(glue::run(&arguments)),
         Command::Inspect(arguments) => pollster::block_on(inspect::run(&arguments)),
     };
     match result {

@@ -62,12 +62,23 @@ pub async fn in_steps<T>(
     texts: &[String],
     mut work: impl AsyncFnMut(&[&str]) -> cmm::Result<Vec<T>>,
 ) -> Result<Vec<T>, Failure> {
+    let work = async |texts: &[String]| {
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        work(&texts).await
+    };
+    items_in_steps(texts, work).await
+}
+
+/// As [`in_steps`], of anything.
+pub async fn items_in_steps<I, T>(
+    texts: &[I],
+    mut work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
+) -> Result<Vec<T>, Failure> {
     let progress = ProgressBar::new(texts.len() as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
     let mut results = Vec::with_capacity(texts.len());
     for texts in texts.chunks(TEXTS_PER_STEP) {
-        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        results.extend(work(&texts).await?);
+        results.extend(work(texts).await?);
         progress.inc(texts.len() as u64);
     }
     progress.finish_and_clear();

@@ -99,11 +99,10 @@ impl FastBert {
         if let Some(pooler) = options.pooler {
             weights = weights.with_pooler(pooler);
         }
-        let variant = match options.variant {
-            Some(variant) => variant,
-            None => gpu.capabilities().best(options.precision)?,
+        let encoder = match options.variant {
+            Some(variant) => Encoder::upload_as(gpu, &weights, variant).await?,
+            None => Encoder::upload(gpu, &weights, options.precision).await?,
         };
-        let encoder = Encoder::upload_as(gpu, &weights, variant).await?;
         let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens(gpu).max(1));
         Ok(Self { encoder, tokenizer, pooling, batch_tokens })
     }
@@ -151,10 +150,23 @@ impl FastBert {
     /// # Errors
     /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no classification head.
     pub async fn classify(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let pairs: Vec<_> = texts.iter().map(|text| (*text, None)).collect();
+        self.classify_pairs(gpu, &pairs).await
+    }
+
+    /// As [`FastBert::classify`], of pairs of texts, or of single ones.
+    ///
+    /// # Errors
+    /// As [`FastBert::classify`].
+    pub async fn classify_pairs(
+        &self,
+        gpu: &Gpu,
+        pairs: &[(&str, Option<&str>)],
+    ) -> Result<Vec<Vec<f32>>> {
         // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
-        let second = (self.encoder.config().family == Family::CrammedBert).then_some("");
-        let sequences: Vec<_> =
-            texts.iter().map(|text| self.tokenizer.encode(text, second)).collect::<Result<_>>()?;
+        let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
+        let sequences = pairs.iter().map(|(text, pair)| self.tokenizer.encode(text, pair.or(none)));
+        let sequences: Vec<_> = sequences.collect::<Result<_>>()?;
         self.rows(gpu, &sequences, &Output::Classes).await
     }
 

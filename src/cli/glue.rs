@@ -1,0 +1,134 @@
+//! `cmm glue`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use cmm::glue::{Example, Metric, Task, read};
+use cmm::model::{EncoderConfig, Head};
+use cmm::{FastBert, Gpu};
+use serde_json::json;
+
+use crate::cli::model::{ModelArguments, in_steps, items_in_steps};
+use crate::cli::table::{row, table};
+use crate::cli::{Failure, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// stsb, sst2, cola, rte, mrpc, qqp, qnli, mnli or wnli
+    #[arg(long)]
+    task: Task,
+    /// The task's file, as the benchmark distributes it
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let task = arguments.task;
+    let examples = read(task, &arguments.data)?;
+    let (gpu, model) = arguments.model.load().await?;
+    let headed = matches!(model.encoder().config().head, Head::Classifier { .. });
+    let (by, predictions) = match (task.classes(), headed) {
+        ([], false) => ("cosine", cosines(&gpu, &model, &examples).await?),
+        ([], true) => ("head", values(&gpu, &model, &examples).await?),
+        (classes, _) => ("head", classified(&gpu, &model, classes, &examples).await?),
+    };
+    let targets: Vec<f64> = examples.iter().map(|example| example.target).collect();
+    let results = task.metrics().iter().map(|metric| (*metric, metric.of(&predictions, &targets)));
+    let results: Vec<(Metric, f64)> = results.collect();
+    let text = if arguments.json {
+        let metrics: serde_json::Map<_, _> =
+            results.iter().map(|(metric, value)| (metric.name().into(), json!(value))).collect();
+        let line = json!({
+            "task": task, "data": arguments.data, "model": arguments.model.model,
+            "examples": examples.len(), "by": by, "metrics": metrics,
+        });
+        line.to_string() + "\n"
+    } else {
+        let mut rows = vec![row([&"task", &"examples", &"by", &"metric", &"value"])];
+        for (metric, value) in &results {
+            let value = format!("{value:.4}");
+            rows.push(row([&task.name(), &examples.len(), &by, &metric.name(), &value]));
+        }
+        table(&rows)
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cosines of the two texts' vectors.
+async fn cosines(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
+    let second = |example: &Example| example.second.clone().unwrap_or_default();
+    let texts: Vec<String> =
+        examples.iter().flat_map(|example| [example.first.clone(), second(example)]).collect();
+    let vectors = in_steps(&texts, async |texts| model.embed(gpu, texts).await).await?;
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let cosine = |pair: &[Vec<f32>]| {
+        let [a, b] = pair else { return f64::NAN };
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    Ok(vectors.chunks(2).map(cosine).collect())
+}
+
+async fn scores(
+    gpu: &Gpu,
+    model: &FastBert,
+    examples: &[Example],
+) -> Result<Vec<Vec<f32>>, Failure> {
+    items_in_steps(examples, async |examples: &[Example]| {
+        let pairs: Vec<_> =
+            examples.iter().map(|e| (e.first.as_str(), e.second.as_deref())).collect();
+        model.classify_pairs(gpu, &pairs).await
+    })
+    .await
+}
+
+/// What a head of one output says.
+async fn values(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
+    let scores = scores(gpu, model, examples).await?;
+    match scores.iter().find(|scores| scores.len() != 1) {
+        None => Ok(scores.iter().map(|scores| f64::from(scores[0])).collect()),
+        Some(scores) => Err(format!(
+            "the head gives {} classes; this task needs one value, or a checkpoint without a head",
+            scores.len()
+        )
+        .into()),
+    }
+}
+
+/// Numbers of the likeliest classes, in the task's order.
+async fn classified(
+    gpu: &Gpu,
+    model: &FastBert,
+    classes: &[&str],
+    examples: &[Example],
+) -> Result<Vec<f64>, Failure> {
+    let scores = scores(gpu, model, examples).await?;
+    if let Some(scores) = scores.iter().find(|scores| scores.len() != classes.len()) {
+        let (found, wanted) = (scores.len(), classes.len());
+        return Err(format!("the head gives {found} classes; this task has {wanted}").into());
+    }
+    let order = order(model.encoder().config(), classes);
+    let likeliest = |scores: &Vec<f32>| {
+        let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        best.map_or(f64::NAN, |best| order[best] as f64)
+    };
+    Ok(scores.iter().map(likeliest).collect())
+}
+
+/// The task's number of each class of the model: by its name where the checkpoint names all of them, in the same order otherwise.
+fn order(config: &EncoderConfig, classes: &[&str]) -> Vec<usize> {
+    let place = |name: &String| classes.iter().position(|class| class.eq_ignore_ascii_case(name));
+    let named: Option<Vec<usize>> = config.labels.iter().map(place).collect();
+    match named {
+        Some(order) if order.len() == classes.len() => order,
+        _ => (0..classes.len()).collect(),
+    }
+}

@@ -1,0 +1,9 @@
+//! The GLUE tasks: their files as the benchmark distributes them, and their metrics (Wang et al., arXiv 1804.07461, section 3).
+
+mod metric;
+mod read;
+mod task;
+
+pub use metric::{accuracy, f1, matthews, pearson, spearman};
+pub use read::{Example, read};
+pub use task::{Metric, Task};

@@ -1,0 +1,149 @@
+//! A task's file: tab-separated without quotes, or .csv with them; columns by their header, or in the order of the headerless forms.
+
+use std::path::Path;
+
+use csv::{Position, ReaderBuilder, StringRecord};
+
+use crate::error::{Error, Result};
+use crate::glue::Task;
+use crate::glue::task::Column;
+
+/// One line of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// The text, or the first of two.
+    pub first: String,
+    /// The second, where the task has pairs.
+    pub second: Option<String>,
+    /// Number of the class, or the value.
+    pub target: f64,
+}
+
+/// Where a file has what.
+struct Places {
+    first: usize,
+    second: Option<usize>,
+    target: usize,
+    /// Whether the first line says so.
+    header: bool,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Mismatch`] names the line that is malformed, a header that lacks a column, or a file without examples.
+pub fn read(task: Task, path: impl AsRef<Path>) -> Result<Vec<Example>> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let comma = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(if comma { b',' } else { b'\t' })
+        .quoting(comma)
+        .from_reader(&bytes[..]);
+    let name = path.display();
+    let mut places = None;
+    let mut examples = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|cause| {
+            let line = line(&bytes, cause.position());
+            Error::mismatch(format!("line {line} of {name}"), "text in UTF-8", cause)
+        })?;
+        let what = || format!("line {} of {name}", line(&bytes, record.position()));
+        let places = match &places {
+            Some(places) => places,
+            None => {
+                let found = places_of(task, &record, &what())?;
+                let header = found.header;
+                let places = places.insert(found);
+                if header {
+                    continue;
+                }
+                places
+            }
+        };
+        examples.push(example(task, places, &record, &what)?);
+    }
+    if examples.is_empty() {
+        return Err(Error::mismatch(name.to_string(), "examples", "none"));
+    }
+    Ok(examples)
+}
+
+/// The line on which a record stands: its position is where the one before ends, empty lines not yet skipped.
+fn line(bytes: &[u8], position: Option<&Position>) -> usize {
+    let end = position.map_or(0, |position| position.byte() as usize).min(bytes.len());
+    let newline = |byte: &&u8| matches!(**byte, b'\n' | b'\r');
+    let start = end + bytes[end..].iter().take_while(newline).count();
+    1 + bytes[..start].iter().filter(|byte| **byte == b'\n').count()
+}
+
+fn places_of(task: Task, record: &StringRecord, what: &str) -> Result<Places> {
+    let (first, second, target) = task.columns();
+    let place = |names: Column| {
+        record.iter().position(|field| names.iter().any(|name| field.trim() == *name))
+    };
+    let header = match (place(first), second.map(place), place(target)) {
+        (Some(first), None, Some(target)) => Some((first, None, target)),
+        (Some(first), Some(Some(second)), Some(target)) => Some((first, Some(second), target)),
+        _ => None,
+    };
+    if let Some((first, second, target)) = header {
+        return Ok(Places { first, second, target, header: true });
+    }
+    let headerless = Places { first: 3, second: None, target: 1, header: false };
+    let number = |place: usize| record.get(place).is_some_and(|f| f.trim().parse::<f64>().is_ok());
+    match task {
+        Task::Cola if record.len() == 4 && number(1) => Ok(headerless),
+        Task::Stsb if record.len() == 3 && number(2) => {
+            Ok(Places { first: 0, second: Some(1), target: 2, header: false })
+        }
+        _ => {
+            let names = [Some(first), second, Some(target)];
+            let names: Vec<_> =
+                names.into_iter().flatten().map(|names| names.join(" or ")).collect();
+            let expected = format!("a header with {}", names.join(", "));
+            let found: Vec<_> = record.iter().collect();
+            Err(Error::mismatch(what, expected, format!("{found:?}")))
+        }
+    }
+}
+
+fn example(
+    task: Task,
+    places: &Places,
+    record: &StringRecord,
+    what: &impl Fn() -> String,
+) -> Result<Example> {
+    let field = |place: usize| {
+        record.get(place).ok_or_else(|| {
+            let expected = format!("at least {} columns", place + 1);
+            Error::mismatch(what(), expected, record.len())
+        })
+    };
+    let target = field(places.target)?.trim();
+    let classes = task.classes();
+    let number = match classes {
+        [] => target.parse::<f64>().ok().filter(|value| value.is_finite()),
+        classes => {
+            let class = classes.iter().position(|class| *class == target);
+            // Some releases number the classes that others name.
+            let class =
+                class.or_else(|| target.parse().ok().filter(|class| *class < classes.len()));
+            class.map(|class| class as f64)
+        }
+    };
+    let number = number.ok_or_else(|| {
+        let expected = match classes {
+            [] => "a number as its score".into(),
+            classes => format!("{} as its label", classes.join(" or ")),
+        };
+        Error::mismatch(what(), expected, format!("{target:?}"))
+    })?;
+    Ok(Example {
+        first: field(places.first)?.to_owned(),
+        second: places.second.map(|second| field(second).map(str::to_owned)).transpose()?,
+        target: number,
+    })
+}

@@ -1,0 +1,160 @@
+//! The tasks: columns, classes, metrics.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::glue::{accuracy, f1, matthews, pearson, spearman};
+
+/// A task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// How similar two sentences are, 0 to 5.
+    Stsb,
+    /// Whether a sentence is positive.
+    Sst2,
+    /// Whether a sentence is acceptable English.
+    Cola,
+    /// Whether one sentence entails the other.
+    Rte,
+    /// Whether two sentences say the same.
+    Mrpc,
+    /// Whether two questions ask the same.
+    Qqp,
+    /// Whether a sentence answers a question.
+    Qnli,
+    /// Whether a sentence entails, contradicts or neither.
+    Mnli,
+    /// Whether a pronoun means what the second sentence says.
+    Wnli,
+}
+
+/// A task's own metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// Correlation of values.
+    Pearson,
+    /// Correlation of ranks.
+    Spearman,
+    /// Share of right classes.
+    Accuracy,
+    /// Harmonic mean of precision and recall of class 1.
+    F1,
+    /// Matthews' correlation coefficient.
+    Matthews,
+}
+
+/// Names that a column may have.
+pub(crate) type Column = &'static [&'static str];
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Stsb,
+        Self::Sst2,
+        Self::Cola,
+        Self::Rte,
+        Self::Mrpc,
+        Self::Qqp,
+        Self::Qnli,
+        Self::Mnli,
+        Self::Wnli,
+    ];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stsb => "stsb",
+            Self::Sst2 => "sst2",
+            Self::Cola => "cola",
+            Self::Rte => "rte",
+            Self::Mrpc => "mrpc",
+            Self::Qqp => "qqp",
+            Self::Qnli => "qnli",
+            Self::Mnli => "mnli",
+            Self::Wnli => "wnli",
+        }
+    }
+
+    /// Names of the classes in the order of their numbers; none where the target is a number.
+    pub fn classes(self) -> &'static [&'static str] {
+        match self {
+            Self::Stsb => &[],
+            Self::Rte | Self::Qnli => &["entailment", "not_entailment"],
+            Self::Mnli => &["entailment", "neutral", "contradiction"],
+            Self::Sst2 | Self::Cola | Self::Mrpc | Self::Qqp | Self::Wnli => &["0", "1"],
+        }
+    }
+
+    /// What counts.
+    pub fn metrics(self) -> &'static [Metric] {
+        match self {
+            Self::Stsb => &[Metric::Pearson, Metric::Spearman],
+            Self::Cola => &[Metric::Matthews],
+            Self::Mrpc | Self::Qqp => &[Metric::Accuracy, Metric::F1],
+            Self::Sst2 | Self::Rte | Self::Qnli | Self::Mnli | Self::Wnli => &[Metric::Accuracy],
+        }
+    }
+
+    /// The columns of a file with a header: the first text, the second where there is one, the target.
+    pub(crate) fn columns(self) -> (Column, Option<Column>, Column) {
+        const SENTENCES: (Column, Option<Column>) = (&["sentence1"], Some(&["sentence2"]));
+        let ((first, second), target): (_, Column) = match self {
+            Self::Stsb => (SENTENCES, &["score", "label"]),
+            Self::Sst2 | Self::Cola => {
+                ((&["sentence", "content", "text"] as Column, None), &["label"])
+            }
+            Self::Rte | Self::Wnli => (SENTENCES, &["label"]),
+            Self::Mnli => (SENTENCES, &["gold_label", "label"]),
+            Self::Mrpc => (
+                (
+                    &["#1 String", "sentence1"] as Column,
+                    Some(&["#2 String", "sentence2"] as Column),
+                ),
+                &["Quality", "label"],
+            ),
+            Self::Qqp => (
+                (&["question1"] as Column, Some(&["question2"] as Column)),
+                &["is_duplicate", "label"],
+            ),
+            Self::Qnli => ((&["question"] as Column, Some(&["sentence"] as Column)), &["label"]),
+        };
+        (first, second, target)
+    }
+}
+
+impl Metric {
+    /// Of predictions against targets, class numbers or values.
+    pub fn of(self, predictions: &[f64], targets: &[f64]) -> f64 {
+        match self {
+            Self::Pearson => pearson(predictions, targets),
+            Self::Spearman => spearman(predictions, targets),
+            Self::Accuracy => accuracy(predictions, targets),
+            Self::F1 => f1(predictions, targets),
+            Self::Matthews => matthews(predictions, targets),
+        }
+    }
+
+    /// As in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::Matthews => "matthews",
+        }
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|task| task.name() == text)
+            .ok_or_else(|| Error::mismatch("task", Self::ALL.map(Self::name).join(", "), text))
+    }
+}
