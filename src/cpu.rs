@@ -8,17 +8,23 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffShape, FffWeights, Forward};
 
-/// Levels whose rows all tokens walk in the order they come: 63 nodes. The tokens are then sorted by the subtree they enter.
-const TOP: usize = 6;
+/// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
+const STAGE: usize = 6;
+/// Tokens that walk side by side.
+const SIDE_BY_SIDE: usize = 4;
+/// Sums of a product, which do not wait for each other.
+const SUMS: usize = 4;
+/// Tokens that a thread takes at once.
+const AT_ONCE: usize = 32;
 /// Fewer tokens are not worth sorting, nor a second thread.
 const FEW: usize = 64;
-/// Tokens that a thread takes at once.
-const BLOCK: usize = 32;
+/// Rows that are added to y at once.
+const ROWS: usize = 6;
 
 /// A token on its way through all trees.
 struct Walk<'a> {
     token: u32,
-    /// Rows engaged so far, tree by tree, each with its activation; room for all levels.
+    /// Rows engaged so far, tree by tree, each with its logit, in the end its activation; room for all levels.
     rows: &'a mut [(u32, f32)],
     y: &'a mut [f32],
     path: &'a mut [u32],
@@ -46,11 +52,18 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
 pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mut [u32]) {
     let shape = weights.shape();
     let arch = Arch::new();
-    let descend = |walk: &mut Walk, levels: std::ops::Range<usize>| {
-        let x = &x[walk.token as usize * shape.input()..][..shape.input()];
-        arch.dispatch(Descend { weights, x, rows: walk.rows, levels });
+    let descend = |walks: &mut [Walk], levels: std::ops::Range<usize>| {
+        let (several, single) = walks.as_chunks_mut::<SIDE_BY_SIDE>();
+        for walks in several {
+            arch.dispatch(Descend { weights, x, walks, levels: levels.clone() });
+        }
+        for walk in single {
+            let walks = std::array::from_mut(walk);
+            arch.dispatch(Descend { weights, x, walks, levels: levels.clone() });
+        }
     };
     let finish = |walk: &mut Walk| {
+        walk.rows.iter_mut().for_each(|(_, z)| *z = gelu(*z));
         arch.dispatch(Accumulate { weights, rows: walk.rows, y: walk.y });
         for ((place, node), (row, _)) in (0..).zip(walk.path.iter_mut()).zip(&*walk.rows) {
             *node = row - (place / shape.levels() * shape.nodes_per_tree()) as u32;
@@ -64,62 +77,64 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
         .map(|((token, rows), (y, path))| Walk { token, rows, y, path })
         .collect();
     if tokens < FEW {
-        for walk in &mut walks {
-            descend(walk, 0..shape.levels());
-            finish(walk);
-        }
+        descend(&mut walks, 0..shape.levels());
+        walks.iter_mut().for_each(finish);
         return;
     }
     // One tree: sort by the subtree that is entered. More trees would each want another order.
-    let top = if shape.trees() == 1 { TOP.min(shape.levels()) } else { shape.levels() };
-    walks.par_chunks_mut(BLOCK).for_each(|block| {
-        block.iter_mut().for_each(|walk| descend(walk, 0..top));
-    });
-    if shape.trees() == 1 {
-        walks.par_sort_unstable_by_key(|walk| walk.rows[top - 1].0);
-    }
-    walks.par_chunks_mut(BLOCK).for_each(|block| {
-        for walk in block {
-            descend(walk, top..shape.levels());
-            finish(walk);
+    let stage = if shape.trees() == 1 { STAGE } else { shape.levels() };
+    for first in (0..shape.levels()).step_by(stage) {
+        let levels = first..(first + stage).min(shape.levels());
+        if let Some(above) = first.checked_sub(1) {
+            walks.par_sort_unstable_by_key(|walk| {
+                let (row, z) = walk.rows[above];
+                2 * row + u32::from(z > 0.0)
+            });
         }
-    });
+        walks.par_chunks_mut(AT_ONCE).for_each(|walks| {
+            descend(walks, levels.clone());
+            if levels.end == shape.levels() {
+                walks.iter_mut().for_each(finish);
+            }
+        });
+    }
 }
 
-/// Walks some levels of every tree.
-struct Descend<'a> {
+/// Walks some levels of every tree, several tokens side by side, so that one's rows arrive while the others' are multiplied.
+struct Descend<'a, 'w, const N: usize> {
     weights: &'a FffWeights,
     x: &'a [f32],
-    rows: &'a mut [(u32, f32)],
+    walks: &'a mut [Walk<'w>; N],
     levels: std::ops::Range<usize>,
 }
 
-impl WithSimd for Descend<'_> {
+impl<const N: usize> WithSimd for Descend<'_, '_, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { weights, x, rows, levels } = self;
+        let Self { weights, x, walks, levels } = self;
         let shape = weights.shape();
-        for (tree, rows) in rows.chunks_exact_mut(shape.levels()).enumerate() {
+        let x = std::array::from_fn(|walk: usize| {
+            &x[walks[walk].token as usize * shape.input()..][..shape.input()]
+        });
+        for tree in 0..shape.trees() {
             let first = tree * shape.nodes_per_tree();
+            let place = |level: usize| tree * shape.levels() + level;
             for level in levels.clone() {
-                let node = match level.checked_sub(1) {
-                    None => 0,
+                let rows: [usize; N] = std::array::from_fn(|walk| match level.checked_sub(1) {
+                    None => first,
                     Some(above) => {
-                        let (row, z) = rows[above];
-                        let node = 2 * (row as usize - first) + if z > 0.0 { 2 } else { 1 };
-                        rows[above].1 = gelu(z);
-                        node
+                        let (row, z) = walks[walk].rows[place(above)];
+                        first + 2 * (row as usize - first) + if z > 0.0 { 2 } else { 1 }
                     }
-                };
-                let row = first + node;
-                let weight = &weights.linear_in()[row * shape.input()..][..shape.input()];
-                rows[level] = (row as u32, dot(simd, weight, x) + weights.bias()[row]);
-            }
-            // Of the last level walked the logit is kept, for the decision of the next; at the leaf it becomes its activation.
-            if levels.end == shape.levels() && !levels.is_empty() {
-                rows[levels.end - 1].1 = gelu(rows[levels.end - 1].1);
+                });
+                let weight =
+                    rows.map(|row| &weights.linear_in()[row * shape.input()..][..shape.input()]);
+                let products = dots(simd, weight, x);
+                for ((walk, row), product) in walks.iter_mut().zip(rows).zip(products) {
+                    walk.rows[place(level)] = (row as u32, product + weights.bias()[row]);
+                }
             }
         }
     }
@@ -142,22 +157,36 @@ impl WithSimd for Dot<'_> {
 
 #[inline(always)]
 fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
-    let (a_wide, a_rest) = S::as_simd_f32s(a);
-    let (b_wide, b_rest) = S::as_simd_f32s(b);
-    let mut sums = [simd.splat_f32s(0.0); 4];
-    let (a_fours, a_ones) = a_wide.as_chunks::<4>();
-    let (b_fours, b_ones) = b_wide.as_chunks::<4>();
-    for (a, b) in a_fours.iter().zip(b_fours) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum = simd.mul_add_e_f32s(*a, *b, *sum);
+    let [product] = dots(simd, [a], [b]);
+    product
+}
+
+/// Products of several pairs of vectors of one length.
+#[inline(always)]
+fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32]; N]) -> [f32; N] {
+    let mut sums = [[simd.splat_f32s(0.0); SUMS]; N];
+    let a_parts = a.map(|a| S::as_simd_f32s(a));
+    let b_parts = b.map(|b| S::as_simd_f32s(b));
+    let a_wide = a_parts.map(|(wide, _)| wide.as_chunks::<SUMS>());
+    let b_wide = b_parts.map(|(wide, _)| wide.as_chunks::<SUMS>());
+    let blocks = a_wide.first().map_or(0, |(blocks, _)| blocks.len());
+    for block in 0..blocks {
+        for pair in 0..N {
+            let (a, b) = (&a_wide[pair].0[block], &b_wide[pair].0[block]);
+            for sum in 0..SUMS {
+                sums[pair][sum] = simd.mul_add_e_f32s(a[sum], b[sum], sums[pair][sum]);
+            }
         }
     }
-    for (a, b) in a_ones.iter().zip(b_ones) {
-        sums[0] = simd.mul_add_e_f32s(*a, *b, sums[0]);
-    }
-    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    simd.reduce_sum_f32s(sum) + rest
+    std::array::from_fn(|pair| {
+        let mut sum =
+            sums[pair].into_iter().fold(simd.splat_f32s(0.0), |sum, s| simd.add_f32s(sum, s));
+        for (a, b) in a_wide[pair].1.iter().zip(b_wide[pair].1) {
+            sum = simd.mul_add_e_f32s(*a, *b, sum);
+        }
+        let rest: f32 = a_parts[pair].1.iter().zip(b_parts[pair].1).map(|(a, b)| a * b).sum();
+        simd.reduce_sum_f32s(sum) + rest
+    })
 }
 
 /// y = the sum of the engaged rows of `linear_out`, each times its activation.
@@ -177,31 +206,35 @@ impl WithSimd for Accumulate<'_> {
         let row = |index: u32| &weights.linear_out()[index as usize * width..][..width];
         let (y_wide, y_rest) = S::as_mut_simd_f32s(y);
         let first_rest = width - y_rest.len();
-        y_wide.fill(simd.splat_f32s(0.0));
-        y_rest.fill(0.0);
-        // Four rows at once: y is read and written a quarter as often.
-        for rows in rows.chunks(4) {
+        let vectors = y_wide.len();
+        for (group, rows) in rows.chunks(ROWS).enumerate() {
+            // Beyond the last row: the first again, times 0.
             let at = |i: usize| rows.get(i).copied().unwrap_or((rows[0].0, 0.0));
-            let [a, b, c, d] = [at(0), at(1), at(2), at(3)];
-            let scales = [a.1, b.1, c.1, d.1].map(|scale| simd.splat_f32s(scale));
-            let [a, b, c, d] = [a.0, b.0, c.0, d.0].map(|index| S::as_simd_f32s(row(index)).0);
-            for ((((y, a), b), c), d) in y_wide.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                let sum = simd.mul_add_e_f32s(scales[0], *a, *y);
-                let sum = simd.mul_add_e_f32s(scales[1], *b, sum);
-                let sum = simd.mul_add_e_f32s(scales[2], *c, sum);
-                *y = simd.mul_add_e_f32s(scales[3], *d, sum);
+            let scales: [_; ROWS] = std::array::from_fn(|i| simd.splat_f32s(at(i).1));
+            let weights: [_; ROWS] =
+                std::array::from_fn(|i| &S::as_simd_f32s(row(at(i).0)).0[..vectors]);
+            for (index, y) in y_wide.iter_mut().enumerate() {
+                let mut sum = if group == 0 { simd.splat_f32s(0.0) } else { *y };
+                for i in 0..ROWS {
+                    sum = simd.mul_add_e_f32s(scales[i], weights[i][index], sum);
+                }
+                *y = sum;
             }
         }
-        for (index, scale) in rows {
-            let rest = &row(*index)[first_rest..];
-            y_rest.iter_mut().zip(rest).for_each(|(y, w)| *y += scale * w);
+        for (index, y) in y_rest.iter_mut().enumerate() {
+            *y = rows.iter().map(|(at, scale)| scale * row(*at)[first_rest + index]).sum();
         }
     }
 }
 
-/// z * Phi(z), as shaders/parts/gelu.wgsl computes it.
-fn gelu(z: f32) -> f32 {
-    crate::reference::gelu(f64::from(z)) as f32
+/// z * Phi(z) in f32, as shaders/parts/gelu.wgsl computes it.
+pub(crate) fn gelu(z: f32) -> f32 {
+    const Q: [f32; 7] =
+        [0.029448112, -0.10227835, 0.04094145, 0.15947378, 0.06979787, 0.16109747, 0.1415197];
+    let a = z.abs();
+    let k = 1.0 / (1.0 + 0.36 * a);
+    let q = Q.into_iter().fold(0.0, |q, c| q * k + c);
+    z.max(0.0) - a * (-0.5 * a * a).exp() * k * q
 }
 
 /// What the roundings of a logit are bounded by, as [`logit_bound`](crate::reference::logit_bound) takes it.

@@ -75,7 +75,9 @@ pub fn run_cpu(
         let mut y = vec![0.0; tokens * down.output];
         let mut forward = |run: usize| {
             dense(&up, &x[run % x.len()], &mut neurons);
-            neurons.par_chunks_mut(4096).for_each(|values| values.iter_mut().for_each(gelu));
+            neurons
+                .par_chunks_mut(4096)
+                .for_each(|values| values.iter_mut().for_each(|z| *z = cpu::gelu(*z)));
             dense(&down, &neurons, &mut y);
         };
         let (seconds, runs) = measure(effort, &mut forward);
@@ -181,14 +183,4 @@ fn dense(weights: &DenseWeights, x: &[f32], y: &mut [f32]) {
             row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
         }
     }
-}
-
-/// GELU by the polynomial of shaders/parts/gelu.wgsl: the dense layer has one for every neuron, and must not lose its time there.
-fn gelu(z: &mut f32) {
-    const Q: [f32; 7] =
-        [0.029448112, -0.10227835, 0.04094145, 0.15947378, 0.06979787, 0.16109747, 0.1415197];
-    let a = z.abs();
-    let k = 1.0 / (1.0 + 0.36 * a);
-    let q = Q.into_iter().fold(0.0, |q, c| q * k + c);
-    *z = z.max(0.0) - a * (-0.5 * a * a).exp() * k * q;
 }

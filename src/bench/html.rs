@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use crate::bench::table::short;
-use crate::bench::{Layer, Report, Row, table};
+use crate::bench::{Layer, Report, Row, Unit, table};
 use crate::error::{Error, Result};
 use crate::gpu::Precision;
 
@@ -92,10 +92,13 @@ pub fn html(report: &Report) -> Result<String> {
 }
 
 fn name(row: &Row) -> String {
-    let half = if row.activations == Precision::F16 { " x y" } else { "" };
-    format!("{:?} {} {:?}{half}", row.unit, row.layer, row.precision)
-        .to_uppercase()
-        .replace("DENSE", "dense")
+    let unit = if row.unit == Unit::Gpu { "GPU" } else { "CPU" };
+    let precision = match (row.precision, row.activations) {
+        (Precision::F32, _) => "f32",
+        (Precision::F16, Precision::F32) => "f16 weights",
+        (Precision::F16, Precision::F16) => "f16 weights, x and y",
+    };
+    format!("{unit} {}, {precision}", row.layer)
 }
 
 /// A line for each unit, layer and precision.
@@ -131,7 +134,7 @@ fn depths(report: &Report, rows: &[&Row]) -> Series {
 
 fn roofline(report: &Report, rows: &[&Row]) -> Series {
     let gpu: Vec<&Row> =
-        rows.iter().copied().filter(|row| row.unit == crate::bench::Unit::Gpu).collect();
+        rows.iter().copied().filter(|row| row.unit == Unit::Gpu).collect();
     let Some(peaks) = report.peaks.filter(|_| !gpu.is_empty()) else { return Series::new() };
     let mut series =
         series(&gpu, |row| Some((row.flops / row.bytes, row.flops / row.seconds.median * 1e-9)));

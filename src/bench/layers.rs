@@ -182,7 +182,7 @@ impl Bench<'_> {
                 WeightFormat::Packed => "packed",
                 WeightFormat::F16 => "f16",
             };
-            let kernel = format!("{}/{name}", Dense::schedule(*count));
+            let kernel = format!("{}/{name}", Dense::schedule(gpu, *count));
             let precisions = [variant.weights.precision(), Precision::F32];
             let head = self.row(layer, kernel, precisions, *count);
             emit(head.row(times, None, check));

@@ -121,7 +121,7 @@ impl Stopwatch {
     ) -> Result<Times> {
         self.pass(gpu, 1, &record).await?;
         let begun = Instant::now();
-        let (once, _) = self.pass(gpu, 1, &record).await?;
+        let (once, once_on_host) = self.pass(gpu, 1, &record).await?;
         let wanted = (effort.pass_seconds / once.max(1e-9)).ceil();
         let mut dispatches = (wanted as usize).clamp(1, effort.most_dispatches);
         // Many runs in a row are faster than one alone: look again.
@@ -134,6 +134,9 @@ impl Stopwatch {
             self.pass(gpu, dispatches, &record).await?;
         }
         let (mut seconds, mut wall) = (Vec::new(), Vec::new());
+        if dispatches == 1 {
+            (seconds, wall) = (vec![once], vec![once_on_host]);
+        }
         while seconds.len() < effort.samples
             && (seconds.len() < 3 || begun.elapsed().as_secs_f64() < effort.row_seconds)
         {

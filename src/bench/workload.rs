@@ -86,7 +86,7 @@ impl Workload {
     pub fn preset(name: &str, quick: bool) -> Result<Self> {
         let both = vec![Precision::F32, Precision::F16];
         let (width, layers, neurons, tokens, precisions) = match name {
-            "bert-base" if quick => (768, vec![(1, 11)], 4095, vec![1, 16, 128], both),
+            "bert-base" if quick => (768, vec![(1, 11)], 4095, vec![1, 16, 64], both),
             "bert-base" => {
                 let tokens = vec![1, 4, 16, 64, 256, 1024, 4096, 16_384];
                 (768, vec![(1, 11)], 4095, tokens, both)

@@ -37,8 +37,17 @@ impl Epilogue {
     }
 }
 
-/// Tokens up to which the kernels for few are the faster ones (measured on an H200).
+/// Tokens up to which the kernels for few are the faster ones: measured on an H200, and on llvmpipe, where reading weights costs no more than
+/// anything else.
 const FEW: usize = 128;
+const FEW_SOFTWARE: usize = 16;
+
+fn few(gpu: &Gpu) -> usize {
+    match gpu.info().device_type {
+        wgpu::DeviceType::Cpu => FEW_SOFTWARE,
+        _ => FEW,
+    }
+}
 
 /// A dense layer.
 #[derive(Debug)]
@@ -101,8 +110,8 @@ impl Dense {
     }
 
     /// What computes so many tokens: `rows` of weights, or `tiles`.
-    pub(crate) fn schedule(tokens: usize) -> &'static str {
-        if tokens <= FEW { "rows" } else { "tiles" }
+    pub(crate) fn schedule(gpu: &Gpu, tokens: usize) -> &'static str {
+        if tokens <= few(gpu) { "rows" } else { "tiles" }
     }
 
     /// Width of a row of y on the device.
@@ -120,7 +129,7 @@ impl Dense {
     ) {
         let tokens = (y.size() / 4) as usize / self.output_stride();
         let buffers = [x, self.weight.slice(..), self.bias.slice(..), y];
-        if tokens <= FEW {
+        if tokens <= few(gpu) {
             let (index, at_once) = if tokens == 1 { (0, 1) } else { (1, FEW_AT_ONCE[1]) };
             let (kernel, rows) = &self.few[index];
             let [x, y, _] =
