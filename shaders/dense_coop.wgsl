@@ -2,8 +2,8 @@
 // y += x * weight^T + bias in f32.
 //
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
-// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; with AHEAD the next ones are on their way in
-// registers while these are multiplied, without it a multiprocessor has room for more workgroups, which wait in turn.
+// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; the next ones are on their way in
+// registers while these are multiplied.
 // What precedes this file: the launch constants, the activation and a part that stores y (src/ops/source_coop.rs).
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
@@ -26,7 +26,8 @@ const COLUMNS_TILE: u32 = 16u * SUB_ACROSS * ACROSS;
 const STRIDE: u32 = 2u * UNITS + 2u; // vec4s of a tile's row: two more than its inputs, so that rows meet in no bank
 const TILE_X: u32 = ROWS_TILE * STRIDE;
 const TILE: u32 = TILE_X + COLUMNS_TILE * STRIDE;
-const OUT_STRIDE: u32 = 5u; // vec4s of a row of 16 sums, and one
+// vec4s of a row of 16 sums, and one more where workgroup memory has room for it.
+const OUT_STRIDE: u32 = select(5u, 4u, DOWN * ACROSS > 8u);
 
 // The tile of x, then that of weight. NVIDIA's driver compiles matrices loaded from vec4<f16>, not from vec4<u32>.
 var<workgroup> tiles: array<vec4<f16>, TILE>;
@@ -81,27 +82,15 @@ fn main(
     var sum: array<coop_mat16x16<f32, C>, MATRICES>;
     var next_x: array<Half8, LOADS_X>;
     var next_weight: array<Half8, LOADS_WEIGHT>;
-    if AHEAD {
-        for (var load = 0u; load < LOADS_X; load++) {
-            let slot = thread + load * GROUP;
-            next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
-        }
-        for (var load = 0u; load < LOADS_WEIGHT; load++) {
-            let slot = thread + load * GROUP;
-            next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
-        }
+    for (var load = 0u; load < LOADS_X; load++) {
+        let slot = thread + load * GROUP;
+        next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
+    }
+    for (var load = 0u; load < LOADS_WEIGHT; load++) {
+        let slot = thread + load * GROUP;
+        next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
     }
     for (var unit = 0u; unit < IN8; unit += UNITS) {
-        if !AHEAD {
-            for (var load = 0u; load < LOADS_X; load++) {
-                let slot = thread + load * GROUP;
-                next_x[load] = load_x(first_row + slot / UNITS, unit + slot % UNITS);
-            }
-            for (var load = 0u; load < LOADS_WEIGHT; load++) {
-                let slot = thread + load * GROUP;
-                next_weight[load] = load_weight(first_column + slot / UNITS, unit + slot % UNITS);
-            }
-        }
         for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
             keep(slot / UNITS * STRIDE + 2u * (slot % UNITS), next_x[load]);
@@ -111,15 +100,13 @@ fn main(
             keep(TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
         }
         workgroupBarrier();
-        if AHEAD {
-            for (var load = 0u; load < LOADS_X; load++) {
-                let slot = thread + load * GROUP;
-                next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
-            }
-            for (var load = 0u; load < LOADS_WEIGHT; load++) {
-                let slot = thread + load * GROUP;
-                next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
-            }
+        for (var load = 0u; load < LOADS_X; load++) {
+            let slot = thread + load * GROUP;
+            next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
+        }
+        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+            let slot = thread + load * GROUP;
+            next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
         }
         for (var k = 0u; k < STEPS; k++) {
             var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;

@@ -146,6 +146,12 @@ fn minilm_embeds_as_published() {
             assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
         }
     }
+    for gpu in common::gpus().into_iter().filter(|gpu| gpu.capabilities().cooperative) {
+        for case in &texts.embeddings {
+            let outcome = block_on(check_embeddings(&gpu, case, &model, None)).unwrap();
+            assert!(outcome.passed(), "{} cooperative: {outcome:?}", gpu.info().name);
+        }
+    }
 }
 
 fn minilm() -> Option<std::path::PathBuf> {

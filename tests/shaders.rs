@@ -179,7 +179,8 @@ fn kernels_on_cooperative_matrices_are_valid_and_fit_where_they_are_used() {
         let (module, info) = overridden(&kernel, &module, &info);
         let bytes = workgroup_bytes(&module);
         assert!(bytes <= cmm::COOPERATIVE_STORAGE, "{}: {bytes}", kernel.name);
-        assert!(kernel.group <= 256, "{}", kernel.name);
+        // The larger ones are measured where a device allows them, and never chosen.
+        assert!(kernel.group <= 512, "{}", kernel.name);
         let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
         let words = naga::back::spv::write_vec(&module, &info, &options, None);
         words.unwrap_or_else(|error| panic!("{}: {error}", kernel.name));

@@ -133,8 +133,7 @@ fn depths(report: &Report, rows: &[&Row]) -> Series {
 }
 
 fn roofline(report: &Report, rows: &[&Row]) -> Series {
-    let gpu: Vec<&Row> =
-        rows.iter().copied().filter(|row| row.unit == Unit::Gpu).collect();
+    let gpu: Vec<&Row> = rows.iter().copied().filter(|row| row.unit == Unit::Gpu).collect();
     let Some(peaks) = report.peaks.filter(|_| !gpu.is_empty()) else { return Series::new() };
     let mut series =
         series(&gpu, |row| Some((row.flops / row.bytes, row.flops / row.seconds.median * 1e-9)));

@@ -74,7 +74,9 @@ pub async fn run(
         if halves && gpu.capabilities().cooperative {
             bench.dmm_cooperative(&twin, &SHAPES, &mut emit).await?;
             if workload.all_tiles {
-                for shape in SHAPES.into_iter().chain(OTHER_SHAPES) {
+                let most = gpu.capabilities().limits.max_compute_invocations_per_workgroup;
+                let shapes = SHAPES.into_iter().chain(OTHER_SHAPES);
+                for shape in shapes.filter(|shape| shape.group() <= most) {
                     bench.dmm_cooperative(&twin, &[shape], &mut emit).await?;
                 }
             }

@@ -16,9 +16,14 @@ pub(crate) struct Recording<'g> {
 enum Target<'g> {
     /// A command buffer of our own. The pass is forgotten of its lifetime, so that it can live beside the encoder; it is dropped before the
     /// encoder is used.
-    Own { encoder: Box<wgpu::CommandEncoder>, pass: Option<wgpu::ComputePass<'static>> },
+    Own(Box<Own>),
     /// Somebody else's pass; nothing can be copied out between its dispatches.
     Pass(&'g mut wgpu::ComputePass<'static>),
+}
+
+struct Own {
+    encoder: wgpu::CommandEncoder,
+    pass: Option<wgpu::ComputePass<'static>>,
 }
 
 /// What a stage left, on its way to the host.
@@ -32,8 +37,8 @@ pub(crate) struct Stage {
 
 impl<'g> Recording<'g> {
     pub(crate) fn new(gpu: &'g Gpu, tap: Tap) -> Self {
-        let encoder = Box::new(gpu.device().create_command_encoder(&Default::default()));
-        let target = Target::Own { encoder, pass: None };
+        let encoder = gpu.device().create_command_encoder(&Default::default());
+        let target = Target::Own(Box::new(Own { encoder, pass: None }));
         Self { gpu, target, tap, stages: Vec::new(), paths: Vec::new() }
     }
 
@@ -45,8 +50,8 @@ impl<'g> Recording<'g> {
 
     pub(crate) fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
         match &mut self.target {
-            Target::Own { encoder, pass } => pass.get_or_insert_with(|| {
-                encoder.begin_compute_pass(&Default::default()).forget_lifetime()
+            Target::Own(own) => own.pass.get_or_insert_with(|| {
+                own.encoder.begin_compute_pass(&Default::default()).forget_lifetime()
             }),
             Target::Pass(pass) => pass,
         }
@@ -55,7 +60,8 @@ impl<'g> Recording<'g> {
     /// The finished command buffer, if it is our own.
     pub(crate) fn finish(self) -> Option<wgpu::CommandBuffer> {
         match self.target {
-            Target::Own { encoder, pass } => {
+            Target::Own(own) => {
+                let Own { encoder, pass } = *own;
                 drop(pass);
                 Some(encoder.finish())
             }
@@ -90,9 +96,9 @@ impl<'g> Recording<'g> {
     pub(crate) fn copy_out(&mut self, rows: wgpu::BufferSlice<'_>) -> Readback {
         let bytes = rows.size();
         let readback = Readback::within_scope(self.gpu, "tap", bytes);
-        if let Target::Own { encoder, pass } = &mut self.target {
-            *pass = None;
-            readback.record(encoder, rows.buffer(), bytes);
+        if let Target::Own(own) = &mut self.target {
+            own.pass = None;
+            readback.record(&mut own.encoder, rows.buffer(), bytes);
         }
         readback
     }

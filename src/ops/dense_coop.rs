@@ -9,22 +9,18 @@ use crate::ops::dense::Epilogue;
 use crate::ops::matrix::{upload, upload_vector};
 use crate::ops::source_coop::{self, CoopShape};
 
-const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32, ahead: bool) -> CoopShape {
-    CoopShape { groups, matrices, inputs, ahead }
+const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
+    CoopShape { groups, matrices, inputs }
 }
 
 /// What a workgroup may compute: for many tokens, and for so few that its workgroups would leave a device idle.
-pub(crate) const SHAPES: [CoopShape; 2] =
-    [shape([2, 4], [4, 2], 64, true), shape([2, 2], [2, 2], 64, true)];
-/// What else was tried, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
-pub(crate) const OTHER_SHAPES: [CoopShape; 7] = [
-    shape([2, 2], [4, 2], 64, true),
-    shape([2, 2], [4, 2], 64, false),
-    shape([2, 4], [4, 2], 64, false),
-    shape([2, 4], [4, 4], 32, true),
-    shape([2, 4], [4, 4], 32, false),
-    shape([2, 2], [4, 4], 64, false),
-    shape([1, 4], [4, 2], 64, true),
+pub(crate) const SHAPES: [CoopShape; 2] = [shape([2, 4], [4, 2], 64), shape([2, 2], [2, 2], 64)];
+/// What else there is, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
+pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
+    shape([2, 2], [4, 2], 64),
+    shape([2, 4], [4, 4], 32),
+    shape([4, 4], [4, 2], 32),
+    shape([4, 4], [2, 2], 32),
 ];
 /// Workgroups of the larger tile below which the smaller one occupies a device better (measured on an H200).
 const FULL: u32 = 264;
@@ -101,9 +97,7 @@ impl CoopDense {
     pub(crate) fn schedule(&self, tokens: usize) -> String {
         let (shape, _, _) = self.chosen(tokens);
         let [rows, columns] = shape.tile();
-        let CoopShape { inputs, ahead, groups, .. } = shape;
-        let ahead = if ahead { "" } else { " not ahead" };
-        format!("{rows}x{columns}x{inputs} by {}{ahead}", 32 * groups[0] * groups[1])
+        format!("{rows}x{columns}x{} by {}", shape.inputs, shape.group())
     }
 
     /// `x`: f16 `[tokens, row_stride(input)]`, `y`: f16, or f32 where it is added to, `[tokens, row_stride(output)]`.

@@ -19,8 +19,6 @@ pub(crate) struct CoopShape {
     pub(crate) matrices: [u32; 2],
     /// Inputs of a tile in workgroup memory.
     pub(crate) inputs: u32,
-    /// Whether the next tile is read while this one is multiplied.
-    pub(crate) ahead: bool,
 }
 
 impl CoopShape {
@@ -30,7 +28,7 @@ impl CoopShape {
     }
 
     /// Invocations of a workgroup.
-    fn group(self) -> u32 {
+    pub(crate) fn group(self) -> u32 {
         32 * self.groups[0] * self.groups[1]
     }
 }
@@ -49,9 +47,8 @@ pub(crate) fn dense_coop(
     let launch = format!(
         "enable f16;\nenable wgpu_cooperative_matrix;\nconst DOWN: u32 = {down}u;\nconst ACROSS: u32 = {across}u;\n\
          const SUB_DOWN: u32 = {sub_down}u;\nconst SUB_ACROSS: u32 = {sub_across}u;\nconst MATRICES: u32 = {matrices}u;\n\
-         const UNITS: u32 = {unit}u;\nconst AHEAD: bool = {};\nconst LOADS_X: u32 = {loads_x}u;\n\
+         const UNITS: u32 = {unit}u;\nconst LOADS_X: u32 = {loads_x}u;\n\
          const LOADS_WEIGHT: u32 = {loads_weight}u;\nconst STEPS: u32 = {steps}u;\nconst TWO: u32 = 2u;\n",
-        shape.ahead
     );
     let store = match epilogue {
         Epilogue::Activated(_) => shader!("parts/store_f16.wgsl"),
