@@ -5,7 +5,10 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=.git/logs/HEAD");
-    println!("cargo::rerun-if-changed=build.rs");
+    // What is built may differ from the commit: then it says so.
+    for path in ["build.rs", "src", "shaders", "Cargo.toml"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
     let commit =
         Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
     if let Ok(output) = commit

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_finite};
 use crate::gpu::{Gpu, Precision, Readback, Variant, row_stride};
 use crate::model::half_layer::HalfLayer;
 use crate::model::heads::DeviceHead;
@@ -272,6 +272,10 @@ impl Encoder {
         gpu.scoped("running an encoder", || gpu.queue().submit(recording.finish())).await?;
 
         encoded.values = rows(gpu, &result, bytes, stride, width).await?;
+        if self.widths.half {
+            // Sums are f32, but what passes between operations may exceed what f16 holds.
+            check_finite("a result with f16 activations; use f32", &encoded.values)?;
+        }
         for Stage { name, readback, bytes, width, stored } in tapped {
             let values = match stored {
                 Precision::F32 => rows(gpu, &readback, bytes, row_stride(width), width).await?,
