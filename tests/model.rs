@@ -86,8 +86,14 @@ fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
         for (index, sequence) in all.iter().enumerate() {
             let row = |values: &[f32], index: usize| values[index * 24..][..24].to_vec();
             let alone = run(std::slice::from_ref(sequence));
-            assert_eq!(row(&together, index), alone, "{index}");
-            assert_eq!(row(&reversed, all.len() - 1 - index), alone, "{index}");
+            // Few tokens and many take different kernels, which sum in different orders.
+            let close = |a: &[f32], b: &[f32]| {
+                for (a, b) in a.iter().zip(b) {
+                    assert!((a - b).abs() < 1e-6, "{index}: {a} {b}");
+                }
+            };
+            close(&row(&together, index), &alone);
+            close(&row(&reversed, all.len() - 1 - index), &alone);
             let mut padded = sequence.clone();
             padded.mask.resize(padded.mask.len().max(sequence.ids.len()), true);
             if sequence.mask.is_empty() {
@@ -96,9 +102,7 @@ fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
             padded.ids.extend([0; 5]);
             padded.mask.extend([false; 5]);
             let padded = run(&[padded]);
-            for (a, b) in padded.iter().zip(&alone) {
-                assert!((a - b).abs() < 1e-6, "{index}: {a} {b}");
-            }
+            close(&padded, &alone);
         }
         assert!(run(&[]).is_empty());
     }

@@ -1,0 +1,61 @@
+"""Sentences of the GLUE folders (SST-2, CoLA, RTE, STS-B) and of wikitext: to train on, and held back."""
+import csv
+import os
+import re
+
+
+def read(path, encoding="utf-8"):
+    with open(path, encoding=encoding, newline="") as file:
+        return file.read()
+
+
+def tsv(path, columns):
+    """Columns by number; the first line is left out if it is a header."""
+    lines = [line.split("\t") for line in read(path).splitlines() if line]
+    header = {"label", "content", "sentence", "sentence1"} & {field for field in lines[0]}
+    return [line[column] for line in lines[bool(header) :] for column in columns]
+
+
+def stsb(path):
+    """Pairs with their scores."""
+    return [(row[0], row[1], float(row[2])) for row in csv.reader(read(path).splitlines())]
+
+
+def wikitext(path):
+    sentences = []
+    for line in read(path).splitlines():
+        line = line.strip()
+        if line and not line.startswith("="):
+            sentences += re.split(r"(?<= [.?!]) ", line.replace(" @-@ ", "-").replace("<unk>", "thing"))
+    return [s for s in sentences if 4 <= len(s.split()) <= 60]
+
+
+def train(data):
+    part = lambda *names: os.path.join(data, *names)
+    pairs = [text for a, b, _ in stsb(part("STS-B", "train.csv")) for text in (a, b)]
+    return unique(
+        tsv(part("SST-2", "train.tsv"), [1])
+        + tsv(part("CoLA", "train.tsv"), [3])
+        + tsv(part("RTE", "train.tsv"), [1, 2])
+        + pairs
+        + wikitext(part("wikitext-2", "valid.txt"))
+    )
+
+
+def held_back(data):
+    """Sentences of the dev and test files, and text of another part of wikitext: nothing of it is trained on."""
+    part = lambda *names: os.path.join(data, *names)
+    pairs = [text for split in ("dev", "test") for a, b, _ in stsb(part("STS-B", f"{split}.csv")) for text in (a, b)]
+    texts = (
+        pairs
+        + tsv(part("SST-2", "dev.tsv"), [1])
+        + tsv(part("CoLA", "dev.tsv"), [3])
+        + tsv(part("RTE", "dev.tsv"), [1, 2])
+        + wikitext(part("wikitext-2", "test.txt"))
+    )
+    seen = set(train(data))
+    return [text for text in unique(texts) if text not in seen]
+
+
+def unique(texts):
+    return list(dict.fromkeys(text.strip() for text in texts if text.strip()))
