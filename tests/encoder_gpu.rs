@@ -54,21 +54,16 @@ fn golden_models_on_cooperative_matrices() {
     }
 }
 
-/// The kernels run without the checks that wgpu adds to shaders; with them they must pass as well.
+/// The kernels run without the checks that wgpu adds to shaders, as every other test runs them; with the checks they must pass as well.
 #[test]
 fn run_time_checks_of_shaders_change_nothing() {
+    let model = golden_models(&golden()).unwrap().into_iter().next().unwrap();
     for adapter in block_on(cmm::adapters()) {
-        let gpu = |check_shaders| {
-            let options = cmm::GpuOptions { check_shaders, ..Default::default() };
-            block_on(cmm::Gpu::from_adapter(&adapter, &options)).unwrap()
-        };
-        let model = golden_models(&golden()).unwrap().into_iter().next().unwrap();
-        for variant in gpu(true).capabilities().variants() {
-            for checked in [true, false] {
-                let outcomes = block_on(check_model(&gpu(checked), &model, variant)).unwrap();
-                assert!(outcomes.iter().all(|o| o.passed()), "{checked} {variant}: {outcomes:?}");
-            }
-        }
+        let options = cmm::GpuOptions { check_shaders: true, ..Default::default() };
+        let gpu = block_on(cmm::Gpu::from_adapter(&adapter, &options)).unwrap();
+        let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
+        let outcomes = block_on(check_model(&gpu, &model, variant)).unwrap();
+        assert!(outcomes.iter().all(|o| o.passed()), "{variant}: {outcomes:?}");
     }
 }
 
