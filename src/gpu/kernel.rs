@@ -94,7 +94,7 @@ fn module(gpu: &Gpu, source: &KernelSource) -> wgpu::ShaderModule {
         return gpu.device().create_shader_module(descriptor);
     }
     // SAFETY: the kernels index arrays by sizes that the host sets, within them by their own arithmetic; every loop counts to a bound, and
-    // no divisor is zero. The tests run each kernel with the checks and without. Buffers stay guarded by the driver where it can.
+    // no divisor is zero. Tests run golden models with the checks as well. Buffers stay guarded by the driver where it can.
     unsafe {
         let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
         checks.force_loop_bounding = source.bounded_loops;

@@ -7,9 +7,7 @@ use crate::model::layer::record_fff;
 use crate::model::recording::Recording;
 use crate::model::workspace::Views;
 use crate::model::{EncoderConfig, Family, FfnWeights, LayerWeights};
-use crate::ops::{
-    Activation, CoopAttention, CoopDense, Epilogue, LayerNorm, MAX_HEAD16, NormOutput,
-};
+use crate::ops::{Activation, Attention, CoopDense, Epilogue, LayerNorm, MAX_HEAD16, NormOutput};
 
 /// x and y of an FFF layer: from the normalised rows, to the residual stream.
 const ACTIVATIONS: Activations = Activations { x: Precision::F16, y: Precision::F32 };
@@ -19,7 +17,7 @@ const ACTIVATIONS: Activations = Activations { x: Precision::F16, y: Precision::
 pub(crate) struct HalfLayer {
     norm1: LayerNorm,
     qkv: CoopDense,
-    attention: CoopAttention,
+    attention: Attention,
     attention_out: CoopDense,
     norm2: LayerNorm,
     ffn: HalfFfn,
@@ -62,7 +60,7 @@ impl HalfLayer {
             hidden: config.hidden,
             norm1: LayerNorm::upload(gpu, &weights.norm1, eps, variant, normed).await?,
             qkv: CoopDense::upload(gpu, "query, key, value", &weights.qkv, plain).await?,
-            attention: CoopAttention::new(gpu, config.heads, head16, scale).await?,
+            attention: Attention::cooperative(gpu, config.heads, head16, scale).await?,
             attention_out: CoopDense::upload(gpu, "attention output", attention_out, added).await?,
             norm2: LayerNorm::upload(gpu, &weights.norm2, eps, variant, normed).await?,
             ffn: match &weights.ffn {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Gpu, Kernel};
 use crate::model::Batch;
-use crate::ops::source;
+use crate::ops::{source, source_coop};
 
-/// The attention of a layer.
+/// The attention of a layer: f32 activations, or f16 ones on cooperative matrices.
 #[derive(Debug)]
 pub(crate) struct Attention {
     kernel: Arc<Kernel>,
@@ -17,6 +17,17 @@ pub(crate) struct Attention {
 impl Attention {
     pub(crate) async fn new(gpu: &Gpu, heads: usize, head4: u32, scale: f32) -> Result<Self> {
         let kernel = gpu.kernel(&source::attention(heads, head4, scale)).await?;
+        Ok(Self { kernel, heads: heads as u32 })
+    }
+
+    /// On cooperative matrices: heads of `16 * head16` values, `head16` up to [`source_coop::MAX_HEAD16`], qkv and context in f16.
+    pub(crate) async fn cooperative(
+        gpu: &Gpu,
+        heads: usize,
+        head16: u32,
+        scale: f32,
+    ) -> Result<Self> {
+        let kernel = gpu.kernel(&source_coop::attention_coop(heads, head16, scale)).await?;
         Ok(Self { kernel, heads: heads as u32 })
     }
 

@@ -1,7 +1,6 @@
 //! The operations of an encoder beside the FFF layer, each a kernel with its buffers: uploaded once, recorded into any pass.
 
 mod attention;
-mod attention_coop;
 mod dense;
 mod dense_coop;
 mod embed;
@@ -12,7 +11,6 @@ mod source;
 mod source_coop;
 
 pub(crate) use attention::Attention;
-pub(crate) use attention_coop::CoopAttention;
 pub(crate) use dense::{Activation, Dense, Epilogue};
 pub(crate) use dense_coop::{CoopDense, OTHER_SHAPES, SHAPES};
 pub(crate) use embed::Embed;
