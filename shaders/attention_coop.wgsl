@@ -1,8 +1,8 @@
 // Self-attention of whole sequences on cooperative matrices (tensor cores): softmax(q.k * SCALE + masked) v in f16, sums in f32, a head and
 // up to QUERIES queries a workgroup, no score matrix.
 //
-// A subgroup computes 16 queries. Matrices cannot be scaled row by row, so that a running maximum is of no use: keys pass twice, first for the
-// largest score of each query, then for the weights.
+// A subgroup computes 16 queries against 64 keys after 64 keys, with a running maximum. Matrices cannot be scaled row by row, so that what
+// the keys give passes through workgroup memory and is summed up by the lanes. The next keys are on their way in registers meanwhile.
 // What precedes this file: the launch constants (src/ops/source_coop.rs).
 
 override IN8: u32;   // units of eight f16 from one row of qkv to the next: q of all heads, then k, then v
@@ -27,7 +27,7 @@ struct Tile {
 @group(0) @binding(3) var<storage, read_write> context: array<vec4<f16>>; // [tokens, OUT4]
 
 const GROUP: u32 = 2u * QUERIES;
-const KEYS: u32 = 64u;
+const KEYS: u32 = 64u; // as many as QUERIES: the same loads bring either
 const HEAD8: u32 = 2u * HEAD16;
 const STRIDE: u32 = 4u * HEAD16 + 2u; // vec4s of a tile's row, and two so that rows meet in no bank
 const SCORES: u32 = 18u;              // vec4s of a row of 64 scores, and two
@@ -66,16 +66,6 @@ fn mask_of(tile: Tile, key: u32) -> f32 {
     return masked[tile.sequence + key];
 }
 
-fn load_keys(thread: u32, tile: Tile, head: u32, first: u32) {
-    for (var i = thread; i < KEYS * HEAD8; i += GROUP) {
-        keep_key(i, load(key_token(tile, first + i / HEAD8), HEADS * HEAD8 + head + i % HEAD8));
-    }
-    if thread < KEYS / 4u {
-        let key = first + 4u * thread;
-        tile_masked[thread] = vec4<f32>(mask_of(tile, key), mask_of(tile, key + 1u), mask_of(tile, key + 2u), mask_of(tile, key + 3u));
-    }
-}
-
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -95,8 +85,15 @@ fn main(
     let row = lane / 2u;
     let half = lane % 2u;
 
-    for (var i = thread; i < QUERIES * HEAD8; i += GROUP) {
+    let key_head = HEADS * HEAD8 + head;
+    let value_head = HEADS * HEAD8 + key_head;
+    var next_key: array<Half8, LOADS>;
+    var next_value: array<Half8, LOADS>;
+    for (var n = 0u; n < LOADS; n++) {
+        let i = thread + n * GROUP;
         keep_key(i, load(tile.query + min(i / HEAD8, tile.queries - 1u), head + i % HEAD8));
+        next_key[n] = load(key_token(tile, i / HEAD8), key_head + i % HEAD8);
+        next_value[n] = load(key_token(tile, i / HEAD8), value_head + i % HEAD8);
     }
     workgroupBarrier();
     var query: array<coop_mat16x16<f16, A>, HEAD16>;
@@ -106,11 +103,26 @@ fn main(
 
     var largest = -3.4e38;
     var total = 0.0;
-    var sum: array<coop_mat16x16<f32, C>, HEAD16>;
+    var sum: array<vec4<f32>, HEAD8>;
     for (var first = 0u; first < tile.keys; first += KEYS) {
         workgroupBarrier(); // the tile before has been read
-        load_keys(thread, tile, head, first);
+        for (var n = 0u; n < LOADS; n++) {
+            let i = thread + n * GROUP;
+            keep_key(i, next_key[n]);
+            keep_value(i, next_value[n]);
+        }
+        if thread < KEYS / 4u {
+            let key = first + 4u * thread;
+            tile_masked[thread] = vec4<f32>(mask_of(tile, key), mask_of(tile, key + 1u), mask_of(tile, key + 2u), mask_of(tile, key + 3u));
+        }
         workgroupBarrier();
+        if first + KEYS < tile.keys {
+            for (var n = 0u; n < LOADS; n++) {
+                let i = thread + n * GROUP;
+                next_key[n] = load(key_token(tile, first + KEYS + i / HEAD8), key_head + i % HEAD8);
+                next_value[n] = load(key_token(tile, first + KEYS + i / HEAD8), value_head + i % HEAD8);
+            }
+        }
         for (var n = 0u; n < FOUR; n++) {
             var score: coop_mat16x16<f32, C>;
             for (var h = 0u; h < HEAD16; h++) {
@@ -120,58 +132,43 @@ fn main(
             coopStoreT(score, &scores[own + 4u * n], SCORES);
         }
         workgroupBarrier();
+        let before = largest;
+        var score: array<vec4<f32>, EIGHT>;
         for (var j = 0u; j < EIGHT; j++) {
             let at = 2u * j + half;
-            let score = scores[own + row * SCORES + at] * SCALE + tile_masked[at];
-            largest = max(largest, max(max(score.x, score.y), max(score.z, score.w)));
+            score[j] = max(scores[own + row * SCORES + at] * SCALE + tile_masked[at], vec4<f32>(-3.4e38));
+            largest = max(largest, max(max(score[j].x, score[j].y), max(score[j].z, score[j].w)));
         }
-    }
-    largest = max(largest, subgroupShuffleXor(largest, 1u));
-    for (var first = 0u; first < tile.keys; first += KEYS) {
-        workgroupBarrier();
-        if tile.keys > KEYS { // otherwise they are there still
-            load_keys(thread, tile, head, first);
-        }
-        for (var i = thread; i < KEYS * HEAD8; i += GROUP) {
-            keep_value(i, load(key_token(tile, first + i / HEAD8), 2u * HEADS * HEAD8 + head + i % HEAD8));
-        }
-        workgroupBarrier();
-        for (var n = 0u; n < FOUR; n++) {
-            var score: coop_mat16x16<f32, C>;
-            for (var h = 0u; h < HEAD16; h++) {
-                let key = coopLoad<coop_mat16x16<f16, B>>(&tile_key[16u * n * STRIDE + 4u * h], STRIDE);
-                score = coopMultiplyAdd(query[h], key, score);
-            }
-            coopStoreT(score, &scores[own + 4u * n], SCORES);
-        }
-        workgroupBarrier();
+        largest = max(largest, subgroupShuffleXor(largest, 1u));
+        let shrunk = exp(before - largest);
+        total *= shrunk;
         for (var j = 0u; j < EIGHT; j++) {
-            let at = 2u * j + half;
-            let score = max(scores[own + row * SCORES + at] * SCALE + tile_masked[at], vec4<f32>(-3.4e38));
-            let weight = vec4<f16>(exp(score - largest));
-            weights[own + row * SCORES + at] = weight;
+            let weight = vec4<f16>(exp(score[j] - largest));
+            weights[own + row * SCORES + 2u * j + half] = weight;
             total += dot(vec4<f32>(weight), vec4<f32>(1.0));
         }
         workgroupBarrier();
+        var part: array<coop_mat16x16<f32, C>, HEAD16>;
         for (var n = 0u; n < FOUR; n++) {
             let weight = coopLoadT<coop_mat16x16<f16, A>>(&weights[own + 4u * n], SCORES);
             for (var h = 0u; h < HEAD16; h++) {
                 let value = coopLoadT<coop_mat16x16<f16, B>>(&tile_value[16u * n * STRIDE + 4u * h], STRIDE);
-                sum[h] = coopMultiplyAdd(weight, value, sum[h]);
+                part[h] = coopMultiplyAdd(weight, value, part[h]);
             }
         }
+        for (var h = 0u; h < HEAD16; h++) {
+            coopStoreT(part[h], &scores[own + 4u * h], SCORES);
+        }
+        workgroupBarrier();
+        for (var j = 0u; j < HEAD8; j++) {
+            sum[j] = fma(vec4<f32>(shrunk), sum[j], scores[own + row * SCORES + 2u * j + half]);
+        }
     }
-    workgroupBarrier();
     total += subgroupShuffleXor(total, 1u);
-    for (var h = 0u; h < HEAD16; h++) {
-        coopStoreT(sum[h], &scores[own + 4u * h], SCORES);
-    }
-    workgroupBarrier();
     let query_row = 16u * subgroup + row;
     if query_row < tile.queries {
         for (var j = 0u; j < HEAD8; j++) {
-            let at = 2u * j + half;
-            context[(tile.query + query_row) * OUT4 + 4u * HEAD16 * group.y + at] = vec4<f16>(scores[own + row * SCORES + at] / total);
+            context[(tile.query + query_row) * OUT4 + 4u * HEAD16 * group.y + 2u * j + half] = vec4<f16>(sum[j] / total);
         }
     }
 }

@@ -1,4 +1,4 @@
-// A copy, 16 bytes an invocation: the rate of the device's memory.
+// A copy, PIECES times 16 bytes an invocation, so that many reads are on their way: the rate of the device's memory.
 override GROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -6,8 +6,15 @@ override GROUP: u32 = 256u;
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let at = (group.y * groups.x + group.x) * GROUP + thread;
-    if at < arrayLength(&x) {
-        y[at] = x[at];
+    let first = (group.y * groups.x + group.x) * GROUP * PIECES + thread;
+    var pieces: array<vec4<u32>, PIECES>;
+    for (var i = 0u; i < PIECES; i++) {
+        pieces[i] = x[min(first + i * GROUP, arrayLength(&x) - 1u)];
+    }
+    for (var i = 0u; i < PIECES; i++) {
+        let at = first + i * GROUP;
+        if at < arrayLength(&x) {
+            y[at] = pieces[i];
+        }
     }
 }

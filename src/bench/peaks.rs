@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::gpu::{Binding, Gpu, KernelSource, shader, spread, unrolled};
 
 const GROUP: u32 = 256;
+/// Units of 16 bytes that an invocation copies.
+const PIECES: u32 = 4;
 /// Rounds of fma.wgsl: 64 by its own loop, times those written out.
 const ROUNDS: u32 = 64;
 const REPEATS: u32 = 16;
@@ -28,6 +30,12 @@ fn kernel(name: &str, wgsl: String, bindings: Vec<Binding>, group: u32) -> Kerne
     }
 }
 
+fn copy() -> KernelSource {
+    let head = format!("const PIECES: u32 = {PIECES}u;\n");
+    let wgsl = unrolled(head + shader!("bench/copy.wgsl"), "i", "PIECES", PIECES);
+    kernel("copy", wgsl, vec![Binding::Read, Binding::Write], GROUP)
+}
+
 fn fma(name: &str, scalar: &str) -> KernelSource {
     let head =
         format!("{scalar}const REPEATS: u32 = {REPEATS}u;\nconst CHAINS: u32 = {CHAINS}u;\n");
@@ -40,12 +48,7 @@ fn fma(name: &str, scalar: &str) -> KernelSource {
 pub fn peak_kernels(f16: bool) -> Vec<KernelSource> {
     let mut kernels = vec![
         kernel("empty", shader!("bench/empty.wgsl").into(), vec![Binding::Write], 1),
-        kernel(
-            "copy",
-            shader!("bench/copy.wgsl").into(),
-            vec![Binding::Read, Binding::Write],
-            GROUP,
-        ),
+        copy(),
         fma("fma f32", "alias Scalar = f32;\n"),
     ];
     if f16 {
@@ -79,7 +82,7 @@ impl Peaks {
             };
             watch.measure(gpu, effort, record).await.map(|times| times.seconds.min)
         };
-        let copies = spread((bytes / 16).div_ceil(u64::from(GROUP)) as u32, capabilities);
+        let copies = spread((bytes / 16).div_ceil(u64::from(PIECES * GROUP)) as u32, capabilities);
         let busy = if effort == Effort::QUICK { BUSY_QUICK } else { BUSY };
         let flops = 2.0 * f64::from(busy * GROUP) * f64::from(4 * CHAINS * ROUNDS * REPEATS);
         Ok(Self {

@@ -83,13 +83,19 @@ pub(crate) fn dense_coop(
 pub(crate) fn attention_coop(heads: usize, head16: u32, scale: f32) -> KernelSource {
     let launch = format!(
         "enable f16;\nenable wgpu_cooperative_matrix;\nconst QUERIES: u32 = {QUERIES}u;\nconst HEAD16: u32 = {head16}u;\n\
-         const SCALE: f32 = {scale:e};\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\n"
+         const SCALE: f32 = {scale:e};\nconst FOUR: u32 = 4u;\nconst EIGHT: u32 = 8u;\nconst LOADS: u32 = HEAD16;\n"
     );
     let width = 16 * heads * head16 as usize;
     kernel(
         format!("attention_coop {heads} heads of {}", 16 * head16),
         &[&launch, shader!("attention_coop.wgsl")],
-        &[("h", "HEAD16", head16), ("n", "FOUR", 4), ("j", "EIGHT", 8), ("j", "HEAD8", 2 * head16)],
+        &[
+            ("h", "HEAD16", head16),
+            ("n", "LOADS", head16),
+            ("n", "FOUR", 4),
+            ("j", "EIGHT", 8),
+            ("j", "HEAD8", 2 * head16),
+        ],
         vec![("IN8", (3 * width / 8) as u32), ("OUT4", units(width)), ("HEADS", heads as u32)],
         read(3),
         2 * QUERIES,
