@@ -20,12 +20,12 @@ class Fff(nn.Module):
         self.trees, self.depth, self.nodes = trees, depth, 2 ** (depth + 1) - 1
         count = trees * self.nodes
         self.weight_in = nn.Parameter(torch.randn(count, width) / width**0.5)
-        self.bias_in = nn.Parameter(torch.zeros(count))
+        # Leaves decide nothing: a bias there lets each begin with an output of its own, which an FFF layer has no other parameter for.
+        bias = torch.zeros(trees, self.nodes)
+        bias[:, self.nodes // 2 :] = 1.0
+        self.bias_in = nn.Parameter(bias.flatten())
         # A token adds K (D + 1) rows.
         self.weight_out = nn.Parameter(torch.randn(count, width) * (0.5 / (trees * (depth + 1)) ** 0.5 / width**0.5))
-
-    def logits(self, x):
-        return F.linear(x, self.weight_in, self.bias_in).view(-1, self.trees, self.nodes)
 
     def path(self, z):
         """Nodes engaged, [tokens, trees, levels]: right iff z > 0, hard, as inference does it."""
@@ -37,22 +37,24 @@ class Fff(nn.Module):
         return torch.cat(path, dim=2)
 
     def forward(self, x):
-        # All logits and a mask: on a GPU faster to train than gathering rows, and the gradient passes through the engaged nodes alone.
-        z = self.logits(x)
+        # All logits, of which the path takes its own, and a product with mostly zeros: on a GPU faster to train than gathering rows. The gradient
+        # passes through the engaged nodes alone.
+        z = F.linear(x, self.weight_in, self.bias_in).view(-1, self.trees, self.nodes)
         with torch.no_grad():
             self.last_path = self.path(z)
-            mask = torch.zeros_like(z).scatter_(2, self.last_path, 1.0)
-        self.imbalance = self.unbalanced(z, mask)
-        return (F.gelu(z) * mask).view(x.shape[0], -1) @ self.weight_out
+        engaged = z.gather(2, self.last_path)
+        self.imbalance = self.unbalanced(engaged[:, :, :-1].float())
+        return torch.zeros_like(z).scatter(2, self.last_path, F.gelu(engaged)).view(x.shape[0], -1) @ self.weight_out
 
-    def unbalanced(self, z, mask):
-        """How far the decisions of a batch are from even at each node, weighted by the tokens that come by."""
+    def unbalanced(self, z):
+        """How far the decisions of a batch, [tokens, trees, depth], are from even at each node, weighted by the tokens that come by."""
         if self.depth == 0:
             return z.new_zeros(())
-        inner = self.nodes // 2
-        visits = mask[:, :, :inner].sum(0)
-        mean = (torch.tanh(z[:, :, :inner]) * mask[:, :, :inner]).sum(0) / visits.clamp(min=1)
-        return (mean**2 * visits).sum() / visits.sum()
+        node = self.last_path[:, :, :-1] + torch.arange(self.trees, device=z.device)[:, None] * self.nodes
+        sums = z.new_zeros(2, self.trees * self.nodes)
+        decisions = torch.stack([torch.tanh(z).flatten(), torch.ones_like(z).flatten()])
+        total, visits = sums.index_add(1, node.flatten(), decisions)
+        return (total**2 / visits.clamp(min=1)).sum() / visits.sum()
 
     def tensors(self):
         return {
@@ -90,15 +92,15 @@ class Layer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
         self.ffn = ffn
 
-    def forward(self, x, mask):
+    def forward(self, x, mask, real):
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
         x = self.norm1(x + self.out(context.transpose(1, 2).reshape(batch, length, width)))
         # Padding is no token: it must not take part in the choice of leaves, nor in their balance.
-        y = torch.zeros_like(x)
-        y[mask] = self.ffn(x[mask])
-        return self.norm2(x + y)
+        rows = x.reshape(-1, width)
+        rows = rows.index_add(0, real, self.ffn(rows[real]).to(rows.dtype))
+        return self.norm2(rows.view_as(x))
 
 
 class Bert(nn.Module):
@@ -117,12 +119,13 @@ class Bert(nn.Module):
         layers = config["num_hidden_layers"]
         self.layers = nn.ModuleList(Layer(config, new_ffn(self.kind, width)) for _ in range(layers))
 
-    def forward(self, ids, mask):
+    def forward(self, ids, mask, types=None):
         """Hidden states after the embedding and after each layer, and the mean of the last over real tokens, normalised."""
-        x = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0])
-        hidden = [x]
+        types = self.types.weight[0] if types is None else self.types(types)
+        x = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + types)
+        hidden, real = [x], mask.flatten().nonzero().squeeze(1)
         for layer in self.layers:
-            x = layer(x, mask)
+            x = layer(x, mask, real)
             hidden.append(x)
         weight = mask[:, :, None].to(x.dtype)
         return hidden, F.normalize((x * weight).sum(1) / weight.sum(1), dim=1)
@@ -154,6 +157,11 @@ class Bert(nn.Module):
                 add(f"{part}.output.dense", layer.ffn.down)
         return names
 
+    def freeze_embeddings(self):
+        """They stay the original's, so that several models can share them."""
+        for part in (self.words, self.positions, self.types):
+            part.requires_grad_(False)
+
     @torch.no_grad()
     def load(self, directory, but_ffn=False):
         """Copies a checkpoint's weights; with `but_ffn` the feedforward layers stay as they are."""
@@ -164,8 +172,12 @@ class Bert(nn.Module):
                 tensor.copy_(stored[name].to(tensor.device, tensor.dtype))
         return self
 
-    def export(self, directory, origin, dtype=torch.float16):
-        """Writes a checkpoint that `cmm` loads, with the tokenizer and pooling of the model it came from; under another name first."""
+    def export(self, directory, origin, dtype=torch.float16, head=None, only=None):
+        """Writes a checkpoint that `cmm` loads, with the tokenizer and pooling of the model it came from; under another name first.
+
+        `head`: config entries and tensors of a head on top. `only`: which tensors to write, by name, if not all.
+        """
+        entries, tensors = head or ({}, {})
         partial = f"{directory}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
@@ -182,9 +194,10 @@ class Bert(nn.Module):
         else:
             config["intermediate_size"] = int(size)
         with open(os.path.join(partial, "config.json"), "w") as file:
-            json.dump(config, file, indent=1)
-        tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.names().items()}
-        save_file(tensors, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
+            json.dump(config | entries, file, indent=1)
+        named = {name: tensor for name, tensor in (self.names() | tensors).items() if only is None or only(name)}
+        named = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in named.items()}
+        save_file(named, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
         shutil.rmtree(directory, ignore_errors=True)
         os.rename(partial, directory)
 

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Fine-tunes a BERT or FastBERT on a GLUE task and writes a checkpoint for `cmm glue` and `cmm classify`.
+
+    python3 examples/distill/finetune.py --model MODEL_DIR --data GLUE_DIR --task sst2 --seed 0 --out OUT_DIR
+
+SST-2, CoLA and RTE get a head on the first token, STS-B learns its scores as cosines of sentence vectors. Embeddings stay as they are; with
+`--tune attention` the feedforward layers do too, and only what changed is written, for a checkpoint whose config names the model as its base.
+The last step's model is written, whatever the dev file would say. Prints one line of JSON.
+"""
+import argparse
+import json
+import os
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import nn
+
+import texts
+from bert import Bert, read_config
+
+LONGEST = 128
+EPOCHS = {"sst2": 3, "cola": 8, "rte": 8, "stsb": 6}
+BATCH = {"sst2": 64, "cola": 32, "rte": 32, "stsb": 32}
+LABELS = {"sst2": ["negative", "positive"], "cola": ["0", "1"], "rte": ["entailment", "not_entailment"], "stsb": []}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--task", required=True, choices=EPOCHS)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--tune", default="all", choices=["all", "attention"])
+    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
+    return parser.parse_args()
+
+
+def examples(data, task):
+    """(first text, second text or None, target)."""
+    if task == "stsb":
+        return [(a, b, score / 5) for a, b, score in texts.stsb(os.path.join(data, "STS-B", "train.csv"))]
+    folder, first, second, label = {"sst2": ("SST-2", 1, None, 0), "cola": ("CoLA", 3, None, 1), "rte": ("RTE", 1, 2, 3)}[task]
+    rows = [line.split("\t") for line in texts.read(os.path.join(data, folder, "train.tsv")).splitlines() if line]
+    rows = rows if task == "cola" else rows[1:]
+    named = LABELS["rte"].index if task == "rte" else int
+    return [(row[first], None if second is None else row[second], named(row[label])) for row in rows]
+
+
+class Head(nn.Module):
+    """tanh of the first token, then the classes: the BERT classification head."""
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.dense, self.out = nn.Linear(width, width), nn.Linear(width, classes)
+        for linear in (self.dense, self.out):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, hidden):
+        return self.out(F.dropout(torch.tanh(self.dense(hidden[:, 0])), 0.1, self.training))
+
+    def tensors(self):
+        names = {"pooler.dense": self.dense, "classifier": self.out}
+        return {f"{name}.{part}": getattr(linear, part) for name, linear in names.items() for part in ("weight", "bias")}
+
+
+def padded(encodings, pad, device):
+    longest = max(len(encoding.ids) for encoding in encodings)
+    rows = lambda part, fill: torch.tensor([getattr(e, part) + [fill] * (longest - len(e.ids)) for e in encodings], device=device)
+    return rows("ids", pad), rows("attention_mask", 0).bool(), rows("type_ids", 0)
+
+
+def main():
+    options = parse()
+    begun = time.time()
+    random.seed(options.seed)
+    torch.manual_seed(options.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = read_config(options.model)
+    tokenizer = Tokenizer.from_file(os.path.join(options.model, "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(LONGEST)
+    rows = examples(options.data, options.task)
+    paired = options.task == "rte"
+    encoded = lambda texts_: tokenizer.encode_batch(texts_)
+    firsts = encoded([(a, b) if paired else a for a, b, _ in rows])
+    seconds = encoded([b for _, b, _ in rows]) if options.task == "stsb" else None
+
+    model = Bert(config).load(options.model).to(device)
+    head = Head(config["hidden_size"], max(1, len(LABELS[options.task]))).to(device)
+    model.freeze_embeddings()
+    if options.tune == "attention":
+        for layer in model.layers:
+            layer.ffn.requires_grad_(False)
+    parameters = [p for p in list(model.parameters()) + list(head.parameters()) if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, fused=device == "cuda")
+    size, epochs = BATCH[options.task], options.epochs or EPOCHS[options.task]
+    steps = epochs * (len(rows) // size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / (0.06 * steps + 1), 1 - step / steps))
+    last = 0.0
+    for _ in range(epochs):
+        order = list(range(len(rows)))
+        random.shuffle(order)
+        for start in range(0, len(rows) // size * size, size):
+            chosen = order[start : start + size]
+            pick = lambda all_: padded([all_[i] for i in chosen], config.get("pad_token_id") or 0, device)
+            target = torch.tensor([rows[i][2] for i in chosen], device=device)
+            with torch.autocast(device, torch.bfloat16):
+                hidden, vectors = model(*pick(firsts))
+                if options.task == "stsb":
+                    _, others = model(*pick(seconds))
+                    loss = F.mse_loss((vectors.float() * others.float()).sum(1), target.float())
+                else:
+                    loss = F.cross_entropy(head(hidden[-1]).float(), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            last = 0.99 * last + 0.01 * loss.detach()
+    entries, tensors = {}, {}
+    if options.task != "stsb":
+        labels = dict(enumerate(LABELS[options.task]))
+        entries = {"architectures": ["BertForSequenceClassification"], "id2label": labels, "label2id": {name: i for i, name in labels.items()}}
+        tensors = head.tensors()
+    changed = lambda name: ".ffn." not in name and not name.endswith("_embeddings.weight")
+    model.export(options.out, options.model, head=(entries, tensors), only=changed if options.tune == "attention" else None)
+    print(json.dumps({"task": options.task, "seed": options.seed, "tune": options.tune, "loss": float(last), "seconds": round(time.time() - begun, 1)}))
+
+
+if __name__ == "__main__":
+    main()
