@@ -100,10 +100,12 @@ impl<'data> Checkpoint<'data> {
         self.float_bytes(tensor).map(|_| ())
     }
 
-    /// A float tensor, converted to f32.
+    /// A float tensor, or an I8 matrix with scales, converted to f32.
+    ///
+    /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`: `[rows, 1]`, or `[1, columns]`.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is not F32, F16 or BF16; [`Error::Io`].
+    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is not F32, F16, BF16 or I8, or the scales do not fit; [`Error::Io`].
     pub fn floats(&self, tensor: &str) -> Result<Vec<f32>> {
         let values = self.info(tensor)?.shape.iter().product();
         self.floats_at(tensor, 0, values)
@@ -121,10 +123,33 @@ impl<'data> Checkpoint<'data> {
             let what = format!("values of `{tensor}` in {}", self.name);
             return Err(Error::mismatch(what, format!("{count} from {first}"), values));
         }
-        Ok(floats_from_bytes(
-            info.dtype,
-            &self.bytes(tensor, first * value_bytes, count * value_bytes)?,
-        ))
+        let bytes = self.bytes(tensor, first * value_bytes, count * value_bytes)?;
+        if info.dtype != Dtype::I8 {
+            return Ok(floats_from_bytes(info.dtype, &bytes));
+        }
+        let (by_row, columns) = self.scaled(tensor)?;
+        let scales = self.floats(&scale_of(tensor))?;
+        let scale = |at: usize| scales[if by_row { at / columns } else { at % columns }];
+        Ok((first..)
+            .zip(bytes.iter())
+            .map(|(at, b)| f32::from(b.cast_signed()) * scale(at))
+            .collect())
+    }
+
+    /// How an I8 matrix is scaled: by row or by column, and its columns.
+    fn scaled(&self, tensor: &str) -> Result<(bool, usize)> {
+        let shape = &self.info(tensor)?.shape;
+        let name = scale_of(tensor);
+        let scale = self.info(&name)?;
+        match (&shape[..], &scale.shape[..]) {
+            ([rows, columns], [scales, 1]) if scales == rows => Ok((true, *columns)),
+            ([_, columns], [1, scales]) if scales == columns => Ok((false, *columns)),
+            _ => Err(Error::mismatch(
+                format!("shape of `{name}` in {}", self.name),
+                format!("[rows, 1] or [1, columns] of the matrix, {shape:?}"),
+                format!("{:?}", scale.shape),
+            )),
+        }
     }
 
     /// An I32 tensor.
@@ -145,14 +170,15 @@ impl<'data> Checkpoint<'data> {
         Ok(bytes.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect())
     }
 
-    /// Bytes of a value of a float tensor; any other dtype is refused.
+    /// Bytes of a value of a float tensor, or of an I8 matrix with scales; any other dtype is refused.
     fn float_bytes(&self, tensor: &str) -> Result<usize> {
         match self.info(tensor)?.dtype {
             Dtype::F32 => Ok(4),
             Dtype::F16 | Dtype::BF16 => Ok(2),
+            Dtype::I8 if !tensor.ends_with(SCALE) => self.scaled(tensor).map(|_| 1),
             other => Err(Error::mismatch(
                 format!("dtype of `{tensor}` in {}", self.name),
-                "F32, F16 or BF16",
+                "F32, F16, BF16, or I8 with scales",
                 format!("{other:?}"),
             )),
         }
@@ -174,6 +200,13 @@ impl<'data> Checkpoint<'data> {
             }
         }
     }
+}
+
+/// What the scales of an I8 matrix are called, after its own name.
+const SCALE: &str = ".scale";
+
+fn scale_of(tensor: &str) -> String {
+    format!("{tensor}{SCALE}")
 }
 
 /// Little-endian F32, F16 or BF16 bytes as f32.

@@ -53,6 +53,35 @@ fn three_dtypes_give_the_same_layer() {
 }
 
 #[test]
+fn eight_bit_rows_are_scaled_by_row_or_by_column() {
+    let load = |scale_shape: &str, scale_dtype: &str, scales: &[u8]| {
+        let header = [
+            tensor("w", "I8", "[2,3]", 0, 6),
+            tensor("w.scale", scale_dtype, scale_shape, 6, 6 + scales.len()),
+        ];
+        let values = [1i8, -2, 127, -128, 0, 5].map(i8::cast_unsigned);
+        let bytes = file(&format!("{{{}}}", header.join(",")), &[&values, scales].concat());
+        let checkpoint = Checkpoint::from_bytes("test", &bytes)?;
+        checkpoint.expect("w", &[2, 3])?;
+        assert_eq!(checkpoint.floats("w")?[2..5], checkpoint.floats_at("w", 2, 3)?);
+        checkpoint.floats("w")
+    };
+    let by_row = load("[2,1]", "F32", &f32s(&[0.5, 2.0])).unwrap();
+    assert_eq!(by_row, [0.5, -1.0, 63.5, -256.0, 0.0, 10.0]);
+    let by_column = load("[1,3]", "F32", &f32s(&[1.0, 0.5, 0.25])).unwrap();
+    assert_eq!(by_column, [1.0, -1.0, 31.75, -128.0, 0.0, 1.25]);
+
+    let wrong = load("[3,1]", "F32", &f32s(&[1.0; 3])).unwrap_err().to_string();
+    assert!(wrong.contains("w.scale") && wrong.contains("[3, 1]"), "{wrong}");
+    let wrong = load("[2,1]", "I8", &[1, 1]).unwrap_err().to_string();
+    assert!(wrong.contains("w.scale") && wrong.contains("I8"), "{wrong}");
+    let alone = file(&format!("{{{}}}", tensor("w", "I8", "[2,3]", 0, 6)), &[0; 6]);
+    let alone =
+        Checkpoint::from_bytes("test", &alone).unwrap().floats("w").unwrap_err().to_string();
+    assert!(alone.contains("w.scale"), "{alone}");
+}
+
+#[test]
 fn the_output_matrix_is_transposed_and_a_missing_bias_is_zero() {
     let header = [
         tensor("a.linear_in.weight", "F32", "[3,1]", 0, 12),
@@ -126,7 +155,7 @@ fn wrong_tensors_are_named_with_what_was_expected() {
     let f64s = layer("F64", 8, &[0; 32]);
     assert_eq!(
         message(&f64s),
-        "dtype of `linear_in.weight` in test: expected F32, F16 or BF16, found F64"
+        "dtype of `linear_in.weight` in test: expected F32, F16, BF16, or I8 with scales, found F64"
     );
     let renamed =
         file(&format!("{{{}}}", tensor("other", "F32", "[1,2]", 0, 8)), &f32s(&[1.0, 2.0]));

@@ -156,6 +156,17 @@ fn search_finds_the_line_itself_and_keeps_line_numbers() {
 }
 
 #[test]
+fn the_model_of_the_source_tree_is_the_default_and_knows_what_texts_mean() {
+    let texts = "A man is playing a flute.\nThe stock market fell sharply.\nPlants turn light into sugar.\n";
+    let query = "Someone makes music on an instrument.";
+    let Some(output) = cmm(&["search", query, "--json"], texts.as_bytes()) else { return };
+    let found = lines(&output);
+    assert_eq!(found[0]["line"], 1);
+    let similarity = |place: usize| found[place]["similarity"].as_f64().unwrap();
+    assert!(similarity(0) > 0.4 && similarity(1) < 0.2, "{found:?}");
+}
+
+#[test]
 fn vectors_go_to_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("v.safetensors");

@@ -169,7 +169,10 @@ class Bert(nn.Module):
         for name, tensor in self.names().items():
             ffn = ".ffn." in name or ".intermediate." in name or (".output.dense." in name and ".attention." not in name)
             if not (but_ffn and ffn):
-                tensor.copy_(stored[name].to(tensor.device, tensor.dtype))
+                # int8 matrices come with scales (quantise.py).
+                value = stored[name].to(tensor.device, tensor.dtype)
+                scale = stored.get(f"{name}.scale")
+                tensor.copy_(value if scale is None else value * scale.to(tensor.device))
         return self
 
     def export(self, directory, origin, dtype=torch.float16, head=None, only=None):

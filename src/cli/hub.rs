@@ -20,8 +20,28 @@ const OPTIONAL: [&str; 5] = [
     "1_Pooling/config.json",
 ];
 
-/// The directory that `model` names: a path, or a hub id `owner/name`.
+/// The model that comes with the source: what commands run where none is named.
+pub const SHIPPED: &str = "fastminilm";
+
+/// Where it lies: in `models` of this folder, or of one above the program.
+fn shipped() -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let above = program.ancestors().skip(1).map(|folder| folder.join("models").join(SHIPPED));
+    std::iter::once(Path::new("models").join(SHIPPED))
+        .chain(above)
+        .find(|dir| dir.join(WEIGHTS).is_file())
+        .ok_or_else(|| {
+            let reason = "is neither in models/ here nor beside the program";
+            format!("{SHIPPED}, the model of the source tree, {reason}; name one with --model")
+                .into()
+        })
+}
+
+/// The directory that `model` names: a path, a hub id `owner/name`, or the model that comes with the source.
 pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
+    if model == SHIPPED {
+        return shipped();
+    }
     let path = Path::new(model);
     if path.is_dir() {
         return Ok(path.into());

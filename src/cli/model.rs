@@ -6,7 +6,7 @@ use cmm::{AdapterChoice, FastBert, Gpu, GpuOptions, ModelOptions, Precision, Var
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Failure;
-use crate::cli::hub::model_dir;
+use crate::cli::hub::{SHIPPED, model_dir};
 use crate::cli::run::PrecisionArgument;
 
 /// Texts between two steps of the progress bar.
@@ -14,8 +14,8 @@ const TEXTS_PER_STEP: usize = 2048;
 
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2
-    #[arg(long, value_name = "DIR or ID")]
+    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2; by default the one that comes with the source
+    #[arg(long, value_name = "DIR or ID", default_value = SHIPPED)]
     pub model: String,
     /// Precision of the weights; sums are f32
     #[arg(long, value_enum, default_value = "f32")]

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Stores a checkpoint's large matrices as int8 with scales, as `cmm` loads them: `name` I8, `name.scale` F32.
+
+    python3 examples/distill/quantise.py --model OUT_DIR/model --out MODEL_DIR
+
+Each row of the embeddings and of an FFF layer's linear_in has its scale, and each column of linear_out: what belongs to one word or one neuron.
+"""
+import argparse
+import os
+import shutil
+
+import torch
+from safetensors.torch import load_file, save_file
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--model", required=True)
+parser.add_argument("--out", required=True)
+options = parser.parse_args()
+
+tensors = {}
+for name, tensor in load_file(os.path.join(options.model, "model.safetensors")).items():
+    if name.endswith(("word_embeddings.weight", "linear_in.weight", "linear_out.weight")):
+        axis = 0 if name.endswith("linear_out.weight") else 1
+        scale = tensor.float().abs().amax(axis, keepdim=True).clamp(min=1e-12) / 127
+        tensors[name] = (tensor.float() / scale).round().to(torch.int8)
+        tensors[f"{name}.scale"] = scale
+    else:
+        tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
+partial = f"{options.out}.partial"
+shutil.rmtree(partial, ignore_errors=True)
+shutil.copytree(options.model, partial)
+save_file(tensors, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
+shutil.rmtree(options.out, ignore_errors=True)
+os.rename(partial, options.out)
