@@ -9,10 +9,9 @@ import os
 import subprocess
 
 import torch
-from tokenizers import Tokenizer
 
 import texts
-from bert import Bert, Fff, read_config
+from bert import Bert, Fff, read_config, read_tokenizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", required=True)
@@ -26,10 +25,8 @@ options = parser.parse_args()
 sentences = texts.held_back(options.data)
 sentences = sentences[:: max(1, len(sentences) // options.vectors)][: options.vectors]
 model = Bert(read_config(options.model)).load(options.model).eval()
-tokenizer = Tokenizer.from_file(os.path.join(options.model, "tokenizer.json"))
-tokenizer.no_padding()
 with open(os.path.join(options.model, "sentence_bert_config.json")) as file:
-    tokenizer.enable_truncation(json.load(file)["max_seq_length"])
+    tokenizer = read_tokenizer(options.model, json.load(file)["max_seq_length"])
 
 
 def cmm(*arguments, stdin=""):

@@ -6,6 +6,7 @@ import shutil
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
 
 # What a sentence-transformers directory holds beside config and weights.
@@ -203,6 +204,14 @@ class Bert(nn.Module):
         save_file(named, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
         shutil.rmtree(directory, ignore_errors=True)
         os.rename(partial, directory)
+
+
+def read_tokenizer(directory, longest):
+    """It cuts at so many tokens and pads nothing."""
+    tokenizer = Tokenizer.from_file(os.path.join(directory, "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    return tokenizer
 
 
 def read_config(directory):

@@ -14,10 +14,9 @@ import time
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 
 import texts
-from bert import Bert, Fff, read_config
+from bert import Bert, Fff, read_config, read_tokenizer
 
 LONGEST = 128
 FIRST_WORD = 1000  # of BERT's vocabulary; special tokens come before
@@ -44,7 +43,7 @@ class Batches:
     """Sentences as ids on the device, cut into batches of about one length and of so many tokens, padded within a batch."""
 
     def __init__(self, sentences, tokenizer, batch_tokens, pad, device):
-        ids = [encoding.ids[:LONGEST] for encoding in tokenizer.encode_batch(sentences)]
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
         self.lengths = torch.tensor([len(row) for row in ids])
         self.flat = torch.tensor([token for row in ids for token in row], device=device)
         self.starts = (self.lengths.cumsum(0) - self.lengths).to(device)
@@ -166,9 +165,7 @@ def main():
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = read_config(options.teacher)
-    tokenizer = Tokenizer.from_file(os.path.join(options.teacher, "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer = read_tokenizer(options.teacher, LONGEST)
     pad = config.get("pad_token_id") or 0
     batches = lambda sentences: Batches(sentences, tokenizer, options.batch_tokens, pad, device)
     trained, held = batches(texts.train(options.data)), batches(texts.held_back(options.data))

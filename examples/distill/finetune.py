@@ -15,11 +15,10 @@ import time
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 from torch import nn
 
 import texts
-from bert import Bert, read_config
+from bert import Bert, read_config, read_tokenizer
 
 LONGEST = 128
 EPOCHS = {"sst2": 3, "cola": 8, "rte": 8, "stsb": 6}
@@ -82,14 +81,11 @@ def main():
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = read_config(options.model)
-    tokenizer = Tokenizer.from_file(os.path.join(options.model, "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer = read_tokenizer(options.model, LONGEST)
     rows = examples(options.data, options.task)
     paired = options.task == "rte"
-    encoded = lambda texts_: tokenizer.encode_batch(texts_)
-    firsts = encoded([(a, b) if paired else a for a, b, _ in rows])
-    seconds = encoded([b for _, b, _ in rows]) if options.task == "stsb" else None
+    firsts = tokenizer.encode_batch([(a, b) if paired else a for a, b, _ in rows])
+    seconds = tokenizer.encode_batch([b for _, b, _ in rows]) if options.task == "stsb" else None
 
     model = Bert(config).load(options.model).to(device)
     head = Head(config["hidden_size"], max(1, len(LABELS[options.task]))).to(device)

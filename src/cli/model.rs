@@ -14,7 +14,8 @@ const TEXTS_PER_STEP: usize = 2048;
 
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2; by default the one that comes with the source
+    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2; by default the one that comes with the source, which has no
+    /// head for classify or fill-mask
     #[arg(long, value_name = "DIR or ID", default_value = SHIPPED)]
     pub model: String,
     /// Precision of the weights; sums are f32
