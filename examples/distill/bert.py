@@ -29,32 +29,38 @@ class Fff(nn.Module):
         self.weight_out = nn.Parameter(torch.randn(count, width) * (0.5 / (trees * (depth + 1)) ** 0.5 / width**0.5))
 
     def path(self, z):
-        """Nodes engaged, [tokens, trees, levels]: right iff z > 0, hard, as inference does it."""
-        node = torch.zeros(z.shape[0], self.trees, 1, dtype=torch.long, device=z.device)
+        """Nodes engaged, [tokens, trees, levels]: right iff z > 0, hard, as inference does it. z: [tokens, all nodes of all trees]."""
+        first = torch.arange(self.trees, device=z.device) * self.nodes
+        node = torch.zeros(z.shape[0], self.trees, dtype=torch.long, device=z.device)
         path = [node]
         for _ in range(self.depth):
-            node = 2 * node + 1 + (z.gather(2, node) > 0).long()
+            node = 2 * node + 1 + (z.gather(1, node + first) > 0).long()
             path.append(node)
-        return torch.cat(path, dim=2)
+        return torch.stack(path, dim=2)
 
-    def forward(self, x):
+    def forward(self, x, real):
+        """`real`: which rows are tokens; padding gets an output too, but does not count."""
         # All logits, of which the path takes its own, and a product with mostly zeros: on a GPU faster to train than gathering rows. The gradient
-        # passes through the engaged nodes alone.
-        z = F.linear(x, self.weight_in, self.bias_in).view(-1, self.trees, self.nodes)
+        # passes through the engaged nodes alone. Matrix products want rows of a multiple of 8.
+        more = -len(self.weight_in) % 8
+        z = F.linear(x, F.pad(self.weight_in, (0, 0, 0, more)), F.pad(self.bias_in, (0, more)))
         with torch.no_grad():
             self.last_path = self.path(z)
-        engaged = z.gather(2, self.last_path)
-        self.imbalance = self.unbalanced(engaged[:, :, :-1].float())
-        return torch.zeros_like(z).scatter(2, self.last_path, F.gelu(engaged)).view(x.shape[0], -1) @ self.weight_out
+        first = torch.arange(self.trees, device=z.device)[:, None] * self.nodes
+        flat = (self.last_path + first).flatten(1)
+        engaged = z.gather(1, flat)
+        self.imbalance = self.unbalanced(engaged.view_as(self.last_path)[:, :, :-1].float(), real)
+        return torch.zeros_like(z).scatter_(1, flat, F.gelu(engaged)) @ F.pad(self.weight_out, (0, 0, 0, more))
 
-    def unbalanced(self, z):
+    def unbalanced(self, z, real):
         """How far the decisions of a batch, [tokens, trees, depth], are from even at each node, weighted by the tokens that come by."""
         if self.depth == 0:
             return z.new_zeros(())
         node = self.last_path[:, :, :-1] + torch.arange(self.trees, device=z.device)[:, None] * self.nodes
         sums = z.new_zeros(2, self.trees * self.nodes)
-        decisions = torch.stack([torch.tanh(z).flatten(), torch.ones_like(z).flatten()])
-        total, visits = sums.index_add(1, node.flatten(), decisions)
+        counted = real[:, None, None].expand_as(z)
+        decisions = torch.stack([(torch.tanh(z) * counted).flatten(), counted.flatten()])
+        total, visits = sums.index_add(1, node.flatten(), decisions.to(sums.dtype))
         return (total**2 / visits.clamp(min=1)).sum() / visits.sum()
 
     def tensors(self):
@@ -71,7 +77,7 @@ class Dense(nn.Module):
         self.up, self.down = nn.Linear(width, neurons), nn.Linear(neurons, width)
         self.imbalance = 0.0
 
-    def forward(self, x):
+    def forward(self, x, real):
         return self.down(F.gelu(self.up(x)))
 
 
@@ -93,15 +99,12 @@ class Layer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
         self.ffn = ffn
 
-    def forward(self, x, mask, real):
+    def forward(self, x, mask):
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
         x = self.norm1(x + self.out(context.transpose(1, 2).reshape(batch, length, width)))
-        # Padding is no token: it must not take part in the choice of leaves, nor in their balance.
-        rows = x.reshape(-1, width)
-        rows = rows.index_add(0, real, self.ffn(rows[real]).to(rows.dtype))
-        return self.norm2(rows.view_as(x))
+        return self.norm2(x + self.ffn(x.reshape(-1, width), mask.flatten()).view_as(x))
 
 
 class Bert(nn.Module):
@@ -123,10 +126,11 @@ class Bert(nn.Module):
     def forward(self, ids, mask, types=None):
         """Hidden states after the embedding and after each layer, and the mean of the last over real tokens, normalised."""
         types = self.types.weight[0] if types is None else self.types(types)
-        x = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + types)
-        hidden, real = [x], mask.flatten().nonzero().squeeze(1)
+        words = self.words.weight.index_select(0, ids.flatten()).view(*ids.shape, -1)
+        x = self.norm(words + self.positions.weight[: ids.shape[1]] + types)
+        hidden = [x]
         for layer in self.layers:
-            x = layer(x, mask, real)
+            x = layer(x, mask)
             hidden.append(x)
         weight = mask[:, :, None].to(x.dtype)
         return hidden, F.normalize((x * weight).sum(1) / weight.sum(1), dim=1)
@@ -159,7 +163,7 @@ class Bert(nn.Module):
         return names
 
     def freeze_embeddings(self):
-        """They stay the original's, so that several models can share them."""
+        """They stay as they are, so that several models can share them."""
         for part in (self.words, self.positions, self.types):
             part.requires_grad_(False)
 

@@ -3,10 +3,12 @@
 
     python3 examples/distill/distill.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --ffn fff:1x11 --minutes 20 --seed 0
 
-The student's hidden states after every layer, its sentence vectors and their similarities follow the teacher's; routing is hard, as in
-inference. OUT_DIR gets `log.jsonl`, `state.pt` (a run that is cut off goes on from there with the same command) and `model/`, which `cmm` loads.
+The new layers begin near the original ones (grow.py). Then the student's hidden states after every layer, its sentence vectors and their
+similarities follow the teacher's; routing is hard, as in inference. OUT_DIR gets `log.jsonl`, `state.pt` (a run that is cut off goes on from
+there with the same command) and `model/`, which `cmm` loads.
 """
 import argparse
+import copy
 import json
 import os
 import random
@@ -17,8 +19,13 @@ import torch.nn.functional as F
 
 import texts
 from bert import Bert, Fff, read_config, read_tokenizer
+from grow import grow
+from step import Step
 
 LONGEST = 128
+LENGTHS = 16  # training pads sentences to a multiple of it, so that there are few shapes
+GROWN_ON = 400_000  # tokens
+DECISIONS = 0.1  # of the learning rate: a decision that moves changes what all nodes below it are for
 FIRST_WORD = 1000  # of BERT's vocabulary; special tokens come before
 
 
@@ -32,7 +39,8 @@ def parse():
     length.add_argument("--steps", type=int, default=20_000)
     length.add_argument("--minutes", type=float, help="instead of steps: the learning rate follows the clock")
     parser.add_argument("--batch-tokens", type=int, default=16_384)
-    parser.add_argument("--lr", type=float, default=2e-3, help="of the new layers; the others learn at a tenth of it")
+    parser.add_argument("--text", help="a file of further lines to train on")
+    parser.add_argument("--lr", type=float, default=1e-3, help="of all weights but those of decisions")
     parser.add_argument("--balance", type=float, default=0.02, help="weight of uneven decisions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1000, help="steps between two states and evaluations, whose time is not counted")
@@ -53,29 +61,36 @@ class Batches:
     def __len__(self):
         return len(self.lengths)
 
-    def cut(self, seed=None):
-        """Tensors of sentence numbers; with a seed shuffled, sentences of about one length mixed anew."""
-        key = self.lengths.float()
-        if seed is not None:
-            random_ = torch.Generator().manual_seed(seed)
-            key = key + 2 * torch.rand(len(key), generator=random_)
-        order = key.argsort(stable=True)
-        longest, starts = 0, [0]
-        for place, length in enumerate(self.lengths[order].tolist()):
-            longest = max(longest, length)
-            if (place + 1 - starts[-1]) * longest > self.batch_tokens and place > starts[-1]:
-                starts.append(place)
-                longest = length
-        batches = [order[a:b] for a, b in zip(starts, starts[1:] + [len(order)])]
-        if seed is not None:
-            random.Random(seed).shuffle(batches)
+    def shaped(self, seed):
+        """Full batches of shuffled sentences in few shapes: (sentence numbers, length). What fills no batch of one length joins the next, and
+        the last is left out."""
+        random_ = torch.Generator().manual_seed(seed)
+        padded = (self.lengths + LENGTHS - 1) // LENGTHS * LENGTHS
+        batches, rest = [], torch.zeros(0, dtype=torch.long)
+        for length in padded.unique().tolist():
+            pool = torch.cat([rest, (padded == length).nonzero().squeeze(1)])
+            pool = pool[torch.randperm(len(pool), generator=random_)]
+            count = max(1, self.batch_tokens // length)
+            whole = len(pool) // count * count
+            batches += [(pool[at : at + count], length) for at in range(0, whole, count)]
+            rest = pool[whole:]
+        random.Random(seed).shuffle(batches)
         return batches
 
-    def tensors(self, batch):
-        lengths = self.on_device[batch.to(self.device, non_blocking=True)]
-        places = torch.arange(int(self.lengths[batch].max()), device=self.device)
-        mask = places < lengths[:, None]
-        at = self.starts[batch.to(self.device, non_blocking=True)][:, None] + places
+    def sorted(self):
+        """All sentences by length, in batches of no more than so many tokens."""
+        order = self.lengths.argsort(stable=True)
+        starts = [0]
+        for place, length in enumerate(self.lengths[order].tolist()):
+            if (place + 1 - starts[-1]) * length > self.batch_tokens and place > starts[-1]:
+                starts.append(place)
+        return [(order[a:b], int(self.lengths[order[b - 1]])) for a, b in zip(starts, starts[1:] + [len(order)])]
+
+    def tensors(self, batch, length):
+        batch = batch.to(self.device, non_blocking=True)
+        places = torch.arange(length, device=self.device)
+        mask = places < self.on_device[batch][:, None]
+        at = self.starts[batch][:, None] + places
         return torch.where(mask, self.flat[at.clamp(max=len(self.flat) - 1)], self.pad), mask
 
 
@@ -94,14 +109,7 @@ def varied(ids, mask, vocabulary, generator):
     return torch.where(replaced, words, ids), mask
 
 
-def half_precision(device):
-    """Training multiplies in bf16; evaluation does not."""
-    return torch.autocast(device, torch.bfloat16)
-
-
-def losses(student, teacher, ids, mask):
-    with torch.no_grad():
-        want_hidden, want = teacher(ids, mask)
+def losses(student, ids, mask, want_hidden, want):
     hidden, got = student(ids, mask)
     weight = mask[:, :, None] / mask.sum()
     mse = []
@@ -134,14 +142,15 @@ def evaluate(student, teacher, held, pairs, device):
     student.eval()
     used = [set() for _ in student.layers]
     count, totals = 0, {"hidden": 0.0, "cosine": 0.0}
-    for batch in held.cut():
-        found = losses(student, teacher, *held.tensors(batch))
+    for rows, length in held.sorted():
+        ids, mask = held.tensors(rows, length)
+        found = losses(student, ids, mask, *teacher(ids, mask))
         for name in totals:
-            totals[name] += float(found[name]) * len(batch)
-        count += len(batch)
+            totals[name] += float(found[name]) * len(rows)
+        count += len(rows)
         for leaves, layer in zip(used, student.layers):
             if isinstance(layer.ffn, Fff):
-                path = layer.ffn.last_path
+                path = layer.ffn.last_path[mask.flatten()]
                 trees = torch.arange(path.shape[1], device=device) * layer.ffn.nodes
                 leaves.update((path[:, :, -1] + trees).unique().tolist())
     result = {"held hidden": totals["hidden"] / count, "held cosine": 1 - totals["cosine"] / count}
@@ -150,12 +159,22 @@ def evaluate(student, teacher, held, pairs, device):
         result["leaves used"] = sum(map(len, used)) / len(used) / leaves
     for split, (sentences, scores) in pairs.items():
         vectors = torch.zeros(len(sentences), student.config["hidden_size"], device=device)
-        for batch in sentences.cut():
-            vectors[batch.to(device)] = student(*sentences.tensors(batch))[1]
+        for rows, length in sentences.sorted():
+            vectors[rows.to(device)] = student(*sentences.tensors(rows, length))[1]
         cosines = (vectors[0::2] * vectors[1::2]).sum(1).double().cpu()
         result[f"stsb {split}"] = spearman(cosines, scores)
     student.train()
     return result
+
+
+def groups(student, lr, device):
+    """What decides learns slower, and what comes from the original does not decay."""
+    parts = {"new": [], "decisions": [], "original": []}
+    for name, parameter in student.named_parameters():
+        part = "original" if ".ffn." not in name else "decisions" if name.endswith("_in") else "new"
+        parts[part].append(parameter)
+    rate = lambda part: {"lr": torch.tensor(lr, device=device), "scale": DECISIONS if part == "decisions" else 1.0}
+    return [{"params": found, "weight_decay": 0.0 if part == "original" else 0.01} | rate(part) for part, found in parts.items() if found]
 
 
 def main():
@@ -168,65 +187,75 @@ def main():
     tokenizer = read_tokenizer(options.teacher, LONGEST)
     pad = config.get("pad_token_id") or 0
     batches = lambda sentences: Batches(sentences, tokenizer, options.batch_tokens, pad, device)
-    trained, held = batches(texts.train(options.data)), batches(texts.held_back(options.data))
+    trained, held = batches(texts.train(options.data, options.text)), batches(texts.held_back(options.data))
     pairs = {}
     for split in ("dev", "test"):
         rows = texts.stsb(os.path.join(options.data, "STS-B", f"{split}.csv"))
         scores = torch.tensor([score for _, _, score in rows], dtype=torch.double)
         pairs[split] = (batches([text for a, b, _ in rows for text in (a, b)]), scores)
 
-    teacher = Bert(config).load(options.teacher).to(device).eval()
+    teacher = Bert(config).load(options.teacher).to(device).eval().requires_grad_(False)
     student = Bert(config, options.ffn).load(options.teacher, but_ffn=True).to(device)
-    student.freeze_embeddings()
-    new = [p for layer in student.layers for p in layer.ffn.parameters()]
-    others = [p for n, p in student.named_parameters() if p.requires_grad and ".ffn." not in n]
-    groups = [{"params": new, "lr": options.lr}, {"params": others, "lr": options.lr / 10}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=device == "cuda")
-    bases = [group["lr"] for group in groups]
+    optimizer = torch.optim.AdamW(groups(student, options.lr, device), betas=(0.9, 0.98), fused=device == "cuda", capturable=device == "cuda")
 
     state_path, log_path = os.path.join(options.out, "state.pt"), os.path.join(options.out, "log.jsonl")
-    step, spent = 0, 0.0
+    step, spent, begun = 0, 0.0, time.time()
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location=device)
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["seconds"]
         print(f"goes on at step {step}")
-    generator = torch.Generator(device).manual_seed(options.seed + step)
-    # How much of the training is behind: evaluations do not count.
+    else:
+        grow(student, teacher, (trained.tensors(*batch) for batch in trained.shaped(options.seed)), GROWN_ON)
     begun = time.time() - spent
+    generator = torch.Generator(device).manual_seed(options.seed + step)
+    follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
+    sums = torch.zeros(4, device=device)
+
+    def train(ids, mask):
+        with torch.no_grad():
+            wanted = follow(ids, mask)
+        with torch.autocast(device, torch.bfloat16, cache_enabled=False):
+            found = losses(student, ids, mask, *wanted)
+        loss = found["hidden"] + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        sums.add_(torch.stack([torch.as_tensor(value, device=device).detach().float() for value in found.values()]))
+
+    one_step = Step(train, device)
+    # How much of the training is behind: evaluations do not count.
     progress = lambda: (time.time() - begun) / (60 * options.minutes) if options.minutes else step / options.steps
-    epoch, seen, sums, counted = 0, 0, {}, 0
+    epoch, seen, counted = 0, 0, 0
     done = progress() >= 1
     while not done:
         # The order depends on seed and epoch alone; a run that goes on skips what it has seen.
-        order = trained.cut(1000 * options.seed + epoch)
+        order = trained.shaped(1000 * options.seed + epoch)
+        if not order:
+            raise SystemExit(f"{options.data}: too little text for one batch of {options.batch_tokens} tokens")
         epoch += 1
         seen += len(order)
         if step >= seen:
             continue
         for batch in order[step - seen :]:
-            for group, base in zip(optimizer.param_groups, bases):
-                group["lr"] = base * min(50 * progress() + 1e-3, max(0.0, 1 - progress()) ** 0.7)
-            with half_precision(device):
-                found = losses(student, teacher, *varied(*trained.tensors(batch), config["vocab_size"], generator))
-            loss = found["hidden"] + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimizer.step()
+            for group in optimizer.param_groups:
+                group["lr"].fill_(options.lr * group["scale"] * min(50 * progress() + 1e-3, max(0.0, 1 - progress()) ** 0.7))
+            one_step(*varied(*trained.tensors(*batch), config["vocab_size"], generator))
             step += 1
             counted += 1
-            for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + (value.detach() if torch.is_tensor(value) else value)
+            if step % 50 == 0 and device == "cuda":
+                torch.cuda.synchronize()  # or the clock runs behind what has been asked for
             done = progress() >= 1
             if step % options.every == 0 or done:
-                line = {"step": step}
-                line.update({name: float(value) / counted for name, value in sums.items()})
+                names = ["hidden", "cosine", "similarity", "imbalance"]
+                line = {"step": step} | {name: value / counted for name, value in zip(names, sums.tolist())}
                 spent = time.time() - begun
                 line["seconds"] = round(spent, 1)
                 line.update(evaluate(student, teacher, held, pairs, device))
-                sums, counted = {}, 0
+                sums.zero_()
+                counted = 0
                 with open(log_path, "a") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)

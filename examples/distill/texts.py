@@ -30,7 +30,8 @@ def wikitext(path):
     return [s for s in sentences if 4 <= len(s.split()) <= 60]
 
 
-def train(data):
+def train(data, more=None):
+    """`more`: a file of further lines."""
     part = lambda *names: os.path.join(data, *names)
     pairs = [text for a, b, _ in stsb(part("STS-B", "train.csv")) for text in (a, b)]
     return unique(
@@ -39,6 +40,7 @@ def train(data):
         + tsv(part("RTE", "train.tsv"), [1, 2])
         + pairs
         + wikitext(part("wikitext-2", "valid.txt"))
+        + (read(more).splitlines() if more else [])
     )
 
 
