@@ -48,7 +48,7 @@ def parse():
 
 
 class Batches:
-    """Sentences as ids on the device, cut into batches of about one length and of so many tokens, padded within a batch."""
+    """Sentences as ids on the device, cut into batches of so many tokens: in few shapes to train on, by length to evaluate."""
 
     def __init__(self, sentences, tokenizer, batch_tokens, pad, device):
         ids = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
@@ -199,7 +199,7 @@ def main():
     optimizer = torch.optim.AdamW(groups(student, options.lr, device), betas=(0.9, 0.98), fused=device == "cuda", capturable=device == "cuda")
 
     state_path, log_path = os.path.join(options.out, "state.pt"), os.path.join(options.out, "log.jsonl")
-    step, spent, begun = 0, 0.0, time.time()
+    step, spent = 0, 0.0
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location=device)
         student.load_state_dict(state["student"])
@@ -223,7 +223,7 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
-        sums.add_(torch.stack([torch.as_tensor(value, device=device).detach().float() for value in found.values()]))
+        sums.add_(torch.stack([value.detach().float() for value in found.values()]))
 
     one_step = Step(train, device)
     # How much of the training is behind: evaluations do not count.
