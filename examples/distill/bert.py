@@ -180,19 +180,20 @@ class Bert(nn.Module):
                 tensor.copy_(value if scale is None else value * scale.to(tensor.device))
         return self
 
-    def export(self, directory, origin, dtype=torch.float16, head=None, only=None):
+    def export(self, directory, origin, dtype=torch.float16, head=None, only_attention=False):
         """Writes a checkpoint that `cmm` loads, with the tokenizer and pooling of the model it came from; under another name first.
 
-        `head`: config entries and tensors of a head on top. `only`: which tensors to write, by name, if not all.
+        `head`: config entries and tensors of a head on top. With `only_attention` the checkpoint names its origin, a folder beside it, as its base,
+        and leaves embeddings, feedforward layers and the tokenizer to it.
         """
         entries, tensors = head or ({}, {})
         partial = f"{directory}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
-        for name in EXTRAS:
+        for name in [] if only_attention else EXTRAS:
             if os.path.exists(os.path.join(origin, name)):
                 shutil.copy(os.path.join(origin, name), partial)
-        if os.path.exists(os.path.join(origin, "1_Pooling")):
+        if not only_attention and os.path.exists(os.path.join(origin, "1_Pooling")):
             shutil.copytree(os.path.join(origin, "1_Pooling"), os.path.join(partial, "1_Pooling"))
         config = {key: value for key, value in self.config.items() if key != "ffn"}
         name, size = self.kind.split(":")
@@ -201,9 +202,13 @@ class Bert(nn.Module):
             config["ffn"] = {"type": "fff", "trees": trees, "depth": depth}
         else:
             config["intermediate_size"] = int(size)
+        named = self.names() | tensors
+        if only_attention:
+            entries = entries | {"base": os.path.basename(os.path.abspath(origin))}
+            shared = (".ffn.", ".intermediate.", "_embeddings.")
+            named = {name: tensor for name, tensor in named.items() if not any(part in name for part in shared)}
         with open(os.path.join(partial, "config.json"), "w") as file:
             json.dump(config | entries, file, indent=1)
-        named = {name: tensor for name, tensor in (self.names() | tensors).items() if only is None or only(name)}
         named = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in named.items()}
         save_file(named, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
         shutil.rmtree(directory, ignore_errors=True)

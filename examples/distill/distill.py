@@ -35,12 +35,14 @@ def parse():
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--ffn", default="fff:1x11", help="fff:KxD or dense:NEURONS")
+    parser.add_argument("--begin", metavar="MODEL_DIR", help="from this student, whose layers are as --ffn says, instead of fresh layers")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=20_000)
     length.add_argument("--minutes", type=float, help="instead of steps: the learning rate follows the clock")
     parser.add_argument("--batch-tokens", type=int, default=16_384)
     parser.add_argument("--text", help="a file of further lines to train on")
     parser.add_argument("--lr", type=float, default=1e-3, help="of all weights but those of decisions")
+    parser.add_argument("--inner", type=float, default=1.0, help="weight of the hidden states before the last")
     parser.add_argument("--balance", type=float, default=0.02, help="weight of uneven decisions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1000, help="steps between two states and evaluations, whose time is not counted")
@@ -120,6 +122,7 @@ def losses(student, ids, mask, want_hidden, want):
     got, want = got.float(), want.float()
     return {
         "hidden": sum(mse) / len(mse),
+        "last": mse[-1] / len(mse),
         "cosine": 1 - (got * want).sum(1).mean(),
         "similarity": F.mse_loss(got @ got.t(), want @ want.t()),
         "imbalance": sum(layer.ffn.imbalance for layer in student.layers) / len(student.layers),
@@ -206,24 +209,28 @@ def main():
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["seconds"]
         print(f"goes on at step {step}")
+    elif options.begin:
+        student.load(options.begin)
     else:
         grow(student, teacher, (trained.tensors(*batch) for batch in trained.shaped(options.seed)), GROWN_ON)
     begun = time.time() - spent
     generator = torch.Generator(device).manual_seed(options.seed + step)
     follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
-    sums = torch.zeros(4, device=device)
+    names = ["hidden", "last", "cosine", "similarity", "imbalance"]
+    sums = torch.zeros(len(names), device=device)
 
     def train(ids, mask):
         with torch.no_grad():
             wanted = follow(ids, mask)
         with torch.autocast(device, torch.bfloat16, cache_enabled=False):
             found = losses(student, ids, mask, *wanted)
-        loss = found["hidden"] + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
+        hidden = options.inner * (found["hidden"] - found["last"]) + found["last"]
+        loss = hidden + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
-        sums.add_(torch.stack([value.detach().float() for value in found.values()]))
+        sums.add_(torch.stack([found[name].detach().float() for name in names]))
 
     one_step = Step(train, device)
     # How much of the training is behind: evaluations do not count.
@@ -249,7 +256,6 @@ def main():
                 torch.cuda.synchronize()  # or the clock runs behind what has been asked for
             done = progress() >= 1
             if step % options.every == 0 or done:
-                names = ["hidden", "cosine", "similarity", "imbalance"]
                 line = {"step": step} | {name: value / counted for name, value in zip(names, sums.tolist())}
                 spent = time.time() - begun
                 line["seconds"] = round(spent, 1)

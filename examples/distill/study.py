@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Feedforward layers compared: each distilled by one recipe for one time, then fine-tuned on four GLUE tasks, and measured by `cmm glue`.
+
+    python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0
+    python3 examples/distill/study.py --out OUT_DIR --table
+
+OUT_DIR/study.jsonl gets a line for each layer and seed as soon as it is done; a run that is cut off goes on from there with the same command.
+`original` is the teacher itself, fine-tuned in the same way, and `MODEL_DIR`s given with --also are too. Several seeds become medians in the table.
+"""
+import argparse
+import json
+import os
+import queue
+import statistics
+import subprocess
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SEVERAL = ["original", "fff:1x11", "dense:12", "dense:1536"]
+ONCE = ["fff:4x9", "fff:16x7", "fff:64x5", "dense:40", "dense:128"]
+RUNS = [(ffn, 0) for ffn in SEVERAL] + [(ffn, seed) for seed in (1, 2) for ffn in SEVERAL] + [(ffn, 0) for ffn in ONCE]
+# Task: folder of its files, and the metric that the table shows.
+TASKS = {"sst2": ("SST-2/dev.tsv", "accuracy"), "cola": ("CoLA/dev.tsv", "matthews"), "rte": ("RTE/dev.tsv", "accuracy"), "stsb": ("STS-B/dev.csv", "spearman")}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher")
+    parser.add_argument("--data")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--cmm", default="target/release/cmm")
+    parser.add_argument("--steps", type=int, default=2500, help="of distillation a layer")
+    parser.add_argument("--gpus", default="0", help="numbers, one for each worker: 0,0,1,1 for two on each of two")
+    parser.add_argument("--also", metavar="MODEL_DIR", help="a model to fine-tune with three seeds, too")
+    parser.add_argument("--only", help="these layers only, a list: fff:1x11,dense:12")
+    parser.add_argument("--table", action="store_true", help="print what is there as Markdown, and do nothing else")
+    options = parser.parse_args()
+    if not options.table and not (options.teacher and options.data):
+        parser.error("--teacher and --data say what to distil and on what")
+    return options
+
+
+def lines(out):
+    path = os.path.join(out, "study.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+def one(options, gpu, ffn, seed):
+    """A layer with a seed, from distillation to the last task."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
+    call = lambda *command: subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    script = lambda name, *arguments: call(sys.executable, os.path.join(HERE, name), *arguments)
+    glue = lambda model, task, file: json.loads(
+        call(options.cmm, "glue", "--task", task, "--data", os.path.join(options.data, file), "--model", model, "--json")
+    )["metrics"]
+    work = os.path.join(options.out, f"{os.path.basename(ffn.rstrip('/')).replace(':', '-')}-{seed}")
+    result = {"ffn": ffn, "seed": seed}
+    model = ffn
+    if ffn == "original":
+        model = options.teacher
+    elif ffn != options.also:
+        script(
+            "distill.py", "--teacher", options.teacher, "--data", options.data, "--out", work, "--ffn", ffn, "--seed", str(seed),
+            "--steps", str(options.steps), "--every", "1000000",
+        )  # fmt: skip
+        model = os.path.join(work, "model")
+        with open(os.path.join(work, "log.jsonl")) as file:
+            last = json.loads(file.readlines()[-1])
+        result |= {name: last[name] for name in ("step", "held hidden", "held cosine", "leaves used") if name in last}
+    for split in ("dev", "test"):
+        result[f"stsb {split}, untuned"] = glue(model, "stsb", f"STS-B/{split}.csv")["spearman"]
+    script("finetune.py", "--model", model, "--data", options.data, "--seed", str(seed), "--out", work)
+    for task, (file, metric) in TASKS.items():
+        result[task] = glue(f"{work}-{task}", task, file)[metric]
+    return result
+
+
+def work_off(options):
+    os.makedirs(options.out, exist_ok=True)
+    there = {(line["ffn"], line["seed"]) for line in lines(options.out)}
+    left, lock, failures = queue.SimpleQueue(), threading.Lock(), []
+    for run in RUNS + [(options.also, seed) for seed in range(3) if options.also]:
+        if run not in there and (not options.only or run[0] in options.only.split(",")):
+            left.put(run)
+
+    def worker(gpu):
+        while True:
+            try:
+                ffn, seed = left.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                result = one(options, gpu, ffn, seed)
+            except subprocess.CalledProcessError as failed:
+                reason = (failed.stderr.strip().splitlines() or ["no reason given"])[-1]
+                failures.append(f"{ffn}, seed {seed}: {' '.join(map(str, failed.cmd[:3]))}: {reason}")
+                continue
+            with lock, open(os.path.join(options.out, "study.jsonl"), "a") as file:
+                file.write(json.dumps(result) + "\n")
+            print(json.dumps(result), flush=True)
+
+    workers = [threading.Thread(target=worker, args=(gpu,)) for gpu in options.gpus.split(",")]
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    if failures:
+        raise SystemExit("\n".join(failures))
+
+
+def table(out):
+    columns = ["held cosine", "held hidden", "leaves used", "stsb dev, untuned", "stsb test, untuned", *TASKS]
+    found = {}
+    for line in lines(out):
+        found.setdefault(line["ffn"], []).append(line)
+    print("| layer | seeds | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    for ffn, of_one in found.items():
+        medians = [[line[name] for line in of_one if name in line] for name in columns]
+        cells = [f"{statistics.median(values):.4f}" if values else "" for values in medians]
+        print(f"| {ffn} | {len(of_one)} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    options = parse()
+    table(options.out) if options.table else work_off(options)
