@@ -69,6 +69,46 @@ fn every_stage_on_every_adapter_and_variant() {
 }
 
 #[test]
+fn what_a_model_does_not_have_comes_from_its_base() {
+    let folder = tempdir().unwrap();
+    let [base, own] = ["base", "own"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&base).unwrap();
+    std::fs::create_dir(&own).unwrap();
+    let spec = Spec { crammed: false, ..TINY };
+    spec.write(&base, 3, 1);
+    // Of another seed, the second of two files: every other tensor.
+    spec.write(&own, 4, 2);
+    let whole = [EncoderWeights::open(&base), EncoderWeights::open(&own)].map(Result::unwrap);
+    std::fs::rename(own.join("model-1.safetensors"), own.join("model.safetensors")).unwrap();
+    let mut config = spec.config();
+    config["base"] = "base".into();
+    let write = |config: &serde_json::Value| {
+        std::fs::write(own.join("config.json"), config.to_string()).unwrap();
+    };
+    write(&config);
+    let mixed = EncoderWeights::open(&own).unwrap();
+    let part = cmm::Checkpoint::open(own.join("model.safetensors")).unwrap();
+    assert_eq!(mixed.tensors().len(), whole[0].tensors().len());
+    let words = "embeddings.word_embeddings.weight";
+    let from = usize::from(part.names().iter().any(|name| name.ends_with(words)));
+    assert_eq!(mixed.embedding().unwrap().words, whole[from].embedding().unwrap().words);
+    assert_ne!(mixed.embedding().unwrap().words, whole[1 - from].embedding().unwrap().words);
+    let layer = mixed.layer(0).unwrap();
+    assert!(whole.iter().all(|whole| whole.layer(0).unwrap() != layer));
+
+    for name in ["../base", "", ".", "a/b", "c:\\d"] {
+        config["base"] = name.into();
+        write(&config);
+        let message = EncoderWeights::open(&own).unwrap_err().to_string();
+        assert!(message.contains("base in") && message.contains("beside"), "{message}");
+    }
+    config["base"] = "nowhere".into();
+    write(&config);
+    let message = EncoderWeights::open(&own).unwrap_err().to_string();
+    assert!(message.contains("nowhere"), "{message}");
+}
+
+#[test]
 fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
     let dir = tempdir().unwrap();
     TINY.write(dir.path(), 3, 1);

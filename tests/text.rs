@@ -144,6 +144,15 @@ fn classes_come_with_their_names_and_probabilities() {
 }
 
 #[test]
+fn the_classifier_that_ships_tells_good_reviews_from_bad_ones() {
+    let arguments =
+        ["classify", "A lovely, quiet film.", "Two hours I will not get back.", "--json"];
+    let Some(output) = cmm(&arguments, b"") else { return };
+    let labels: Vec<_> = lines(&output).iter().map(|line| line["label"].clone()).collect();
+    assert_eq!(labels, ["positive", "negative"]);
+}
+
+#[test]
 fn search_finds_the_line_itself_and_keeps_line_numbers() {
     let input = "Replace me.\n\nExpressions are names.\n";
     let arguments = ["search", "Expressions are names.", "--model", "mlm_tiny", "--json"];

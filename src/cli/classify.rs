@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::hub::SHIPPED_CLASSIFIER;
 use crate::cli::model::{ModelArguments, in_steps};
 use crate::cli::table::{row, table};
 use crate::cli::text_in::TextArguments;
@@ -23,7 +24,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
-    let (gpu, model) = arguments.model.load().await?;
+    let (gpu, model) = arguments.model.or(SHIPPED_CLASSIFIER).load().await?;
     let scores = in_steps(&texts, async |texts| model.classify(&gpu, texts).await).await?;
     let labels = &model.encoder().config().labels;
     let label = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());

@@ -9,6 +9,7 @@ use cmm::model::{EncoderConfig, Head};
 use cmm::{FastBert, Gpu};
 use serde_json::json;
 
+use crate::cli::hub::{SHIPPED, SHIPPED_CLASSIFIER};
 use crate::cli::model::{ModelArguments, in_steps, items_in_steps};
 use crate::cli::table::{row, table};
 use crate::cli::{Failure, print};
@@ -31,7 +32,9 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let task = arguments.task;
     let examples = read(task, &arguments.data)?;
-    let (gpu, model) = arguments.model.load().await?;
+    let default = if task == Task::Sst2 { SHIPPED_CLASSIFIER } else { SHIPPED };
+    let model_arguments = arguments.model.or(default);
+    let (gpu, model) = model_arguments.load().await?;
     let headed = matches!(model.encoder().config().head, Head::Classifier { .. });
     let (by, predictions) = match (task.classes(), headed) {
         ([], false) => ("cosine", cosines(&gpu, &model, &examples).await?),
@@ -45,7 +48,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let metrics: serde_json::Map<_, _> =
             results.iter().map(|(metric, value)| (metric.name().into(), json!(value))).collect();
         let line = json!({
-            "task": task, "data": arguments.data, "model": arguments.model.model,
+            "task": task, "data": arguments.data, "model": model_arguments.name(),
             "examples": examples.len(), "by": by, "metrics": metrics,
         });
         line.to_string() + "\n"

@@ -22,25 +22,26 @@ const OPTIONAL: [&str; 5] = [
 
 /// The model that comes with the source: what commands run where none is named.
 pub const SHIPPED: &str = "fastminilm";
+/// The same with a head that tells good reviews from bad ones (SST-2): what `cmm classify` runs.
+pub const SHIPPED_CLASSIFIER: &str = "fastminilm-sst2";
 
 /// Where it lies: in `models` of this folder, or of one above the program.
-fn shipped() -> Result<PathBuf, Failure> {
+fn shipped(model: &str) -> Result<PathBuf, Failure> {
     let program = std::env::current_exe().unwrap_or_default();
-    let above = program.ancestors().skip(1).map(|folder| folder.join("models").join(SHIPPED));
-    std::iter::once(Path::new("models").join(SHIPPED))
+    let above = program.ancestors().skip(1).map(|folder| folder.join("models").join(model));
+    std::iter::once(Path::new("models").join(model))
         .chain(above)
         .find(|dir| dir.join(WEIGHTS).is_file())
         .ok_or_else(|| {
             let reason = "is neither in models/ here nor beside the program";
-            format!("{SHIPPED}, the model of the source tree, {reason}; name one with --model")
-                .into()
+            format!("{model}, a model of the source tree, {reason}; name one with --model").into()
         })
 }
 
-/// The directory that `model` names: a path, a hub id `owner/name`, or the model that comes with the source.
+/// The directory that `model` names: a path, a hub id `owner/name`, or one that comes with the source.
 pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
-    if model == SHIPPED {
-        return shipped();
+    if model == SHIPPED || model == SHIPPED_CLASSIFIER {
+        return shipped(model);
     }
     let path = Path::new(model);
     if path.is_dir() {

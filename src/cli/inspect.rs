@@ -56,7 +56,7 @@ struct LayerSpread {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let weights = EncoderWeights::open(model_dir(&arguments.model.model)?)?;
+    let weights = EncoderWeights::open(model_dir(arguments.model.name())?)?;
     let config = weights.config().clone();
     let (neurons, engaged) = match config.ffn {
         Ffn::Dense { width } => (width, width),

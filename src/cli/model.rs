@@ -12,12 +12,12 @@ use crate::cli::run::PrecisionArgument;
 /// Texts between two steps of the progress bar.
 const TEXTS_PER_STEP: usize = 2048;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct ModelArguments {
-    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2; by default the one that comes with the source, which has no
-    /// head for classify or fill-mask
-    #[arg(long, value_name = "DIR or ID", default_value = SHIPPED)]
-    pub model: String,
+    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2 [default: fastminilm, which comes with the source, and for
+    /// classify and glue --task sst2 fastminilm-sst2; neither has a head for fill-mask]
+    #[arg(long, value_name = "DIR or ID")]
+    model: Option<String>,
     /// Precision of the weights; sums are f32
     #[arg(long, value_enum, default_value = "f32")]
     precision: PrecisionArgument,
@@ -33,9 +33,19 @@ pub struct ModelArguments {
 }
 
 impl ModelArguments {
+    /// The model that is asked for.
+    pub fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(SHIPPED)
+    }
+
+    /// The same arguments with a model, if none is named.
+    pub fn or(&self, model: &str) -> Self {
+        Self { model: self.model.clone().or_else(|| Some(model.into())), ..self.clone() }
+    }
+
     /// Fetches what is missing, and loads the model onto the device.
     pub async fn load(&self) -> Result<(Gpu, FastBert), Failure> {
-        let dir = model_dir(&self.model)?;
+        let dir = model_dir(self.name())?;
         let precision = match self.variant {
             Some(variant) => variant.weights.precision(),
             None => Precision::from(self.precision),

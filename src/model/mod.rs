@@ -14,6 +14,8 @@ pub(crate) use batch::MASKED;
 pub use batch::{Batch, Sequence};
 pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
 pub use encoder::{Encoded, Encoder, Output, Tap};
+#[cfg(feature = "text")]
+pub(crate) use weights::base;
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,

@@ -1,6 +1,6 @@
 //! Tensor names of both families to one set of weights, read one layer at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result, check_finite};
@@ -116,19 +116,50 @@ impl EncoderWeights<'static> {
 
     /// Opens a model's directory: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     ///
+    /// If the configuration has a `base`, the name of a folder beside this one, tensors that are not here come from there.
+    ///
     /// # Errors
     /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Mismatch`]: what the configuration asks for and this crate does not do.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let config = dir.join("config.json");
         let config = EncoderConfig::from_json(&config.display().to_string(), &read(&config)?)?;
-        let index = dir.join("model.safetensors.index.json");
-        let files = if !dir.join("model.safetensors").exists() && index.exists() {
-            shards(&index)?.iter().map(|name| Checkpoint::open(dir.join(name))).collect()
-        } else {
-            Checkpoint::open(dir.join("model.safetensors")).map(|file| vec![file])
-        };
-        Self::new(config, files?)
+        let mut files = files(dir)?;
+        if let Some(base) = base(dir)? {
+            files.extend(self::files(&base)?);
+        }
+        Self::new(config, files)
+    }
+}
+
+/// The folder that a model's configuration names as its base: a plain name, beside the model's own.
+pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
+    let config = dir.join("config.json");
+    let json: serde_json::Value = serde_json::from_slice(&read(&config)?).unwrap_or_default();
+    let bad = |found: &serde_json::Value| {
+        let what = format!("base in {}", config.display());
+        Err(Error::mismatch(what, "the name of a folder beside the model's", found))
+    };
+    match json.get("base") {
+        None => Ok(None),
+        Some(found) => match found.as_str() {
+            Some(name) if is_plain(name) => Ok(Some(dir.join("..").join(name))),
+            _ => bad(found),
+        },
+    }
+}
+
+/// Whether a name leads nowhere else.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', ':']) && !name.starts_with('.')
+}
+
+fn files(dir: &Path) -> Result<Vec<Checkpoint<'static>>> {
+    let index = dir.join("model.safetensors.index.json");
+    if !dir.join("model.safetensors").exists() && index.exists() {
+        shards(&index)?.iter().map(|name| Checkpoint::open(dir.join(name))).collect()
+    } else {
+        Checkpoint::open(dir.join("model.safetensors")).map(|file| vec![file])
     }
 }
 
@@ -149,9 +180,7 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for name in map.values() {
         match name.as_str() {
-            Some(file) if !file.contains(['/', '\\']) && !file.starts_with('.') => {
-                names.push(file.to_owned());
-            }
+            Some(file) if is_plain(file) => names.push(file.to_owned()),
             _ => return Err(bad(name.to_string())),
         }
     }
@@ -206,10 +235,14 @@ impl<'data> EncoderWeights<'data> {
         &self.config
     }
 
-    /// Name, shape and bytes of every tensor in the files.
+    /// Name, shape and bytes of every tensor.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, usize)> {
-        let entries = self.files.iter().flat_map(|file| {
-            file.names().into_iter().filter_map(|name| {
+        let entries = self.files.iter().enumerate().flat_map(|(place, file)| {
+            file.names().into_iter().filter_map(move |name| {
+                // Of a model with a base, its own.
+                if self.files[..place].iter().any(|before| before.has(&name)) {
+                    return None;
+                }
                 let info = file.info(&name).ok()?;
                 Some((name, info.shape.clone(), info.data_offsets.1 - info.data_offsets.0))
             })

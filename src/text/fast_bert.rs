@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions, Precision, Variant};
 use crate::model::{
     Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
-    Tap,
+    Tap, base,
 };
 use crate::text::files::{max_tokens, pooling};
 use crate::text::tokenizer::Tokenizer;
@@ -86,6 +86,9 @@ impl FastBert {
         let dir = dir.as_ref();
         let mut weights = EncoderWeights::open(dir)?;
         let config = weights.config();
+        // A model with a base and no tokenizer of its own reads and pools text as its base does.
+        let base = if dir.join("tokenizer.json").exists() { None } else { base(dir)? };
+        let dir = base.as_deref().unwrap_or(dir);
         let longest = max_tokens(dir)?.unwrap_or(config.positions).min(config.positions);
         let tokenizer = Tokenizer::open(dir, longest)?;
         if tokenizer.vocabulary() > config.vocabulary {
