@@ -39,7 +39,11 @@ def parse():
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
-    return parser.parse_args()
+    options = parser.parse_args()
+    folder = lambda path: os.path.dirname(os.path.abspath(path))
+    if options.tune == "attention" and folder(options.out) != folder(options.model):
+        parser.error(f"--tune attention: --out must lie beside {options.model}, which the new checkpoints name as their base")
+    return options
 
 
 def examples(data, task):

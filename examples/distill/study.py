@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Feedforward layers compared: each distilled by one recipe for one time, then fine-tuned on four GLUE tasks, and measured by `cmm glue`.
+"""Feedforward layers compared: each distilled by one recipe for as many steps, then fine-tuned on four GLUE tasks, and measured by `cmm glue`.
 
     python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0
     python3 examples/distill/study.py --out OUT_DIR --table
 
 OUT_DIR/study.jsonl gets a line for each layer and seed as soon as it is done; a run that is cut off goes on from there with the same command.
-`original` is the teacher itself, fine-tuned in the same way, and `MODEL_DIR`s given with --also are too. Several seeds become medians in the table.
+`original` is the teacher itself, fine-tuned in the same way, and so is a model given with --also. Several seeds become medians in the table.
 """
 import argparse
 import json
@@ -98,6 +98,9 @@ def work_off(options):
             except subprocess.CalledProcessError as failed:
                 reason = (failed.stderr.strip().splitlines() or ["no reason given"])[-1]
                 failures.append(f"{ffn}, seed {seed}: {' '.join(map(str, failed.cmd[:3]))}: {reason}")
+                continue
+            except OSError as failed:
+                failures.append(f"{ffn}, seed {seed}: {failed}; is {options.cmm} there (--cmm)?")
                 continue
             with lock, open(os.path.join(options.out, "study.jsonl"), "a") as file:
                 file.write(json.dumps(result) + "\n")

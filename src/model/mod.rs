@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod directory;
 mod encoder;
 mod half_layer;
 mod heads;
@@ -13,9 +14,9 @@ mod workspace;
 pub(crate) use batch::MASKED;
 pub use batch::{Batch, Sequence};
 pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
-pub use encoder::{Encoded, Encoder, Output, Tap};
 #[cfg(feature = "text")]
-pub(crate) use weights::base;
+pub(crate) use directory::base;
+pub use encoder::{Encoded, Encoder, Output, Tap};
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,
