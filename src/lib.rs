@@ -24,6 +24,6 @@ pub use gpu::{
     AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, KernelSource,
     Precision, Reduction, Timer, Variant, WeightFormat, adapter, adapters,
 };
-pub use ops::{cooperative_kernels, encoder_kernels};
+pub use ops::cooperative_kernels;
 #[cfg(feature = "text")]
-pub use text::{FastBert, Filled, ModelOptions, Tokenizer};
+pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Tokenizer, cosine};

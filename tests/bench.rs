@@ -163,3 +163,31 @@ fn what_cannot_be_measured_or_read_is_said_in_one_line() {
         assert!(line.contains(message), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_race_measures_and_checks_both_layers_on_the_callers_tokens() {
+    let shape = FffShape::new(24, 2, 4).unwrap();
+    let weights = cmm::FffWeights::random(shape, 3);
+    let x = common::random_tokens(9 * 24, 1);
+    let race = |gpu: &cmm::Gpu, neurons, x: &[f32]| {
+        pollster::block_on(cmm::bench::race(gpu, &weights, neurons, x, Effort::QUICK))
+    };
+    for gpu in common::gpus() {
+        for neurons in [shape.nodes(), 7] {
+            let [fff, dense] = race(&gpu, neurons, &x).unwrap();
+            assert!(fff.check.passed && dense.check.passed, "{fff:?} {dense:?}");
+            assert_eq!((fff.tokens, dense.tokens), (9, 9));
+            assert_eq!(fff.layer, Layer::cmm(shape));
+            assert_eq!(dense.layer, Layer::Dmm { input: 24, output: 24, neurons });
+            let truth = cmm::reference::fff(&weights, &x).unwrap();
+            let leaf = |(walk, path): (usize, &[u32])| (walk % 2, path[4]);
+            let leaves: std::collections::HashSet<_> =
+                truth.path.chunks(5).enumerate().map(leaf).collect();
+            assert_eq!(fff.leaves, Some(leaves.len()));
+        }
+        for x in [&x[..0], &x[..25]] {
+            let error = race(&gpu, 7, x).unwrap_err().to_string();
+            assert!(error.contains("a multiple of the input width 24"), "{error}");
+        }
+    }
+}

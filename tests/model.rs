@@ -232,3 +232,34 @@ fn a_shard_outside_the_directory_is_refused() {
     let error = EncoderWeights::open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("secret") && error.contains("beside it"), "{error}");
 }
+
+#[test]
+fn a_model_in_memory_is_the_model_on_disk() {
+    use cmm::{FastBert, ModelFiles, ModelOptions};
+    let dir = common::golden().join("mlm_tiny");
+    let mut files = ModelFiles::new();
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        files.insert(name.into(), std::fs::read(dir.join(name)).unwrap());
+    }
+    let texts =
+        ["Replace me by any text you'd like.", "", "a longer text than the others, with <mask>"];
+    let options = ModelOptions::default();
+    for gpu in common::gpus() {
+        let disk = block_on(FastBert::load(&gpu, &dir)).unwrap();
+        let memory = block_on(FastBert::load_files(&gpu, &files, &options)).unwrap();
+        let want = block_on(disk.embed(&gpu, &texts)).unwrap();
+        let paths = block_on(disk.paths(&gpu, &texts)).unwrap();
+        let got = block_on(memory.embed_with_paths(&gpu, &texts)).unwrap();
+        assert_eq!(got.len(), texts.len());
+        for ((got, want), (sequence, path)) in got.iter().zip(&want).zip(&paths) {
+            assert_eq!(&got.vector, want);
+            assert_eq!((&got.sequence, &got.paths), (sequence, path));
+        }
+        for missing in ["config.json", "model.safetensors", "tokenizer.json"] {
+            let mut some = files.clone();
+            some.remove(missing);
+            let error = block_on(FastBert::load_files(&gpu, &some, &options)).unwrap_err();
+            assert!(error.to_string().starts_with(missing), "{error}");
+        }
+    }
+}

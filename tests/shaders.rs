@@ -1,14 +1,13 @@
 //! First ring, no device: every kernel in every variant is valid WGSL under exactly the capabilities it may use, binds what the host binds,
 //! fits its workgroup into the limits, and is accepted by the writers of SPIR-V, HLSL and MSL.
 
-use cmm::model::EncoderConfig;
+use cmm::check::kernels_of;
 use cmm::{
     Activations, Binding, Capabilities, FffShape, KernelSource, Reduction, Variant, WeightFormat,
-    encoder_kernels,
 };
 use naga::valid::{ValidationFlags, Validator};
 
-/// Every kernel that some device may get: variants, subgroup sizes (fixed and varying), shapes that reach each launch, with and without path.
+/// Every kernel that some device may get, in every variant, with subgroups of fixed and of varying sizes.
 fn kernels() -> Vec<(KernelSource, Variant)> {
     let mut kernels = Vec::new();
     for variant in Variant::ALL {
@@ -17,61 +16,7 @@ fn kernels() -> Vec<(KernelSource, Variant)> {
             Reduction::Subgroup => &[(4, 4), (8, 8), (32, 32), (64, 64), (8, 32), (4, 128)],
         };
         for subgroup in sizes {
-            for (input, output, trees, depth) in [
-                (768, 768, 1, 11),
-                (1, 1, 1, 0),
-                (37, 5, 3, 4),
-                (12_288, 12_288, 1, 3),
-                (50_000, 8, 2, 1),
-            ] {
-                for keep_path in [false, true] {
-                    let shape = FffShape::with_output(input, output, trees, depth).unwrap();
-                    let device = device(Some(*subgroup));
-                    let kernel =
-                        KernelSource::fff(shape, variant, Activations::F32, &device, keep_path)
-                            .unwrap();
-                    kernels.push((kernel, variant));
-                    if variant.weights == WeightFormat::Packed {
-                        use cmm::Precision::{F16, F32};
-                        for (x, y) in [(F16, F16), (F16, F32), (F32, F16)] {
-                            let stored = Activations { x, y };
-                            let kernel =
-                                KernelSource::fff(shape, variant, stored, &device, keep_path);
-                            kernels.push((kernel.unwrap(), variant));
-                        }
-                    }
-                    for ahead in [2, 3] {
-                        let lookahead = KernelSource::fff_lookahead(
-                            shape,
-                            variant,
-                            Activations::F32,
-                            &device,
-                            keep_path,
-                            ahead,
-                        );
-                        kernels.extend(lookahead.unwrap().map(|kernel| (kernel, variant)));
-                    }
-                }
-            }
-        }
-    }
-    kernels.extend(encoder());
-    kernels
-}
-
-/// The other kernels of an encoder: ordinary and odd sizes, heads of 8, 16, 32 vec4 and one that stays a loop.
-fn encoder() -> Vec<(KernelSource, Variant)> {
-    let mut kernels = Vec::new();
-    for variant in Variant::ALL {
-        for (hidden, heads) in [(768, 12), (384, 12), (30, 3), (1024, 8), (600, 1)] {
-            let config = serde_json::json!({
-                "model_type": "bert", "architectures": ["BertModel"], "hidden_size": hidden,
-                "num_hidden_layers": 1, "num_attention_heads": heads, "intermediate_size": 64,
-                "vocab_size": 100, "max_position_embeddings": 64, "type_vocab_size": 2,
-                "layer_norm_eps": 1e-12,
-            });
-            let config = EncoderConfig::from_json("config", config.to_string().as_bytes()).unwrap();
-            let all = encoder_kernels(&config, variant, &device(Some((32, 32)))).unwrap();
+            let all = kernels_of(&device(Some(*subgroup)), variant).unwrap();
             kernels.extend(all.into_iter().map(|kernel| (kernel, variant)));
         }
     }

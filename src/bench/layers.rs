@@ -7,7 +7,7 @@ use crate::bench::workload::{random_dense, random_tokens};
 use crate::bench::{Check, Layer, Row, Unit, Workload};
 use crate::error::Result;
 use crate::fff::{FffLayer, FffWeights, Schedule};
-use crate::gpu::{Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
+use crate::gpu::{Buffer, Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
 use crate::model::DenseWeights;
 use crate::ops::{Activation, CoopDense, CoopShape, Dense, Epilogue};
 use crate::reference;
@@ -26,6 +26,8 @@ pub(crate) struct Bench<'b> {
     pub(crate) watch: &'b Stopwatch,
     pub(crate) effort: Effort,
     pub(crate) workload: &'b Workload,
+    /// The tokens, `[tokens, input]`, instead of random ones.
+    pub(crate) x: Option<&'b [f32]>,
 }
 
 /// |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the neurons and y are each rounded once.
@@ -43,8 +45,8 @@ struct Tokens {
     count: usize,
     stored: Precision,
     first: Vec<f32>,
-    x: Vec<wgpu::Buffer>,
-    y: wgpu::Buffer,
+    x: Vec<Buffer>,
+    y: Buffer,
 }
 
 impl Bench<'_> {
@@ -52,8 +54,8 @@ impl Bench<'_> {
         let (input, output) = self.workload.widths();
         let row = row_stride(input) * size(stored);
         let bytes = (count * row) as u64;
-        let sets = (INPUT_BYTES / bytes).clamp(1, INPUTS as u64);
-        let first = random_tokens(count * input, 0);
+        let sets = if self.x.is_some() { 1 } else { (INPUT_BYTES / bytes).clamp(1, INPUTS as u64) };
+        let first = self.x.map_or_else(|| random_tokens(count * input, 0), <[f32]>::to_vec);
         let mut x = Vec::new();
         for seed in 0..sets {
             let values = if seed == 0 { first.clone() } else { random_tokens(first.len(), seed) };

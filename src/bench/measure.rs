@@ -5,7 +5,7 @@ use web_time::Instant;
 
 use crate::bench::Stats;
 use crate::error::Result;
-use crate::gpu::{Gpu, Readback, Timer};
+use crate::gpu::{Buffer, Gpu, Readback, Timer};
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +71,7 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     timer: Option<Timer>,
-    done: (wgpu::Buffer, Readback),
+    done: (Buffer, Readback),
 }
 
 impl Stopwatch {

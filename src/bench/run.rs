@@ -33,7 +33,7 @@ pub async fn run(
     progress: Progress<'_>,
 ) -> Result<()> {
     let watch = Stopwatch::new(gpu).await?;
-    let bench = Bench { gpu, watch: &watch, effort, workload };
+    let bench = Bench { gpu, watch: &watch, effort, workload, x: None };
     let mut emit = |row: Row| {
         report.rows.push(row);
         progress(report);

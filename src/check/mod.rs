@@ -3,6 +3,7 @@
 
 mod case;
 mod golden;
+mod kernels;
 mod model;
 mod run;
 #[cfg(feature = "text")]
@@ -10,6 +11,7 @@ mod text;
 
 pub use case::{Case, Expected};
 pub use golden::golden_cases;
+pub use kernels::{compile_kernels, kernels_of};
 pub(crate) use model::{Limits, compare_encoded};
 pub use model::{ModelCase, check_model, check_model_half, check_model_reference, golden_models};
 pub use run::{Outcome, check_layer, check_reference, check_variant, random_cases};

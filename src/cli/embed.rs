@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use cmm::cosine;
 use serde_json::json;
 
 use crate::cli::model::{ModelArguments, in_steps};
@@ -131,11 +132,4 @@ pub async fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
     }
     print(&if arguments.json { out } else { table(&rows) })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::rows::Rows;
 use crate::fff::{Activations, FffShape, FffWeights, Residual, Schedule};
-use crate::gpu::{Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
+use crate::gpu::{Buffer, Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
 
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
 const CHUNK_BYTES: u64 = 64 << 20;
@@ -28,9 +28,9 @@ pub struct FffLayer {
     /// By tokens: up to how many, and the kernels.
     lookahead: Vec<(u64, Kernels)>,
     schedule: Option<Schedule>,
-    linear_in: wgpu::Buffer,
-    bias: wgpu::Buffer,
-    linear_out: wgpu::Buffer,
+    linear_in: Buffer,
+    bias: Buffer,
+    linear_out: Buffer,
 }
 
 /// A schedule's kernels, compiled.
@@ -358,9 +358,9 @@ impl FffLayer {
 /// The buffers through which [`FffLayer::run`] sends its tokens.
 struct Chunk {
     row_bytes: [u64; 3],
-    x: wgpu::Buffer,
-    y: (wgpu::Buffer, Readback),
-    path: Option<(wgpu::Buffer, Readback)>,
+    x: Buffer,
+    y: (Buffer, Readback),
+    path: Option<(Buffer, Readback)>,
 }
 
 impl Chunk {
@@ -464,7 +464,7 @@ fn padded(x: &[f32], shape: FffShape, stored: Precision) -> Vec<u8> {
     rows
 }
 
-async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(wgpu::Buffer, Readback)> {
+async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(Buffer, Readback)> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
     Ok((gpu.buffer(label, bytes, usage).await?, Readback::new(gpu, label, bytes).await?))
 }

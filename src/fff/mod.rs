@@ -11,3 +11,4 @@ pub use kernel::{Activations, Schedule};
 pub use layer::{FffLayer, Forward};
 pub use shape::FffShape;
 pub use weights::FffWeights;
+pub(crate) use weights::transposed;

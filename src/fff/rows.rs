@@ -1,7 +1,7 @@
 //! The rows of a layer's matrices, padded and ordered as the kernels read them.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Precision, WeightFormat};
+use crate::gpu::{Buffer, Gpu, Precision, WeightFormat};
 
 /// A matrix on its way to the device.
 pub(crate) struct Rows<'a> {
@@ -20,7 +20,7 @@ impl Rows<'_> {
         rows: usize,
         width: usize,
         stride: usize,
-    ) -> Result<wgpu::Buffer> {
+    ) -> Result<Buffer> {
         let row = |row: usize| &self.values[row * width..][..width];
         match self.format.precision() {
             Precision::F32 => {

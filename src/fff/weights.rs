@@ -146,7 +146,7 @@ impl FffWeights {
 }
 
 /// `[rows, columns]` to `[columns, rows]`, in square tiles so that both sides stay in cache.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(crate) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const TILE: usize = 32;
     let mut out = vec![0.0; values.len()];
     for row0 in (0..rows).step_by(TILE) {

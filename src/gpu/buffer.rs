@@ -1,10 +1,34 @@
 //! Buffers, checked against the device's limits before they are asked for.
 
+use std::ops::Deref;
+
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
 /// Bytes written to the device between two flushes of the queue's staging memory.
 const FLUSH_EVERY: usize = 16 << 20;
+
+/// A buffer of the device.
+///
+/// In a browser its memory is given back when this is dropped. A buffer that is merely forgotten there waits for a garbage collection,
+/// and the collector sees a small handle, not the megabytes behind it.
+#[derive(Debug)]
+pub(crate) struct Buffer(pub(crate) wgpu::Buffer);
+
+impl Deref for Buffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.0.destroy();
+    }
+}
 
 /// Values from one row to the next on the device: rows are padded to a multiple of 8 (32 bytes of f32), so that any width is read in
 /// whole units.
@@ -22,7 +46,7 @@ impl Gpu {
         label: &str,
         bytes: u64,
         usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer> {
+    ) -> Result<Buffer> {
         let limits = &self.capabilities().limits;
         let storage = usage.contains(wgpu::BufferUsages::STORAGE);
         let too_large = if storage && bytes > limits.max_storage_buffer_binding_size {
@@ -48,7 +72,7 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         };
-        self.scoped(label, || self.device().create_buffer(&descriptor)).await
+        self.scoped(label, || Buffer(self.device().create_buffer(&descriptor))).await
     }
 
     /// A storage buffer of `rows` rows, each packed to `row_bytes` by `pack`, uploaded without a second copy of the whole on the host.
@@ -58,7 +82,7 @@ impl Gpu {
         rows: usize,
         row_bytes: usize,
         pack: impl Fn(usize, &mut Vec<u8>),
-    ) -> Result<wgpu::Buffer> {
+    ) -> Result<Buffer> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let buffer = self.buffer(label, (rows * row_bytes) as u64, usage).await?;
         let rows_at_once = (FLUSH_EVERY / row_bytes).max(1);

@@ -110,6 +110,20 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Only reads the shader, and reports what the device's compiler has against it.
+    pub(crate) async fn validate(gpu: &Gpu, source: &KernelSource) -> Result<()> {
+        let what = format!("compiling {}", source.name);
+        let module = gpu.scoped(&what, || module(gpu, source)).await?;
+        let messages = module.get_compilation_info().await.messages;
+        let error = messages
+            .into_iter()
+            .find(|message| message.message_type == wgpu::CompilationMessageType::Error);
+        match error {
+            None => Ok(()),
+            Some(error) => Err(Error::Gpu { what, reason: error.message, source: None }),
+        }
+    }
+
     pub(crate) async fn compile(gpu: &Gpu, source: &KernelSource) -> Result<Self> {
         let limits = &gpu.capabilities().limits;
         // wgpu-core does not hold sizes against the limits everywhere (a driver may then lose the device).

@@ -10,7 +10,7 @@ mod readback;
 mod timer;
 
 pub use adapter::{AdapterChoice, adapter, adapters};
-pub(crate) use buffer::row_stride;
+pub(crate) use buffer::{Buffer, row_stride};
 pub use capabilities::{
     COOPERATIVE_STORAGE, Capabilities, Precision, Reduction, Variant, WeightFormat,
 };

@@ -3,12 +3,12 @@
 use futures_channel::oneshot;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Buffer, Gpu};
 
 /// A buffer that the host can read, filled by a copy at the end of the work.
 #[derive(Debug)]
 pub(crate) struct Readback {
-    staging: wgpu::Buffer,
+    staging: Buffer,
 }
 
 impl Readback {
@@ -25,7 +25,7 @@ impl Readback {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { staging }
+        Self { staging: Buffer(staging) }
     }
 
     /// Records the copy of the first `bytes` of `source`.

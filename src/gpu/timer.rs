@@ -1,13 +1,13 @@
 //! GPU time of a compute pass, by timestamps.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Readback};
+use crate::gpu::{Buffer, Gpu, Readback};
 
 /// Measures passes on the device itself.
 #[derive(Debug)]
 pub struct Timer {
     queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
+    resolved: Buffer,
     readback: Readback,
 }
 

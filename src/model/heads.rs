@@ -1,7 +1,7 @@
 //! What stands on top of an encoder, on a device.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Variant, row_stride};
+use crate::gpu::{Buffer, Gpu, Variant, row_stride};
 use crate::model::encoder::Output;
 use crate::model::workspace::Views;
 use crate::model::{Batch, EncoderConfig, EncoderWeights, Head, HeadWeights, Pooler};
@@ -18,10 +18,10 @@ pub(crate) enum DeviceHead {
 /// The buffers of one output, `rows` rows each, in the order they are filled; the last is the result.
 pub(crate) struct Stages {
     /// Which tokens are gathered.
-    rows: Option<(wgpu::Buffer, Vec<u32>)>,
+    rows: Option<(Buffer, Vec<u32>)>,
     /// Whether the checkpoint's own head follows.
     headed: bool,
-    buffers: Vec<(wgpu::Buffer, usize)>,
+    buffers: Vec<(Buffer, usize)>,
     pool: Option<Pool>,
     l2_norm: Option<L2Norm>,
 }

@@ -1,7 +1,7 @@
 //! The buffers that a forward works in.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, row_stride};
+use crate::gpu::{Buffer, Gpu, row_stride};
 use crate::model::Batch;
 use crate::ops::Attention;
 
@@ -33,15 +33,15 @@ pub(crate) struct Workspace {
     pub(crate) tokens: usize,
     sequences: usize,
     tiles: usize,
-    ids: wgpu::Buffer,
-    masked: wgpu::Buffer,
-    spans: wgpu::Buffer,
-    queries: wgpu::Buffer,
-    hidden: [wgpu::Buffer; 2],
-    normed: Option<wgpu::Buffer>,
-    qkv: wgpu::Buffer,
-    context: wgpu::Buffer,
-    ffn: Option<wgpu::Buffer>,
+    ids: Buffer,
+    masked: Buffer,
+    spans: Buffer,
+    queries: Buffer,
+    hidden: [Buffer; 2],
+    normed: Option<Buffer>,
+    qkv: Buffer,
+    context: Buffer,
+    ffn: Option<Buffer>,
     widths: Widths,
 }
 

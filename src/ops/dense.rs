@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, Variant, row_stride, spread};
+use crate::gpu::{Buffer, Gpu, Kernel, Variant, row_stride, spread};
 use crate::model::DenseWeights;
 use crate::ops::matrix::{upload, upload_vector};
 use crate::ops::source::{self, FEW_AT_ONCE, SIDES};
@@ -56,8 +56,8 @@ pub(crate) struct Dense {
     few: Vec<(Arc<Kernel>, u32)>,
     /// For each of [`SIDES`], or for the smaller one alone.
     kernels: Vec<Arc<Kernel>>,
-    weight: wgpu::Buffer,
-    bias: wgpu::Buffer,
+    weight: Arc<Buffer>,
+    bias: Buffer,
     output: usize,
 }
 
@@ -71,13 +71,13 @@ impl Dense {
     ) -> Result<Self> {
         let weight = upload(gpu, label, &weights.weight, weights.input, variant.weights).await?;
         let sizes = (weights.input, weights.output);
-        Self::of_buffer(gpu, weight, sizes, weights.bias.as_deref(), variant, epilogue).await
+        Self::of_buffer(gpu, weight.into(), sizes, weights.bias.as_deref(), variant, epilogue).await
     }
 
     /// On a matrix `[output, input]` that is on the device already.
     pub(crate) async fn of_buffer(
         gpu: &Gpu,
-        weight: wgpu::Buffer,
+        weight: Arc<Buffer>,
         (input, output): (usize, usize),
         bias: Option<&[f32]>,
         variant: Variant,

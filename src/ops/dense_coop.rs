@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Kernel, WeightFormat, row_stride};
+use crate::gpu::{Buffer, Gpu, Kernel, WeightFormat, row_stride};
 use crate::model::DenseWeights;
 use crate::ops::dense::Epilogue;
 use crate::ops::matrix::{upload, upload_vector};
@@ -30,8 +30,8 @@ const FULL: u32 = 264;
 pub(crate) struct CoopDense {
     /// The larger tile first.
     kernels: Vec<(CoopShape, Arc<Kernel>)>,
-    weight: wgpu::Buffer,
-    bias: wgpu::Buffer,
+    weight: Buffer,
+    bias: Buffer,
     output: usize,
     input: usize,
 }

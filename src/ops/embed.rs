@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, WeightFormat, row_stride, spread};
+use crate::gpu::{Buffer, Gpu, Kernel, WeightFormat, row_stride, spread};
 use crate::model::EmbeddingWeights;
 use crate::ops::matrix::upload;
 use crate::ops::source;
@@ -14,9 +14,9 @@ pub(crate) struct Embed {
     kernel: Arc<Kernel>,
     group: u32,
     /// `[vocabulary, hidden]`, which a tied decoder shares.
-    pub(crate) words: wgpu::Buffer,
-    positions: wgpu::Buffer,
-    types: wgpu::Buffer,
+    pub(crate) words: Arc<Buffer>,
+    positions: Buffer,
+    types: Buffer,
     units: usize,
 }
 
@@ -32,7 +32,7 @@ impl Embed {
         Ok(Self {
             kernel: gpu.kernel(&source).await?,
             group: source.group,
-            words: upload(gpu, "word embedding", &weights.words, hidden, format).await?,
+            words: upload(gpu, "word embedding", &weights.words, hidden, format).await?.into(),
             positions: upload(gpu, "position embedding", &weights.positions, hidden, f32).await?,
             types: upload(gpu, "token-type embedding", &weights.types, hidden, f32).await?,
             units: row_stride(hidden) / 4,

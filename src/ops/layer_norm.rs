@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, KernelSource, Variant, row_stride};
+use crate::gpu::{Buffer, Gpu, Kernel, KernelSource, Variant, row_stride};
 use crate::model::NormWeights;
 use crate::ops::matrix::upload_vector;
 use crate::ops::source;
@@ -21,8 +21,8 @@ pub(crate) enum NormOutput {
 pub(crate) struct LayerNorm {
     source: KernelSource,
     kernel: Arc<Kernel>,
-    weight: wgpu::Buffer,
-    bias: wgpu::Buffer,
+    weight: Buffer,
+    bias: Buffer,
     stride: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Matrices and vectors on their way to the device.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Precision, WeightFormat, row_stride};
+use crate::gpu::{Buffer, Gpu, Precision, WeightFormat, row_stride};
 
 /// Uploads `values: [rows, width]`, each row padded with zeros, in f32 or f16, values in their order.
 pub(crate) async fn upload(
@@ -10,7 +10,7 @@ pub(crate) async fn upload(
     values: &[f32],
     width: usize,
     format: WeightFormat,
-) -> Result<wgpu::Buffer> {
+) -> Result<Buffer> {
     let (rows, stride) = (values.len() / width, row_stride(width));
     let row = |row: usize| &values[row * width..][..width];
     match format.precision() {
@@ -43,6 +43,6 @@ pub(crate) async fn upload(
 }
 
 /// Uploads one row in f32.
-pub(crate) async fn upload_vector(gpu: &Gpu, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
+pub(crate) async fn upload_vector(gpu: &Gpu, label: &str, values: &[f32]) -> Result<Buffer> {
     upload(gpu, label, values, values.len(), WeightFormat::F32).await
 }

@@ -17,6 +17,6 @@ pub(crate) use embed::Embed;
 pub(crate) use layer_norm::{LayerNorm, NormOutput};
 pub(crate) use rows::{Gather, L2Norm, Pool};
 pub(crate) use source::QUERIES;
-pub use source::encoder_kernels;
+pub(crate) use source::encoder_kernels;
 pub use source_coop::cooperative_kernels;
 pub(crate) use source_coop::{CoopShape, MAX_HEAD16, QUERIES as QUERIES_COOP};

@@ -263,7 +263,7 @@ pub(crate) fn pool(width: usize, mode: u32) -> KernelSource {
 ///
 /// # Errors
 /// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
-pub fn encoder_kernels(
+pub(crate) fn encoder_kernels(
     config: &EncoderConfig,
     variant: Variant,
     device: &Capabilities,

@@ -9,6 +9,7 @@ use crate::model::{
     Tap, base,
 };
 use crate::text::files::{max_tokens, pooling};
+use crate::text::folder::{Folder, ModelFiles};
 use crate::text::tokenizer::Tokenizer;
 
 /// How a model is loaded.
@@ -39,6 +40,17 @@ pub struct Filled {
     pub id: u32,
     /// Its probability among the whole vocabulary.
     pub probability: f64,
+}
+
+/// A text as a vector, and what that engaged.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Embedded {
+    /// The text's tokens.
+    pub sequence: Sequence,
+    /// `[hidden]`.
+    pub vector: Vec<f32>,
+    /// For each FFF layer the nodes of the tokens, `[tokens, trees, levels]`, ids within their tree.
+    pub paths: Vec<Vec<u32>>,
 }
 
 /// A model with its tokenizer.
@@ -84,21 +96,40 @@ impl FastBert {
         options: &ModelOptions,
     ) -> Result<Self> {
         let dir = dir.as_ref();
-        let mut weights = EncoderWeights::open(dir)?;
-        let config = weights.config();
+        let weights = EncoderWeights::open(dir)?;
         // A model with a base and no tokenizer of its own reads and pools text as its base does.
         let base = if dir.join("tokenizer.json").exists() { None } else { base(dir)? };
-        let dir = base.as_deref().unwrap_or(dir);
-        let longest = max_tokens(dir)?.unwrap_or(config.positions).min(config.positions);
-        let tokenizer = Tokenizer::open(dir, longest)?;
+        let folder = Folder::Disk(base.unwrap_or_else(|| dir.into()));
+        Self::assemble(gpu, weights, &folder, options).await
+    }
+
+    /// As [`FastBert::load_with`], of files in memory: `config.json`, `model.safetensors` and `tokenizer.json`, and what else a directory
+    /// would hold; without a base.
+    ///
+    /// # Errors
+    /// As [`FastBert::load`].
+    pub async fn load_files(gpu: &Gpu, files: &ModelFiles, options: &ModelOptions) -> Result<Self> {
+        let weights = EncoderWeights::from_files(files)?;
+        Self::assemble(gpu, weights, &Folder::Memory(files), options).await
+    }
+
+    async fn assemble(
+        gpu: &Gpu,
+        mut weights: EncoderWeights<'_>,
+        folder: &Folder<'_>,
+        options: &ModelOptions,
+    ) -> Result<Self> {
+        let config = weights.config();
+        let longest = max_tokens(folder)?.unwrap_or(config.positions).min(config.positions);
+        let tokenizer = Tokenizer::read(folder, longest)?;
         if tokenizer.vocabulary() > config.vocabulary {
             return Err(Error::mismatch(
-                format!("tokens of {}", dir.join("tokenizer.json").display()),
+                format!("tokens of {}", folder.name("tokenizer.json")),
                 format!("at most the model's {}", config.vocabulary),
                 tokenizer.vocabulary(),
             ));
         }
-        let pooling = pooling(dir)?;
+        let pooling = pooling(folder)?;
         if let Some(pooler) = options.pooler {
             weights = weights.with_pooler(pooler);
         }
@@ -146,6 +177,34 @@ impl FastBert {
         let (pooler, normalized) = self.pooling;
         let sequences = self.sequences(texts)?;
         self.rows(gpu, &sequences, &Output::Pooled { pooler, normalized }).await
+    }
+
+    /// As [`FastBert::embed`], with the tokens of each text and the nodes that they engaged.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`].
+    pub async fn embed_with_paths(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Embedded>> {
+        let (pooler, normalized) = self.pooling;
+        let output = Output::Pooled { pooler, normalized };
+        let sequences = self.sequences(texts)?;
+        let mut results: Vec<_> = sequences
+            .iter()
+            .map(|sequence| Embedded { sequence: sequence.clone(), ..Embedded::default() })
+            .collect();
+        for chosen in self.batches(&sequences) {
+            let batch = self.batch(&sequences, &chosen)?;
+            let encoded = self.encoder.forward(gpu, &batch, &output, Tap::Paths).await?;
+            let vectors = encoded.values.chunks(encoded.width);
+            for ((text, rows), vector) in chosen.iter().zip(batch.rows()).zip(vectors) {
+                let nodes = |path: &Vec<u32>| {
+                    let token = path.len() / batch.len();
+                    path[rows.start * token..rows.end * token].to_vec()
+                };
+                results[*text].vector = vector.to_vec();
+                results[*text].paths = encoded.paths.iter().map(nodes).collect();
+            }
+        }
+        Ok(results)
     }
 
     /// Scores of the classes for each text, and names in [`EncoderConfig::labels`].

@@ -7,6 +7,7 @@ use tokenizers::{EncodeInput, TruncationParams};
 use crate::error::{Error, Result};
 use crate::model::Sequence;
 use crate::text::files::mask_token;
+use crate::text::folder::Folder;
 
 /// Spellings of the mask that are understood in texts, whatever the model calls it.
 const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
@@ -25,19 +26,21 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Io`], [`Error::Tokenizer`].
     pub fn open(dir: &Path, max_tokens: usize) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        let name = path.display().to_string();
+        Self::read(&Folder::Disk(dir.into()), max_tokens)
+    }
+
+    pub(crate) fn read(folder: &Folder<'_>, max_tokens: usize) -> Result<Self> {
+        let name = folder.name("tokenizer.json");
         let fail = |cause: tokenizers::Error| Error::Tokenizer {
             name: name.clone(),
             reason: cause.to_string(),
         };
-        let bytes =
-            std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let bytes = folder.read("tokenizer.json")?;
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(fail)?;
         tokenizer.with_padding(None);
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
-        let named = mask_token(dir)?;
+        let named = mask_token(folder)?;
         let candidates = named.iter().map(String::as_str).chain(MASKS);
         let mask = candidates
             .filter_map(|token| Some((token.to_owned(), tokenizer.token_to_id(token)?)))

@@ -1,0 +1,72 @@
+//! A small layer of random weights, and words as random vectors: what the page runs on before the model is there.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use cmm::{FffLayer, FffShape, FffWeights, Gpu, Precision};
+
+use crate::corpus::count_nodes;
+use crate::failure::Failure;
+use crate::walk::{Walk, steps};
+
+const WIDTH: usize = 128;
+const DEPTH: usize = 11;
+const SEED: u64 = 42;
+
+/// The layer.
+pub struct Seeded {
+    weights: FffWeights,
+    layer: FffLayer,
+}
+
+impl Seeded {
+    pub async fn upload(gpu: &Gpu) -> Result<Self, Failure> {
+        let weights = FffWeights::random(FffShape::new(WIDTH, 1, DEPTH)?, SEED);
+        let layer = FffLayer::upload(gpu, &weights, Precision::F32).await?;
+        Ok(Self { weights, layer })
+    }
+
+    pub async fn walk(&self, gpu: &Gpu, text: &str) -> Result<Walk, Failure> {
+        let words = words(text);
+        let x = vectors(&words);
+        let path = self.layer.forward_with_path(gpu, &x).await?.path;
+        steps(&self.weights, words, &x, &path, false)
+    }
+
+    pub async fn heat(&self, gpu: &Gpu, lines: &[String]) -> Result<Vec<u32>, Failure> {
+        let words: Vec<_> = lines.iter().flat_map(|line| words(line)).collect();
+        let path = self.layer.forward_with_path(gpu, &vectors(&words)).await?.path;
+        let mut counts = vec![0; self.weights.shape().nodes()];
+        count_nodes(&mut counts, &path);
+        Ok(counts)
+    }
+
+    pub fn layer_input(
+        &self,
+        text: &str,
+        lines: &[String],
+        tokens: usize,
+    ) -> (FffWeights, Vec<f32>) {
+        let mut words = words(text);
+        words.extend(lines.iter().flat_map(|line| self::words(line)));
+        let x = vectors(&words);
+        (self.weights.clone(), x.iter().copied().cycle().take(tokens * WIDTH).collect())
+    }
+}
+
+/// Words in lower case; at least one.
+fn words(text: &str) -> Vec<String> {
+    let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<_> = parts.map(str::to_lowercase).collect();
+    if words.is_empty() { vec!["(nothing)".into()] } else { words }
+}
+
+/// A vector for each word, always the same for the same word.
+fn vectors(words: &[String]) -> Vec<f32> {
+    let vector = |word: &String| {
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        let mut random = fastrand::Rng::with_seed(hasher.finish());
+        (0..WIDTH).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect::<Vec<_>>()
+    };
+    words.iter().flat_map(vector).collect()
+}

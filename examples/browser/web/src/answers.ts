@@ -1,0 +1,99 @@
+/** What the engine answers: the shapes of the JSON that `examples/browser/engine` writes. */
+
+export interface Machine {
+  adapter: string;
+  kind: string;
+  backend: string;
+  features: string[];
+  system: string;
+}
+
+export interface Description {
+  machine: Machine;
+  /** Whether the adapter computes on the processor. */
+  software: boolean;
+  variants: string[];
+  timestamps: boolean;
+}
+
+export interface Sizes {
+  layers: number;
+  hidden: number;
+  neurons: number;
+  engaged: number;
+  depth: number;
+  parameters: number;
+  bytes: number;
+}
+
+export interface CorpusSizes {
+  lines: number;
+  tokens: number;
+  milliseconds: number;
+}
+
+export interface Found {
+  line: number;
+  text: string;
+  similarity: number;
+}
+
+export interface Answer {
+  found: Found[];
+  milliseconds: number;
+  tokens: number;
+  engaged: number[][];
+}
+
+export interface Step {
+  node: number;
+  logit: number;
+  activation: number;
+}
+
+export interface Walk {
+  trained: boolean;
+  nodes: number;
+  flips: number;
+  tokens: { token: string; steps: Step[] }[];
+}
+
+export interface Stats {
+  median: number;
+  min: number;
+  max: number;
+}
+
+export interface Row {
+  workload: string;
+  kernel: string;
+  precision: string;
+  tokens: number;
+  timing: "timestamps" | "wall";
+  seconds: Stats;
+  leaves: number | null;
+  layer: {
+    cmm?: { trees: number; depth: number };
+    dmm?: { neurons: number };
+    encoder?: { trees: number; neurons: number };
+  };
+  check: { passed: boolean; tokens: number; error: number | null; allowed: number };
+}
+
+export interface Race {
+  width: number;
+  fff: Row;
+  dense: Row;
+}
+
+export interface Report {
+  machine: Machine;
+  complete: boolean;
+  rows: Row[];
+}
+
+export interface Compared {
+  what: string;
+  seconds: [number, number];
+  beyond_noise: boolean;
+}

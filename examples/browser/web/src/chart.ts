@@ -1,0 +1,73 @@
+/** Lines over logarithmic axes, as SVG. */
+
+import { time } from "./dom.js";
+
+export interface Line {
+  name: string;
+  /** A class of the style sheet, which gives the colour. */
+  style: string;
+  points: { x: number; y: number }[];
+}
+
+const NS = "http://www.w3.org/2000/svg";
+const [WIDTH, HEIGHT] = [640, 300];
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 96, 14, 40];
+
+function svg(name: string, attributes: Record<string, string | number>, text = ""): SVGElement {
+  const made = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  made.textContent = text;
+  return made;
+}
+
+/** Seconds over tokens. */
+export function chart(lines: Line[], label: string): SVGElement {
+  const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": label });
+  const all = lines.flatMap((line) => line.points);
+  if (all.length === 0) return root;
+  const span = (values: number[]): [number, number] => {
+    const [least, most] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
+    const pad = Math.max(0.08, (most - least) * 0.06, most - least < 0.3 ? 0.3 : 0);
+    return [least - pad, most + pad];
+  };
+  const [x0, x1] = span(all.map((point) => point.x));
+  const [y0, y1] = span(all.map((point) => point.y));
+  const x = (value: number) => LEFT + ((Math.log10(value) - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT);
+  const y = (value: number) => HEIGHT - BOTTOM - ((Math.log10(value) - y0) / (y1 - y0)) * (HEIGHT - TOP - BOTTOM);
+
+  for (let power = Math.ceil(y0); power <= y1; power++) {
+    const at = y(10 ** power);
+    root.append(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at, class: "grid" }));
+    root.append(svg("text", { x: LEFT - 8, y: at + 4, "text-anchor": "end" }, time(10 ** power).replace(/\.0+ /, " ")));
+  }
+  const ticks = [...new Set(all.map((point) => point.x))].sort((a, b) => a - b);
+  let free = -Infinity;
+  for (const tick of ticks) {
+    const at = x(tick);
+    if (at < free) continue;
+    free = at + 36;
+    root.append(svg("text", { x: at, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, String(tick)));
+  }
+  root.append(
+    svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "tokens at once"),
+  );
+
+  let taken: number[] = [];
+  for (const { name, style, points } of lines) {
+    const sorted = [...points].sort((a, b) => a.x - b.x);
+    const last = sorted.at(-1);
+    if (!last) continue;
+    const path = sorted.map((point, i) => `${i ? "L" : "M"}${x(point.x)} ${y(point.y)}`).join("");
+    root.append(svg("path", { d: path, class: `line ${style}` }));
+    for (const point of sorted) {
+      const dot = svg("circle", { cx: x(point.x), cy: y(point.y), r: 3.5, class: `dot ${style}` });
+      dot.append(svg("title", {}, `${name}: ${point.x} tokens, ${time(point.y)}`));
+      root.append(dot);
+    }
+    let at = y(last.y) + 4;
+    while (taken.some((other) => Math.abs(other - at) < 15)) at += 15;
+    taken = [...taken, at];
+    root.append(svg("text", { x: x(last.x) + 9, y: at, class: `name ${style}` }, name));
+  }
+  return root;
+}

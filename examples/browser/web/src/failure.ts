@@ -1,0 +1,66 @@
+/** What can go wrong, in the visitor's words, each with a way on. */
+
+export interface Words {
+  title: string;
+  text: string;
+  /** The button, or none where only another browser or machine helps. */
+  action?: string;
+}
+
+const KINDS: Record<string, Words> = {
+  "no-webgpu": {
+    title: "This browser has no WebGPU",
+    text:
+      "The page runs in recent versions of Chrome, Edge, Safari and Firefox, served over https or from localhost. " +
+      "The same engine runs natively: see the project's README.",
+  },
+  "no-adapter": {
+    title: "WebGPU is here, but it found no GPU",
+    text:
+      "The browser may have switched hardware acceleration off, or does not trust this driver: its page about graphics " +
+      "(chrome://gpu, about:support) says why.",
+    action: "Look again",
+  },
+  unsupported: {
+    title: "This GPU lacks something the engine needs",
+    text: "Another browser, or a newer driver, may offer it.",
+    action: "Try again",
+  },
+  lost: {
+    title: "The GPU was taken away",
+    text: "A driver restarted, the machine slept, or another page needed it all. Nothing is broken: the page can start over.",
+    action: "Start again",
+  },
+  memory: {
+    title: "The GPU has too little memory for that",
+    text: "The model takes about 140 MB of it. Close other tabs that use the GPU, or try a smaller batch.",
+    action: "Start again",
+  },
+  download: {
+    title: "The model did not arrive",
+    text: "The connection broke, or the server does not have the file. What had arrived whole is kept.",
+    action: "Download again",
+  },
+  corrupt: {
+    title: "The model arrived damaged",
+    text: "A file does not match its checksum, so it was thrown away rather than run.",
+    action: "Download again",
+  },
+  file: {
+    title: "The model's files do not fit together",
+    text: "They are what the server meant to send, but not a model that this page can run.",
+    action: "Download again",
+  },
+  crash: {
+    title: "The engine stopped",
+    text: "That should not happen. Starting over usually helps; a report of what is below would too.",
+    action: "Start again",
+  },
+};
+
+export function words(kind: string): Words {
+  return KINDS[kind] ?? { title: "The GPU refused something", text: "Starting over may help.", action: "Start again" };
+}
+
+/** Whether the model is what failed, and the engine is still good. */
+export const isOfModel = (kind: string) => ["download", "corrupt", "file"].includes(kind);

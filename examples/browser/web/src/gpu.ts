@@ -1,0 +1,45 @@
+/** Watches the GPU from outside of the engine: wgpu tells neither how much its buffers hold nor, while idle, that the device is gone. */
+
+export function watchGpu(memoryChanged: (bytes: number) => void, lost: (why: string) => void): void {
+  let bytes = 0;
+  let told = 0;
+  const alive = new WeakMap<GPUBuffer, number>();
+  const change = (by: number) => {
+    bytes += by;
+    // Many buffers come and go in a call: tell of them once.
+    if (told === 0) told = self.setTimeout(() => ((told = 0), memoryChanged(bytes)), 50);
+  };
+
+  const create = GPUDevice.prototype.createBuffer;
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    const buffer = create.call(this, descriptor);
+    alive.set(buffer, descriptor.size);
+    change(descriptor.size);
+    return buffer;
+  };
+
+  const destroy = GPUBuffer.prototype.destroy;
+  GPUBuffer.prototype.destroy = function () {
+    change(-(alive.get(this) ?? 0));
+    alive.delete(this);
+    return destroy.call(this);
+  };
+
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await request.call(this, descriptor);
+    void device.lost.then((info) => lost(info.message || info.reason));
+    return device;
+  };
+}
+
+/** The adapter in words, or why there is none. */
+export async function adapterName(): Promise<{ name: string } | { missing: "no-webgpu" | "no-adapter" }> {
+  if (!("gpu" in navigator) || !navigator.gpu) return { missing: "no-webgpu" };
+  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+  if (!adapter) return { missing: "no-adapter" };
+  const { vendor, architecture, description, device } = adapter.info;
+  const words = [description || [vendor, architecture, device].filter(Boolean).join(" ")];
+  if (adapter.info.isFallbackAdapter) words.push("(software fallback)");
+  return { name: words.filter(Boolean).join(" ") || "an adapter that hides its name" };
+}

@@ -1,0 +1,218 @@
+/** The page: which view is seen, what is loaded, and what went wrong. */
+
+import type { Description } from "./answers.js";
+import { ask } from "./ask.js";
+import { benchmark } from "./benchmark.js";
+import { corpus } from "./corpus.js";
+import { count, get, megabytes, time } from "./dom.js";
+import { Engine, EngineError } from "./engine.js";
+import { isOfModel, words } from "./failure.js";
+import type { Stage } from "./messages.js";
+import type { Page, View } from "./page.js";
+import { path } from "./path.js";
+import { race } from "./race.js";
+
+const load = get<HTMLButtonElement>("load");
+const started = performance.now();
+let wanted = false;
+
+const page: Page = {
+  engine: makeEngine(),
+  model: null,
+  lines: corpus,
+  indexed: null,
+  failed,
+  setLines,
+};
+
+const views: Record<string, View> = {
+  ask: ask(page),
+  path: path(page),
+  race: race(page),
+  benchmark: benchmark(page),
+};
+const tabs = [...document.querySelectorAll<HTMLAnchorElement>("nav a")];
+
+function makeEngine(): Engine {
+  return new Engine(
+    (bytes) => (get("memory").textContent = megabytes(bytes)),
+    (why) => failed(new EngineError("lost", why)),
+  );
+}
+
+const shown = () => (location.hash.slice(1) in views ? location.hash.slice(1) : "ask");
+
+function show(): void {
+  const name = shown();
+  for (const other of Object.keys(views)) get(other).hidden = other !== name;
+  for (const tab of tabs) {
+    if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  if (document.body.dataset["state"] !== "opening") views[name]?.show();
+}
+
+/** Says what went wrong, once, with a way on. */
+function failed(error: unknown): void {
+  const { kind, message } =
+    error instanceof EngineError ? error : { kind: "crash", message: error instanceof Error ? error.message : String(error) };
+  if (kind === "closed") return;
+  if (kind === "input") {
+    get("said").textContent = message;
+    return;
+  }
+  const { title, text, action } = words(kind);
+  const box = get("failure");
+  // The first cause stays: what follows from a lost device says nothing new.
+  if (!box.hidden && box.dataset["kind"] === "lost") return;
+  box.hidden = false;
+  box.dataset["kind"] = kind;
+  get("failure-title").textContent = title;
+  get("failure-text").textContent = text;
+  get("failure-words").textContent = message;
+  const button = get<HTMLButtonElement>("failure-action");
+  button.hidden = !action;
+  button.textContent = action ?? "";
+  button.onclick = () => {
+    box.hidden = true;
+    if (isOfModel(kind)) void loadModel();
+    else void start();
+  };
+  if (isOfModel(kind)) idle();
+  else {
+    page.model = page.indexed = null;
+    document.body.dataset["state"] = "failed";
+    get("loading").hidden = true;
+  }
+}
+
+/** A fresh worker and device; then the model, if it was there before or is in the cache. */
+async function start(): Promise<void> {
+  page.engine.close();
+  page.engine = makeEngine();
+  page.model = page.indexed = null;
+  document.body.dataset["state"] = "opening";
+  try {
+    describe(await page.engine.open());
+  } catch (error) {
+    return failed(error);
+  }
+  document.body.dataset["state"] = "seeded";
+  document.body.dataset["ready"] = String(Math.round(performance.now() - started));
+  show();
+  try {
+    const { complete, bytes, wire } = await page.engine.cached();
+    cacheSize(bytes);
+    get("load-size").textContent = megabytes(wire);
+    if (complete || wanted) await loadModel();
+    else idle();
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function describe({ machine, software, variants, timestamps }: Description): void {
+  get("adapter").textContent = machine.adapter;
+  get("race-software").hidden = !software;
+  get("features").textContent = machine.features.join(", ") || "none";
+  get("variants").textContent = variants.join(", ");
+  get("timing").textContent = timestamps ? "GPU timestamps" : "the page's clock";
+}
+
+const cacheSize = (bytes: number) => {
+  get("cache").textContent = bytes ? megabytes(bytes) : "nothing";
+  get<HTMLButtonElement>("clear").disabled = bytes === 0;
+};
+
+/** The model is not here, and can be asked for. */
+function idle(): void {
+  get("loading").hidden = true;
+  load.hidden = false;
+}
+
+async function loadModel(): Promise<void> {
+  wanted = true;
+  load.hidden = true;
+  get("loading").hidden = false;
+  try {
+    page.model = await page.engine.load(stage);
+    get("stage").textContent = "Compiling shaders, embedding the corpus…";
+    await index();
+    get("loading").hidden = true;
+    cacheSize((await page.engine.cached()).bytes);
+    const { parameters, bytes } = page.model;
+    get("model").textContent = `FastMiniLM, ${(parameters / 1e6).toFixed(1)} million parameters, ${megabytes(bytes)}`;
+    document.body.dataset["state"] = "ready";
+    show();
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function stage(now: Stage): void {
+  const bar = get<HTMLProgressElement>("bar");
+  switch (now.stage) {
+    case "download":
+      bar.value = now.loaded / now.total;
+      get("stage").textContent = now.cached
+        ? `${now.file} from this browser's cache`
+        : `${now.file}: ${megabytes(now.loaded)} of ${megabytes(now.total)}`;
+      break;
+    case "check":
+      get("stage").textContent = `Checking ${now.file}…`;
+      break;
+    case "upload":
+      bar.removeAttribute("value");
+      get("stage").textContent = "Compiling shaders, uploading 6 layers…";
+  }
+}
+
+async function index(): Promise<void> {
+  const bar = get<HTMLProgressElement>("bar");
+  const lines = page.lines;
+  const start = performance.now();
+  page.indexed = await page.engine.index(lines, (done) => {
+    bar.value = done / lines.length;
+    get("stage").textContent = `Embedding the corpus: ${count(done)} of ${count(lines.length)} lines, ${time((performance.now() - start) / 1e3)}`;
+  });
+}
+
+async function setLines(lines: readonly string[]): Promise<void> {
+  page.lines = lines;
+  if (!page.model) return;
+  get("loading").hidden = false;
+  try {
+    await index();
+    show();
+  } catch (error) {
+    failed(error);
+  } finally {
+    get("loading").hidden = true;
+  }
+}
+
+load.addEventListener("click", () => void loadModel());
+get("clear").addEventListener("click", async () => {
+  await page.engine.clearCache();
+  cacheSize(0);
+});
+get("compile").addEventListener("click", async () => {
+  try {
+    const all = await page.engine.compileKernels(({ done, all }) => {
+      get("compiled").textContent = `${done} of ${all}…`;
+    });
+    get("compiled").textContent = `all ${all} accepted by this browser's compiler`;
+  } catch (error) {
+    get("compiled").textContent = "";
+    failed(error);
+  }
+});
+get("lose").addEventListener("click", () => void page.engine.lose());
+addEventListener("hashchange", show);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+
+// For tests and for the curious: the engine, as the views use it.
+Object.assign(globalThis, { cmm: page });
+
+show();
+void start();

@@ -1,0 +1,20 @@
+/** What the page and its worker say to each other. */
+
+export type Call = { id: number; method: string; arguments: unknown[] };
+
+/** `kind` is the engine's, or the worker's own: `no-webgpu`, `no-adapter`, `download`, `corrupt`, `crash`. */
+export type Failed = { kind: string; message: string };
+
+export type Reply =
+  | { id: number; result: unknown }
+  | { id: number; progress: unknown }
+  | { id: number; failed: Failed }
+  /** GPU memory held by buffers, in bytes, whenever it has changed. */
+  | { memory: number }
+  /** The device was lost while nothing was being asked of it. */
+  | { lost: string };
+
+export type Stage =
+  | { stage: "download"; file: string; loaded: number; total: number; cached: boolean }
+  | { stage: "check"; file: string }
+  | { stage: "upload" };

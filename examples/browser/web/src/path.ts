@@ -1,0 +1,114 @@
+/** Each token's walk through the tree of a layer, and where the corpus goes in it. */
+
+import type { Walk } from "./answers.js";
+import { count, element, get, latest } from "./dom.js";
+import type { Page, View } from "./page.js";
+import { Rings } from "./tree.js";
+
+export function path(page: Page): View {
+  const text = get<HTMLInputElement>("path-text");
+  const layer = get<HTMLSelectElement>("path-layer");
+  let walk: Walk | null = null;
+  let chosen = 0;
+  let heated = "";
+
+  const rings = new Rings(get<HTMLCanvasElement>("rings"), (node) => {
+    get("pointed").textContent =
+      node === null
+        ? "Brightness: how many of the corpus' tokens came by. Point at a node."
+        : `Node ${count(node)}: ${count(rings.countOf(node))} of the corpus' tokens came by.`;
+  });
+
+  const update = latest(async (then: "keep" | "first") => {
+    try {
+      const index = Number(layer.value);
+      const [engine, model] = [page.engine, page.model];
+      const wanted = `${!!model} ${index} ${page.lines.length} ${page.indexed?.tokens}`;
+      if (wanted !== heated && (!model || page.indexed)) {
+        rings.setHeat(await engine.heat(index, page.lines));
+        heated = wanted;
+      }
+      walk = await engine.walk(text.value.trim() || "nothing", index);
+      if (then === "first") {
+        // The longest word says more than an article or a [CLS].
+        const lengths = walk.tokens.map(({ token }) => (token.startsWith("[") ? 0 : token.length));
+        chosen = lengths.indexOf(Math.max(...lengths));
+      }
+      chosen = Math.min(chosen, walk.tokens.length - 1);
+      render();
+    } catch (error) {
+      page.failed(error);
+    }
+  });
+
+  function render(): void {
+    if (!walk) return;
+    get("path-tokens").replaceChildren(
+      ...walk.tokens.map(({ token }, index) => {
+        const pressed = String(index === chosen);
+        const button = element("button", { type: "button", class: "chip token", "aria-pressed": pressed }, token);
+        button.addEventListener("click", () => select(index));
+        return button;
+      }),
+    );
+    get("path-what").textContent = walk.trained
+      ? "FastMiniLM's own tree. Its decisions are the GPU's" +
+        (walk.flips ? `; ${walk.flips} of these walks differ from the f64 reference, within rounding.` : ", and the f64 reference takes the same.")
+      : "A seeded random tree, words as random vectors: it shows how the walk works. With the model, this is language.";
+    select(chosen);
+  }
+
+  function select(index: number): void {
+    const token = walk?.tokens[index];
+    if (!walk || !token) return;
+    chosen = index;
+    get("path-tokens")
+      .querySelectorAll("button")
+      .forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
+    rings.walk(token.steps.map((step) => step.node));
+    const last = token.steps.length - 1;
+    get("steps").replaceChildren(
+      ...token.steps.map(({ node, logit, activation }, level) => {
+        const way = level === last ? "leaf" : logit > 0 ? "right" : "left";
+        const sign = way === "right" ? "↷ right" : way === "left" ? "↶ left" : "● leaf";
+        return element(
+          "tr",
+          {},
+          element("td", {}, String(level)),
+          element("td", {}, count(node)),
+          element("td", {}, logit.toFixed(3)),
+          element("td", { class: way }, sign),
+          element("td", {}, activation.toFixed(3)),
+        );
+      }),
+    );
+    get("engaged-count").textContent =
+      `“${token.token}” computed ${token.steps.length} neurons; the other ${count(walk.nodes - token.steps.length)} were neither read nor computed.`;
+  }
+
+  text.addEventListener("input", () => update("first"));
+  layer.addEventListener("change", () => update("keep"));
+  get("path-play").addEventListener("click", async () => {
+    // All tokens in turn, once.
+    const tokens = walk?.tokens ?? [];
+    for (let index = 0; index < tokens.length && tokens === walk?.tokens; index++) {
+      select(index);
+      await new Promise((resolve) => setTimeout(resolve, 900));
+    }
+  });
+
+  return {
+    show() {
+      const layers = page.model?.layers ?? 1;
+      if (layer.options.length !== layers || layer.dataset["trained"] !== String(!!page.model)) {
+        const named = (i: number) => (page.model ? `layer ${i + 1} of ${layers}` : "seeded layer");
+        layer.replaceChildren(
+          ...Array.from({ length: layers }, (_, i) => element("option", { value: String(i) }, named(i))),
+        );
+        layer.dataset["trained"] = String(!!page.model);
+      }
+      rings.redraw();
+      update(walk?.trained === !!page.model ? "keep" : "first");
+    },
+  };
+}

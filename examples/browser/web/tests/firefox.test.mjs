@@ -1,0 +1,36 @@
+// The same page in Firefox, where that is installed and its headless WebGPU runs.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cmm, cosine, dist, firefox, jsonLines, launchFirefox, open, said, state, view } from "./browser.mjs";
+import { sentences } from "./sentences.mjs";
+import { serve } from "./server.mjs";
+
+test("Firefox computes what the native engine computes", async (t) => {
+  if (!firefox) {
+    console.error("SKIPPED: no Firefox on this machine; name one with FIREFOX");
+    return t.skip("no Firefox");
+  }
+  const server = await serve(dist);
+  const browser = await launchFirefox();
+  try {
+    const page = await open(browser, server.address, { scheme: null });
+    await page.waitForFunction(() => document.body.dataset.state !== "opening", { timeout: 60_000 });
+    await state(page, "seeded");
+    await view(page, "path");
+    await said(page, "#engaged-count", /computed 12 neurons/);
+    await view(page, "ask");
+    await page.click("#load");
+    await state(page, "ready");
+    const few = sentences.slice(0, 8);
+    const here = await page.evaluate((texts) => cmm.engine.embed(texts), few);
+    const there = jsonLines(cmm("embed", "--json", ...few));
+    few.forEach((sentence, i) => assert.ok(cosine(here[i], there[i].embedding) > 0.9999, sentence));
+    await page.click("footer summary");
+    await page.click("#compile");
+    console.log(await said(page, "#compiled", /^all \d+ accepted/));
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});

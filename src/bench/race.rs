@@ -1,0 +1,97 @@
+//! An FFF layer against a dense one on tokens that the caller brings.
+
+use crate::bench::layers::Bench;
+use crate::bench::measure::Stopwatch;
+use crate::bench::workload::random_dense;
+use crate::bench::{Effort, Row, Workload};
+use crate::error::{Error, Result};
+use crate::fff::{FffLayer, FffWeights, transposed};
+use crate::gpu::{Gpu, Precision};
+use crate::model::DenseWeights;
+
+/// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`; both are checked in the same run.
+///
+/// With as many neurons as the trees have nodes, the dense layer is the FFF layer's twin: the same weights, all of them engaged. With
+/// another number its weights are random.
+///
+/// # Errors
+/// [`Error::Mismatch`] if `x` is not a whole number of tokens, at least one; errors of the device.
+pub async fn race(
+    gpu: &Gpu,
+    weights: &FffWeights,
+    neurons: usize,
+    x: &[f32],
+    effort: Effort,
+) -> Result<[Row; 2]> {
+    let shape = weights.shape();
+    let tokens = x.len() / shape.input();
+    if tokens == 0 || !x.len().is_multiple_of(shape.input()) {
+        let expected = format!("a multiple of the input width {}, not 0", shape.input());
+        return Err(Error::mismatch("length of x", expected, x.len()));
+    }
+    let workload = Workload {
+        name: "race".into(),
+        layers: vec![shape],
+        neurons,
+        tokens: vec![tokens],
+        precisions: vec![Precision::F32],
+        all_tiles: false,
+        encoder: None,
+    };
+    let watch = Stopwatch::new(gpu).await?;
+    let bench = Bench { gpu, watch: &watch, effort, workload: &workload, x: Some(x) };
+    let variant = gpu.capabilities().best(Precision::F32)?;
+    let mut rows = Vec::new();
+    let layer = FffLayer::upload_as(gpu, weights, variant).await?;
+    bench.cmm(weights, &layer, &mut |row| rows.push(row)).await?;
+    let dense = if neurons == shape.nodes() {
+        twin(weights)
+    } else {
+        [random_dense(shape.input(), neurons, 11), random_dense(neurons, shape.output(), 12)]
+    };
+    bench.dmm(&dense, variant, &mut |row| rows.push(row)).await?;
+    rows.try_into().map_err(|rows: Vec<_>| Error::mismatch("rows of a race", 2, rows.len()))
+}
+
+/// The dense layer that engages every node of an FFF layer.
+fn twin(weights: &FffWeights) -> [DenseWeights; 2] {
+    let (shape, nodes) = (weights.shape(), weights.shape().nodes());
+    let down = transposed(weights.linear_out(), nodes, shape.output());
+    [
+        DenseWeights {
+            input: shape.input(),
+            output: nodes,
+            weight: weights.linear_in().to_vec(),
+            bias: Some(weights.bias().to_vec()),
+        },
+        DenseWeights { input: nodes, output: shape.output(), weight: down, bias: None },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fff::FffShape;
+    use crate::reference::{dense, gelu};
+
+    #[test]
+    fn the_twin_engages_every_node_with_the_trees_own_weights() {
+        let shape = FffShape::with_output(5, 3, 2, 3).unwrap();
+        let weights = FffWeights::random(shape, 4);
+        let x = [0.3, -1.0, 0.7, 0.1, 1.2];
+        let mut want = vec![0.0; shape.output()];
+        for node in 0..shape.nodes() {
+            let row = &weights.linear_in()[node * 5..][..5];
+            let z: f64 = row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
+            let activation = gelu(z + f64::from(weights.bias()[node]));
+            for (y, value) in want.iter_mut().zip(&weights.linear_out()[node * 3..][..3]) {
+                *y += activation * f64::from(*value);
+            }
+        }
+        let [up, down] = twin(&weights);
+        let neurons: Vec<_> = dense(&up, &x).into_iter().map(gelu).collect();
+        for (want, got) in want.iter().zip(dense(&down, &neurons)) {
+            assert!((want - got).abs() < 1e-12, "{want} {got}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A model's files, on disk or in memory.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::model::{EncoderConfig, EncoderWeights};
+
+/// A model's files by their names in its directory (`config.json`, `1_Pooling/config.json`), for where there is no disk.
+pub type ModelFiles = HashMap<String, Vec<u8>>;
+
+/// Where they are.
+pub(crate) enum Folder<'f> {
+    Disk(PathBuf),
+    Memory(&'f ModelFiles),
+}
+
+impl Folder<'_> {
+    /// A file's name in messages.
+    pub(crate) fn name(&self, file: &str) -> String {
+        match self {
+            Self::Disk(dir) => dir.join(file).display().to_string(),
+            Self::Memory(_) => file.into(),
+        }
+    }
+
+    /// A file.
+    pub(crate) fn read(&self, file: &str) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Disk(dir) => {
+                let path = dir.join(file);
+                std::fs::read(&path).map(Cow::Owned).map_err(|source| Error::Io { path, source })
+            }
+            Self::Memory(files) => in_memory(files, file).map(Cow::Borrowed),
+        }
+    }
+
+    /// A small JSON file, if it is there.
+    pub(crate) fn json(&self, file: &str) -> Result<Option<Value>> {
+        let bytes = match self.read(file) {
+            Ok(bytes) => bytes,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let parsed = serde_json::from_slice(&bytes);
+        parsed.map(Some).map_err(|cause| Error::mismatch(self.name(file), "JSON", cause))
+    }
+}
+
+impl<'f> EncoderWeights<'f> {
+    /// As [`EncoderWeights::open`], of `config.json` and `model.safetensors` in memory; without a base.
+    ///
+    /// # Errors
+    /// As [`EncoderWeights::open`].
+    pub fn from_files(files: &'f ModelFiles) -> Result<Self> {
+        let config = EncoderConfig::from_json("config.json", in_memory(files, "config.json")?)?;
+        let weights = in_memory(files, "model.safetensors")?;
+        Self::new(config, vec![Checkpoint::from_bytes("model.safetensors", weights)?])
+    }
+}
+
+fn in_memory<'f>(files: &'f ModelFiles, file: &str) -> Result<&'f [u8]> {
+    let missing = || Error::Io { path: file.into(), source: std::io::ErrorKind::NotFound.into() };
+    files.get(file).map(Vec::as_slice).ok_or_else(missing)
+}
