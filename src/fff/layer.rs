@@ -237,7 +237,8 @@ impl FffLayer {
         Ok(self)
     }
 
-    /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds.
+    /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds. In a browser the layer must
+    /// live until the pass is submitted: its memory is given back when it is dropped.
     ///
     /// `x`: `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
     /// `y`: `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros, both f32 unless

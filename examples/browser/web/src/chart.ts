@@ -11,7 +11,7 @@ export interface Line {
 
 const NS = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [640, 300];
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 96, 14, 40];
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 150, 14, 40];
 
 function svg(name: string, attributes: Record<string, string | number>, text = ""): SVGElement {
   const made = document.createElementNS(NS, name);
