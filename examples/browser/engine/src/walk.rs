@@ -12,7 +12,7 @@ pub struct Walk {
     trained: bool,
     /// Nodes of the tree.
     nodes: usize,
-    /// Decisions where the device went another way than the f64 reference on the same input.
+    /// Walks in which the device went another way than the f64 reference on the same input.
     flips: usize,
     tokens: Vec<Token>,
 }
