@@ -22,7 +22,7 @@ parser.add_argument("--vectors", type=int, default=500)
 parser.add_argument("--paths", type=int, default=20)
 options = parser.parse_args()
 
-sentences = texts.held_back(options.data)
+sentences = sum(texts.held_back(options.data).values(), [])
 sentences = sentences[:: max(1, len(sentences) // options.vectors)][: options.vectors]
 model = Bert(read_config(options.model)).load(options.model).eval()
 with open(os.path.join(options.model, "sentence_bert_config.json")) as file:

@@ -41,6 +41,7 @@ def parse():
     length.add_argument("--minutes", type=float, help="instead of steps: the learning rate follows the clock")
     parser.add_argument("--batch-tokens", type=int, default=16_384)
     parser.add_argument("--text", help="a file of further lines to train on")
+    parser.add_argument("--vary", type=float, default=0.5, help="share of the sentences that is crossed with another, and that gets other words")
     parser.add_argument("--lr", type=float, default=1e-3, help="of all weights but those of decisions")
     parser.add_argument("--inner", type=float, default=1.0, help="weight of the hidden states before the last")
     parser.add_argument("--balance", type=float, default=0.02, help="weight of uneven decisions")
@@ -96,18 +97,18 @@ class Batches:
         return torch.where(mask, self.flat[at.clamp(max=len(self.flat) - 1)], self.pad), mask
 
 
-def varied(ids, mask, vocabulary, generator):
-    """The teacher has an opinion on any text, and the corpus is small: half of the sentences become the beginning of one and the end of another,
-    and half get other words in one place of six."""
+def varied(ids, mask, share, vocabulary, generator):
+    """The teacher has an opinion on any text, and the corpus is small: this share of the sentences becomes the beginning of one and the end of
+    another, and as many get other words in one place of six."""
     count, length = ids.shape
     chance = lambda *shape: torch.rand(*shape, generator=generator, device=ids.device)
     other = torch.randperm(count, generator=generator, device=ids.device)
     shorter = torch.minimum(mask.sum(1), mask[other].sum(1))
-    cut = torch.where(chance(count) < 0.5, 1 + (chance(count) * (shorter - 1)).long(), length)
+    cut = torch.where(chance(count) < share, 1 + (chance(count) * (shorter - 1)).long(), length)
     first = torch.arange(length, device=ids.device) < cut[:, None]
     ids, mask = torch.where(first, ids, ids[other]), torch.where(first, mask, mask[other])
     words = torch.randint(FIRST_WORD, vocabulary, ids.shape, generator=generator, device=ids.device)
-    replaced = (chance(count, 1) < 0.5) & (chance(count, length) < 1 / 6) & (ids >= FIRST_WORD)
+    replaced = (chance(count, 1) < share) & (chance(count, length) < 1 / 6) & (ids >= FIRST_WORD)
     return torch.where(replaced, words, ids), mask
 
 
@@ -144,19 +145,22 @@ def evaluate(student, teacher, held, pairs, device):
     """Held-back sentences against the teacher, leaves in use, and STS-B."""
     student.eval()
     used = [set() for _ in student.layers]
-    count, totals = 0, {"hidden": 0.0, "cosine": 0.0}
-    for rows, length in held.sorted():
-        ids, mask = held.tensors(rows, length)
-        found = losses(student, ids, mask, *teacher(ids, mask))
-        for name in totals:
-            totals[name] += float(found[name]) * len(rows)
-        count += len(rows)
-        for leaves, layer in zip(used, student.layers):
-            if isinstance(layer.ffn, Fff):
-                path = layer.ffn.last_path[mask.flatten()]
-                trees = torch.arange(path.shape[1], device=device) * layer.ffn.nodes
-                leaves.update((path[:, :, -1] + trees).unique().tolist())
-    result = {"held hidden": totals["hidden"] / count, "held cosine": 1 - totals["cosine"] / count}
+    hidden, cosines = 0.0, {}
+    for kind, sentences in held.items():
+        cosines[kind] = 0.0
+        for rows, length in sentences.sorted():
+            ids, mask = sentences.tensors(rows, length)
+            found = losses(student, ids, mask, *teacher(ids, mask))
+            hidden += float(found["hidden"]) * len(rows)
+            cosines[kind] += (1 - float(found["cosine"])) * len(rows)
+            for leaves, layer in zip(used, student.layers):
+                if isinstance(layer.ffn, Fff):
+                    path = layer.ffn.last_path[mask.flatten()]
+                    trees = torch.arange(path.shape[1], device=device) * layer.ffn.nodes
+                    leaves.update((path[:, :, -1] + trees).unique().tolist())
+    count = sum(map(len, held.values()))
+    result = {"held hidden": hidden / count, "held cosine": sum(cosines.values()) / count}
+    result |= {f"held cosine, {kind}": total / len(held[kind]) for kind, total in cosines.items()}
     if isinstance(student.layers[0].ffn, Fff):
         leaves = student.layers[0].ffn.trees * 2 ** student.layers[0].ffn.depth
         result["leaves used"] = sum(map(len, used)) / len(used) / leaves
@@ -190,7 +194,8 @@ def main():
     tokenizer = read_tokenizer(options.teacher, LONGEST)
     pad = config.get("pad_token_id") or 0
     batches = lambda sentences: Batches(sentences, tokenizer, options.batch_tokens, pad, device)
-    trained, held = batches(texts.train(options.data, options.text)), batches(texts.held_back(options.data))
+    trained = batches(texts.train(options.data, options.text))
+    held = {kind: batches(found) for kind, found in texts.held_back(options.data, options.text).items()}
     pairs = {}
     for split in ("dev", "test"):
         rows = texts.stsb(os.path.join(options.data, "STS-B", f"{split}.csv"))
@@ -249,7 +254,7 @@ def main():
         for batch in order[step - seen :]:
             for group in optimizer.param_groups:
                 group["lr"].fill_(options.lr * group["scale"] * min(50 * progress() + 1e-3, max(0.0, 1 - progress()) ** 0.7))
-            one_step(*varied(*trained.tensors(*batch), config["vocab_size"], generator))
+            one_step(*varied(*trained.tensors(*batch), options.vary, config["vocab_size"], generator))
             step += 1
             counted += 1
             if step % 50 == 0 and device == "cuda":

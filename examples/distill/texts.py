@@ -44,19 +44,21 @@ def train(data, more=None):
     )
 
 
-def held_back(data):
-    """Sentences of the dev and test files, and text of another part of wikitext: nothing of it is trained on."""
+def held_back(data, more=None):
+    """By kind: sentences of the dev and test files, and text of another part of wikitext. Nothing of it is trained on, with `more` neither."""
     part = lambda *names: os.path.join(data, *names)
-    pairs = [text for split in ("dev", "test") for a, b, _ in stsb(part("STS-B", f"{split}.csv")) for text in (a, b)]
-    texts = (
-        pairs
-        + tsv(part("SST-2", "dev.tsv"), [1])
-        + tsv(part("CoLA", "dev.tsv"), [3])
-        + tsv(part("RTE", "dev.tsv"), [1, 2])
-        + wikitext(part("wikitext-2", "test.txt"))
-    )
-    seen = set(train(data))
-    return [text for text in unique(texts) if text not in seen]
+    kinds = {
+        "STS-B": [text for split in ("dev", "test") for a, b, _ in stsb(part("STS-B", f"{split}.csv")) for text in (a, b)],
+        "SST-2": tsv(part("SST-2", "dev.tsv"), [1]),
+        "CoLA": tsv(part("CoLA", "dev.tsv"), [3]),
+        "RTE": tsv(part("RTE", "dev.tsv"), [1, 2]),
+        "wikitext": wikitext(part("wikitext-2", "test.txt")),
+    }
+    seen = set(train(data, more))
+    for kind, found in kinds.items():
+        kinds[kind] = [text for text in unique(found) if text not in seen]
+        seen.update(kinds[kind])
+    return kinds
 
 
 def unique(texts):
