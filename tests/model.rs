@@ -30,14 +30,12 @@ fn assert_close(what: &str, want: &[f64], got: &[f32], width: usize, rtol: f64) 
     }
 }
 
-/// Both families, FFF and dense, heads of 8, 10 and 7, a hidden size that 8 does not divide.
+/// Both families, FFF and dense, heads of 8, 10 and 7, hidden sizes that 8 does not divide: what the golden models are not.
 #[test]
 fn every_stage_on_every_adapter_and_variant() {
     let specs = [
-        TINY,
         Spec { fff: None, ..TINY },
         Spec { hidden: 30, ..TINY },
-        Spec { crammed: false, ..TINY },
         Spec { crammed: false, fff: None, hidden: 21, ..TINY },
         Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY },
     ];

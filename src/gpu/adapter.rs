@@ -45,8 +45,8 @@ impl std::fmt::Display for AdapterChoice {
     }
 }
 
-/// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL.
-/// wgpu's `WGPU_BACKEND` narrows the list.
+/// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL; with
+/// f16 before without. wgpu's `WGPU_BACKEND` narrows the list.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
@@ -63,7 +63,8 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
             wgpu::DeviceType::Other => 3,
             wgpu::DeviceType::Cpu => 4,
         };
-        (kind, info.backend == wgpu::Backend::Gl)
+        let f16 = adapter.features().contains(wgpu::Features::SHADER_F16);
+        (kind, info.backend == wgpu::Backend::Gl, !f16)
     });
     adapters
 }
