@@ -32,37 +32,49 @@ fn assert_close(what: &str, want: &[f64], got: &[f32], width: usize, rtol: f64) 
 
 /// Both families, FFF and dense, heads of 8, 10 and 7, hidden sizes that 8 does not divide: what the golden models are not.
 #[test]
-fn every_stage_on_every_adapter_and_variant() {
-    let specs = [
-        Spec { fff: None, ..TINY },
-        Spec { hidden: 30, ..TINY },
-        Spec { crammed: false, fff: None, hidden: 21, ..TINY },
-        Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY },
-    ];
-    for (index, spec) in specs.iter().enumerate() {
-        let dir = tempdir().unwrap();
-        spec.write(dir.path(), 7, 1);
-        let open = |p| EncoderWeights::open(dir.path()).unwrap().stored_as(p);
-        let batch = Batch::new(open(Precision::F32).config(), &sequences(spec.vocabulary)).unwrap();
-        let output = Output::Tokens((0..batch.len() as u32).step_by(3).collect());
-        let truths = [Precision::F32, Precision::F16]
-            .map(|p| reference::encoder(&open(p), &batch, &output).unwrap());
-        for (gpu, variant) in common::gpus_and_variants() {
-            let precision = variant.weights.precision();
-            let truth = &truths[usize::from(precision == Precision::F16)];
-            let label = format!("{} spec {index}", common::label(&gpu, variant));
-            let encoder = block_on(Encoder::upload_as(&gpu, &open(precision), variant)).unwrap();
-            let got = block_on(encoder.forward(&gpu, &batch, &output, Tap::Stages)).unwrap();
-            assert_eq!(got.paths, truth.paths, "{label}");
-            assert_eq!(got.paths.len(), if spec.fff.is_some() { 2 } else { 0 });
-            assert!(got.stages.len() >= 2 * 2, "{label}");
-            for (name, values) in &got.stages {
-                let name = format!("{label} {name}");
-                let want = &truth.stages[name.rsplit(' ').next().unwrap()];
-                assert_close(&name, want, values, spec.hidden, 2e-5);
-            }
-            assert_close(&label, &truth.values, &got.values, spec.vocabulary, 2e-5);
+fn every_stage_of_a_crammed_model_with_dense_layers() {
+    every_stage(&Spec { fff: None, ..TINY });
+}
+
+#[test]
+fn every_stage_of_a_crammed_model_30_wide() {
+    every_stage(&Spec { hidden: 30, ..TINY });
+}
+
+#[test]
+fn every_stage_of_a_bert_21_wide_with_dense_layers() {
+    every_stage(&Spec { crammed: false, fff: None, hidden: 21, ..TINY });
+}
+
+#[test]
+fn every_stage_of_a_bert_21_wide() {
+    every_stage(&Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY });
+}
+
+/// On every adapter in every variant, against the reference.
+fn every_stage(spec: &Spec) {
+    let dir = tempdir().unwrap();
+    spec.write(dir.path(), 7, 1);
+    let open = |p| EncoderWeights::open(dir.path()).unwrap().stored_as(p);
+    let batch = Batch::new(open(Precision::F32).config(), &sequences(spec.vocabulary)).unwrap();
+    let output = Output::Tokens((0..batch.len() as u32).step_by(3).collect());
+    let truths = [Precision::F32, Precision::F16]
+        .map(|p| reference::encoder(&open(p), &batch, &output).unwrap());
+    for (gpu, variant) in common::gpus_and_variants() {
+        let precision = variant.weights.precision();
+        let truth = &truths[usize::from(precision == Precision::F16)];
+        let label = common::label(&gpu, variant);
+        let encoder = block_on(Encoder::upload_as(&gpu, &open(precision), variant)).unwrap();
+        let got = block_on(encoder.forward(&gpu, &batch, &output, Tap::Stages)).unwrap();
+        assert_eq!(got.paths, truth.paths, "{label}");
+        assert_eq!(got.paths.len(), if spec.fff.is_some() { 2 } else { 0 });
+        assert!(got.stages.len() >= 2 * 2, "{label}");
+        for (name, values) in &got.stages {
+            let name = format!("{label} {name}");
+            let want = &truth.stages[name.rsplit(' ').next().unwrap()];
+            assert_close(&name, want, values, spec.hidden, 2e-5);
         }
+        assert_close(&label, &truth.values, &got.values, spec.vocabulary, 2e-5);
     }
 }
 
