@@ -20,6 +20,8 @@ options = parser.parse_args()
 with open(options.text, encoding="utf-8") as file:
     lines = [line.strip() for line in file if line.strip()]
 lines = lines[:: max(1, len(lines) // options.sentences)][: options.sentences]
+if len(lines) < 2:
+    raise SystemExit(f"{options.text}: expected at least two lines, found {len(lines)}")
 
 
 def vectors(model):

@@ -45,7 +45,7 @@ def train(data, more=None):
 
 
 def held_back(data, more=None):
-    """By kind: sentences of the dev and test files, and text of another part of wikitext. Nothing of it is trained on, with `more` neither."""
+    """By kind: sentences of the dev and test files, and text of another part of wikitext. Nothing of it is trained on, or in `more`."""
     part = lambda *names: os.path.join(data, *names)
     kinds = {
         "STS-B": [text for split in ("dev", "test") for a, b, _ in stsb(part("STS-B", f"{split}.csv")) for text in (a, b)],
