@@ -26,7 +26,12 @@ if len(lines) < 2:
 
 def vectors(model):
     command = [options.cmm, "embed", "--model", model, "--json"]
-    found = subprocess.run(command, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True).stdout
+    try:
+        found = subprocess.run(command, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True).stdout
+    except OSError as failed:
+        raise SystemExit(f"{failed}; is {options.cmm} there (--cmm)?")
+    except subprocess.CalledProcessError as failed:
+        raise SystemExit(failed.returncode)  # cmm has said why
     return [json.loads(line)["embedding"] for line in found.splitlines()]
 
 
