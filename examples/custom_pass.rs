@@ -56,7 +56,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut encoder = device.create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     dispatch(&device, &mut pass, &before, &x);
-    layer.record(&gpu, &mut pass, x.slice(..), y.slice(..), None)?;
+    layer.record(&mut pass, x.slice(..), y.slice(..), None)?;
     dispatch(&device, &mut pass, &after, &y);
     drop(pass);
     queue.submit([encoder.finish()]);

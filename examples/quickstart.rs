@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
         let gpu = Gpu::request(&GpuOptions::default()).await?;
         let layer = FffLayer::upload(&gpu, &weights, Precision::F32).await?;
-        let result = layer.forward_with_path(&gpu, &x).await?;
+        let result = layer.forward_with_path(&x).await?;
 
         println!("{}, variant {}", gpu.info().name, layer.variant());
         println!("token 0 engaged nodes {:?}", &result.path[..shape.engaged()]);

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use cmm::model::{Batch, Encoder, EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::model::{Encoder, EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Gpu, GpuOptions, Precision, Tokenizer};
 
 const BATCH_TOKENS: usize = 16_384;
@@ -51,8 +51,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         vectors.clear();
         let start = Instant::now();
         for batch in &batches {
-            let batch = Batch::new(encoder.config(), batch)?;
-            vectors.extend(encoder.forward(&gpu, &batch, &output, Tap::None).await?.values);
+            let batch = encoder.batch(batch)?;
+            vectors.extend(encoder.forward(&batch, &output, Tap::None).await?.values);
         }
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }

@@ -137,6 +137,16 @@ impl Error {
         }
     }
 
+    /// A mismatch with its place before its name.
+    pub(crate) fn within(self, place: &str) -> Self {
+        match self {
+            Self::Mismatch { what, expected, found } => {
+                Self::Mismatch { what: format!("{place}: {what}"), expected, found }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn gpu(what: impl Into<String>, cause: wgpu::Error) -> Self {
         let what = what.into();
         match cause {

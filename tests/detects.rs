@@ -38,7 +38,7 @@ fn with_kernel(gpu: &Gpu, variant: Variant, cases: &[Case], from: &str, to: &str
                 kernel(case, false),
                 kernel(case, true),
             );
-            block_on(check_layer(gpu, case, &block_on(upload).unwrap())).unwrap()
+            block_on(check_layer(case, &block_on(upload).unwrap())).unwrap()
         })
         .collect()
 }
@@ -57,6 +57,20 @@ fn an_unchanged_kernel_passes() {
     for (gpu, variant) in gpus_and_variants() {
         let same = "z > 0.0";
         assert!(with_kernel(&gpu, variant, &cases, same, same).iter().all(Outcome::passed));
+    }
+}
+
+/// A caller's kernel is compiled with wgpu's checks, of which this sees one: a division by zero gives the dividend, as WGSL wants, and not
+/// whatever the device makes of it. (On GL wgpu adds other checks, and not this one.)
+#[test]
+fn a_kernel_of_the_callers_own_is_compiled_with_checks() {
+    let cases = cases();
+    let from = "z > 0.0";
+    let to = "z > f32(5u / u32(abs(z) * 0.0) - 5u)";
+    let checked = |(gpu, _): &(Gpu, _)| gpu.info().backend != wgpu::Backend::Gl;
+    for (gpu, variant) in gpus_and_variants().filter(checked) {
+        let outcomes = with_kernel(&gpu, variant, &cases, from, to);
+        assert!(outcomes.iter().all(Outcome::passed), "{}", label(&gpu, variant));
     }
 }
 
@@ -95,8 +109,7 @@ fn one_weight_or_one_sign_flipped() {
             for what in ["linear_in", "bias", "linear_out"] {
                 let flipped = flipped(case, what);
                 let upload = FffLayer::upload_as(&gpu, &flipped, variant);
-                let outcome =
-                    block_on(check_layer(&gpu, case, &block_on(upload).unwrap())).unwrap();
+                let outcome = block_on(check_layer(case, &block_on(upload).unwrap())).unwrap();
                 assert!(!outcome.passed(), "{} {} {what}", label(&gpu, variant), case.name);
             }
         }

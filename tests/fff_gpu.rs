@@ -34,7 +34,7 @@ fn random_layers() {
 fn agrees(gpu: &Gpu, variant: Variant, weights: &FffWeights, x: &[f32]) -> Result<(), String> {
     let layer = block_on(FffLayer::upload_as(gpu, weights, variant)).map_err(|e| e.to_string())?;
     assert_eq!(layer.variant(), variant);
-    let got = block_on(layer.forward_with_path(gpu, x)).map_err(|e| e.to_string())?;
+    let got = block_on(layer.forward_with_path(x)).map_err(|e| e.to_string())?;
     let truth = reference::fff(&weights_as_stored(weights, variant), x).unwrap();
     let result =
         reference::compare(weights.shape(), &truth, &got.y, &got.path, layer.roundings()).unwrap();
@@ -104,10 +104,10 @@ fn inputs_in_chunks() {
     for gpu in gpus() {
         let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
         let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
-        let tokens = layer.tokens_per_chunk(&gpu) + 1;
+        let tokens = layer.tokens_per_chunk() + 1;
         let x = random_tokens(tokens * 3, 3);
-        let y = block_on(layer.forward(&gpu, &x)).unwrap();
-        let last = block_on(layer.forward(&gpu, &x[(tokens - 1) * 3..])).unwrap();
+        let y = block_on(layer.forward(&x)).unwrap();
+        let last = block_on(layer.forward(&x[(tokens - 1) * 3..])).unwrap();
         assert_eq!(y.len(), tokens * 3);
         assert_eq!(y[(tokens - 1) * 3..], last[..], "{}", label(&gpu, variant));
     }
@@ -120,7 +120,7 @@ fn padding_is_ignored_and_zeroed() {
     let x = [0.5, -1.0, 2.0, 0.25, -0.125];
     for (gpu, variant) in gpus_and_variants() {
         let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
-        let want = block_on(layer.forward(&gpu, &x)).unwrap();
+        let want = block_on(layer.forward(&x)).unwrap();
         let buffer = |usage| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: None,
@@ -137,7 +137,7 @@ fn padding_is_ignored_and_zeroed() {
         gpu.queue().write_buffer(&y, 0, bytemuck::cast_slice(&[f32::NAN; 8]));
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        layer.record(&gpu, &mut pass, device_x.slice(..), y.slice(..), None).unwrap();
+        layer.record(&mut pass, device_x.slice(..), y.slice(..), None).unwrap();
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -162,7 +162,7 @@ fn a_lost_device_is_a_typed_error() {
     for gpu in gpus() {
         let layer = block_on(FffLayer::upload(&gpu, &weights, cmm::Precision::F32)).unwrap();
         gpu.device().destroy();
-        let error = block_on(layer.forward(&gpu, &[1.0; 8])).unwrap_err();
+        let error = block_on(layer.forward(&[1.0; 8])).unwrap_err();
         assert!(matches!(error, cmm::Error::DeviceLost { .. }), "{}: {error}", gpu.info().name);
     }
 }

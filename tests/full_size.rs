@@ -49,16 +49,16 @@ fn loads_runs_8_x_128_and_keeps_one_copy_of_the_weights() {
         ..Sequence::default()
     };
     let sequences: Vec<_> = (0..8).map(sequence).collect();
-    let batch = Batch::new(encoder.config(), &sequences).unwrap();
+    let batch = encoder.batch(&sequences).unwrap();
     let output = Output::Tokens(vec![0, 500, 1023]);
     let run = |batch: &Batch, output: &Output| {
-        block_on(encoder.forward(&gpu, batch, output, Tap::None)).unwrap().values
+        block_on(encoder.forward(batch, output, Tap::None)).unwrap().values
     };
     let logits = run(&batch, &output);
     assert_eq!(logits.len(), 3 * 32_768);
     assert!(logits.iter().all(|v| v.is_finite()));
     // The last sequence alone gives the same: the tiles are others, the sums are not.
-    let last = Batch::new(encoder.config(), &sequences[7..]).unwrap();
+    let last = encoder.batch(&sequences[7..]).unwrap();
     let alone = run(&last, &Output::Tokens(vec![127]));
     let rows = logits[2 * 32_768..].iter().zip(&alone);
     let worst = rows.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -130,7 +130,7 @@ fn a_head_is_measured_in_its_own_metric() {
     let pairs = [("Yes it is.", "No."), ("Replace me.", "Names are."), ("The end", "of it all.")];
     let model = block_on(FastBert::load(&gpu, common::golden().join("seqcls_tiny"))).unwrap();
     let asked = pairs.map(|(a, b)| (a, Some(b)));
-    let scores = block_on(model.classify_pairs(&gpu, &asked)).unwrap();
+    let scores = block_on(model.classify_pairs(&asked)).unwrap();
     let names = ["entailment", "neutral", "contradiction"];
     let mut text = "sentence1\tsentence2\tgold_label\n".to_owned();
     for (index, ((a, b), scores)) in pairs.iter().zip(&scores).enumerate() {

@@ -65,7 +65,7 @@ fn every_stage(spec: &Spec) {
         let truth = &truths[usize::from(precision == Precision::F16)];
         let label = common::label(&gpu, variant);
         let encoder = block_on(Encoder::upload_as(&gpu, &open(precision), variant)).unwrap();
-        let got = block_on(encoder.forward(&gpu, &batch, &output, Tap::Stages)).unwrap();
+        let got = block_on(encoder.forward(&batch, &output, Tap::Stages)).unwrap();
         assert_eq!(got.paths, truth.paths, "{label}");
         assert_eq!(got.paths.len(), if spec.fff.is_some() { 2 } else { 0 });
         assert!(got.stages.len() >= 2 * 2, "{label}");
@@ -128,8 +128,8 @@ fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
     for gpu in common::gpus() {
         let encoder = block_on(Encoder::upload(&gpu, &weights, Precision::F32)).unwrap();
         let run = |sequences: &[Sequence]| {
-            let batch = Batch::new(encoder.config(), sequences).unwrap();
-            block_on(encoder.forward(&gpu, &batch, &pooled, Tap::None)).unwrap().values
+            let batch = encoder.batch(sequences).unwrap();
+            block_on(encoder.forward(&batch, &pooled, Tap::None)).unwrap().values
         };
         let together = run(&all);
         let reversed = run(&all.iter().rev().cloned().collect::<Vec<_>>());
@@ -257,9 +257,9 @@ fn a_model_in_memory_is_the_model_on_disk() {
     for gpu in common::gpus() {
         let disk = block_on(FastBert::load(&gpu, &dir)).unwrap();
         let memory = block_on(FastBert::load_files(&gpu, &files, &options)).unwrap();
-        let want = block_on(disk.embed(&gpu, &texts)).unwrap();
-        let paths = block_on(disk.paths(&gpu, &texts)).unwrap();
-        let got = block_on(memory.embed_with_paths(&gpu, &texts)).unwrap();
+        let want = block_on(disk.embed(&texts)).unwrap();
+        let paths = block_on(disk.paths(&texts)).unwrap();
+        let got = block_on(memory.embed_with_paths(&texts)).unwrap();
         assert_eq!(got.len(), texts.len());
         for ((got, want), (sequence, path)) in got.iter().zip(&want).zip(&paths) {
             assert_eq!(&got.vector, want);

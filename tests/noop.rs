@@ -1,5 +1,10 @@
 //! Second ring: wgpu's noop device. Pipelines, bindings, sizes and errors as on a real one; no shader runs.
 
+use std::sync::LazyLock;
+
+use cmm::model::{
+    Batch, Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap,
+};
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision,
     Variant,
@@ -7,13 +12,17 @@ use cmm::{
 use pollster::block_on;
 
 fn noop() -> Gpu {
+    static ADAPTER: LazyLock<wgpu::Adapter> = LazyLock::new(adapter);
+    block_on(Gpu::from_adapter(&ADAPTER, &GpuOptions::default())).unwrap()
+}
+
+fn adapter() -> wgpu::Adapter {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::NOOP;
     descriptor.backend_options.noop =
         wgpu::NoopBackendOptions { enable: true, ..Default::default() };
-    let adapters =
-        block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP));
-    block_on(Gpu::from_adapter(&adapters[0], &GpuOptions::default())).unwrap()
+    let instance = wgpu::Instance::new(descriptor);
+    block_on(instance.enumerate_adapters(wgpu::Backends::NOOP)).swap_remove(0)
 }
 
 fn weights() -> FffWeights {
@@ -25,7 +34,7 @@ fn every_variant_it_can_run_compiles_and_dispatches() {
     let gpu = noop();
     for variant in gpu.capabilities().variants() {
         let layer = block_on(FffLayer::upload_as(&gpu, &weights(), variant)).unwrap();
-        let result = block_on(layer.forward_with_path(&gpu, &[0.5; 37 * 9])).unwrap();
+        let result = block_on(layer.forward_with_path(&[0.5; 37 * 9])).unwrap();
         assert_eq!((result.y.len(), result.path.len()), (9 * 5, 9 * 2 * 4), "{variant}");
     }
 }
@@ -35,21 +44,21 @@ fn more_tokens_than_one_dimension_of_workgroups_holds() {
     let gpu = noop();
     let weights = FffWeights::random(FffShape::new(1, 1, 0).unwrap(), 1);
     let layer = block_on(FffLayer::upload(&gpu, &weights, Precision::F32)).unwrap();
-    assert_eq!(block_on(layer.forward(&gpu, &vec![1.0; 200_001])).unwrap().len(), 200_001);
+    assert_eq!(block_on(layer.forward(&vec![1.0; 200_001])).unwrap().len(), 200_001);
 }
 
 #[test]
 fn no_tokens_is_no_work() {
     let gpu = noop();
     let layer = block_on(FffLayer::upload(&gpu, &weights(), Precision::F32)).unwrap();
-    assert!(block_on(layer.forward_with_path(&gpu, &[])).unwrap().y.is_empty());
+    assert!(block_on(layer.forward_with_path(&[])).unwrap().y.is_empty());
 }
 
 #[test]
 fn bad_inputs_are_named() {
     let gpu = noop();
     let layer = block_on(FffLayer::upload(&gpu, &weights(), Precision::F32)).unwrap();
-    let message = |x: &[f32]| block_on(layer.forward(&gpu, x)).unwrap_err().to_string();
+    let message = |x: &[f32]| block_on(layer.forward(x)).unwrap_err().to_string();
     assert_eq!(
         message(&[1.0; 38]),
         "length of x: expected a multiple of the input width 37, found 38"
@@ -75,7 +84,7 @@ fn slices_of_the_wrong_size_are_refused_before_anything_is_recorded() {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     let mut record = |x: wgpu::BufferSlice<'_>, y: wgpu::BufferSlice<'_>| {
-        layer.record(&gpu, &mut pass, x, y, Some(path.slice(..)))
+        layer.record(&mut pass, x, y, Some(path.slice(..)))
     };
     record(x.slice(..), y.slice(..)).unwrap();
     let error = record(x.slice(..100), y.slice(..)).unwrap_err().to_string();
@@ -125,7 +134,7 @@ fn a_lost_device_is_a_typed_error_from_then_on() {
     let layer = block_on(FffLayer::upload(&gpu, &weights(), Precision::F32)).unwrap();
     gpu.device().destroy();
     for _ in 0..2 {
-        let error = block_on(layer.forward(&gpu, &[1.0; 37])).unwrap_err();
+        let error = block_on(layer.forward(&[1.0; 37])).unwrap_err();
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
     }
 }
@@ -139,4 +148,118 @@ fn a_variant_the_device_lacks_is_refused_by_name() {
         KernelSource::fff(weights().shape(), Variant::ALL[0], Activations::F32, &poor, false)
             .unwrap_err();
     assert!(error.to_string().contains("subgroup/f32") && error.to_string().contains("SUBGROUP"));
+}
+
+/// Two layers, 8 wide, of one head, over so many ids.
+fn encoder(gpu: &Gpu, vocabulary: usize) -> Encoder {
+    let weights = EncoderWeights::random(config(vocabulary), 3).unwrap();
+    block_on(Encoder::upload(gpu, &weights, Precision::F32)).unwrap()
+}
+
+fn config(vocabulary: usize) -> EncoderConfig {
+    EncoderConfig {
+        family: Family::Bert,
+        layers: 2,
+        hidden: 8,
+        heads: 1,
+        vocabulary,
+        positions: 16,
+        token_types: 2,
+        norm_eps: 1e-12,
+        embedding_norm: true,
+        final_norm: false,
+        ffn: Ffn::Fff { trees: 1, depth: 2 },
+        head: Head::MaskedLm { transform: false },
+        labels: Vec::new(),
+    }
+}
+
+fn sequence(ids: &[u32]) -> Sequence {
+    Sequence { ids: ids.to_vec(), ..Sequence::default() }
+}
+
+#[test]
+fn a_batch_of_a_larger_model_is_refused_before_it_reads_beyond_a_table() {
+    let gpu = noop();
+    let small = encoder(&gpu, 10);
+    let forward = |batch: &Batch| block_on(small.forward(batch, &Output::Hidden, Tap::None));
+    forward(&small.batch(&[sequence(&[9, 1])]).unwrap()).unwrap();
+    let larger = |change: fn(&mut EncoderConfig), sequence: Sequence| {
+        let mut config = config(10);
+        change(&mut config);
+        forward(&Batch::new(&config, &[sequence]).unwrap()).unwrap_err().to_string()
+    };
+    assert_eq!(
+        larger(|c| c.vocabulary = 20, sequence(&[3, 10])),
+        "ids of the batch: expected below this encoder's 10, found 10"
+    );
+    assert_eq!(
+        larger(|c| c.positions = 20, sequence(&[1; 17])),
+        "positions of the batch: expected below this encoder's 16, found 16"
+    );
+    assert_eq!(
+        larger(|c| c.token_types = 4, Sequence { types: vec![3], ..sequence(&[1]) }),
+        "token types of the batch: expected below this encoder's 2, found 3"
+    );
+}
+
+#[test]
+fn scores_of_no_tokens_with_a_tap_are_no_values_and_all_stages() {
+    let gpu = noop();
+    let encoder = encoder(&gpu, 10);
+    let batch = encoder.batch(&[sequence(&[1, 2, 3])]).unwrap();
+    let got = block_on(encoder.forward(&batch, &Output::Tokens(vec![]), Tap::Stages)).unwrap();
+    assert!(got.values.is_empty() && got.width == 10);
+    assert_eq!((got.paths.len(), got.stages.last().unwrap().1.len()), (2, 3 * 8));
+}
+
+#[test]
+fn a_configuration_made_by_hand_is_held_to_what_a_file_is_held_to() {
+    let refused = |change: fn(&mut EncoderConfig)| {
+        let mut config = config(10);
+        change(&mut config);
+        assert_eq!(config.head_width(), config.hidden.checked_div(config.heads).unwrap_or(0));
+        let files = EncoderWeights::new(config.clone(), Vec::new()).unwrap_err().to_string();
+        let random = EncoderWeights::random(config, 1).unwrap_err().to_string();
+        assert_eq!(files, random);
+        random
+    };
+    let zero = |what: &str| format!("{what}: expected 1 to 268435456, found 0");
+    assert_eq!(refused(|c| c.heads = 0), zero("attention heads"));
+    assert_eq!(refused(|c| c.layers = 0), zero("layers"));
+    assert_eq!(refused(|c| c.vocabulary = 0), zero("vocabulary"));
+    assert_eq!(refused(|c| c.positions = 0), zero("positions"));
+    assert_eq!(refused(|c| c.token_types = 0), zero("token types"));
+    assert_eq!(refused(|c| c.ffn = Ffn::Dense { width: 0 }), zero("feedforward width or trees"));
+    assert!(refused(|c| c.hidden = 0).contains("input width"));
+    assert!(refused(|c| c.ffn = Ffn::Fff { trees: 1, depth: 99 }).contains("depth 99"));
+    assert!(refused(|c| c.heads = 3).contains("a multiple of the 3 heads"));
+    assert!(refused(|c| c.norm_eps = f64::NAN).contains("0 < eps < 1"));
+    assert!(refused(|c| c.hidden = 1 << 15).contains("values of the projection"));
+}
+
+#[test]
+fn a_pass_of_another_device_is_an_error_of_that_device() {
+    let (own, other) = (noop(), noop());
+    let layer = block_on(FffLayer::upload(&own, &weights(), Precision::F32)).unwrap();
+    let buffer = |gpu: &Gpu, bytes| {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    };
+    for gpu in [&own, &other] {
+        let (x, y) = (buffer(gpu, 160), buffer(gpu, 32));
+        let scope = other.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut encoder = other.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        layer.record(&mut pass, x.slice(..), y.slice(..), None).unwrap();
+        drop(pass);
+        encoder.finish();
+        assert!(block_on(scope.pop()).is_some(), "a foreign pass went unnoticed");
+    }
+    // Buffers of the other device were refused by the layer's own.
+    assert!(own.check().is_err());
 }

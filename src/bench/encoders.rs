@@ -30,7 +30,7 @@ impl Bench<'_> {
         });
         let dense = (workload.neurons > 0).then_some(Ffn::Dense { width: workload.neurons });
         for ffn in conditional.chain(dense) {
-            let weights = EncoderWeights::random(shape.config(hidden, ffn), 5);
+            let weights = EncoderWeights::random(shape.config(hidden, ffn), 5)?;
             for precision in &workload.precisions {
                 self.encoder(shape, ffn, &weights, *precision, emit).await?;
             }
@@ -63,12 +63,10 @@ impl Bench<'_> {
         }
         for tokens in &workload.tokens {
             let batch = Batch::new(config, &shape.sequences(*tokens))?;
-            let workspace = encoder.prepare(gpu, &batch).await?;
+            let workspace = encoder.prepare(&batch).await?;
             let times = self
                 .watch
-                .measure(gpu, self.effort, |pass, _| {
-                    encoder.record_into(gpu, pass, &workspace, &batch)
-                })
+                .measure(gpu, self.effort, |pass, _| encoder.record_into(pass, &workspace, &batch))
                 .await?;
             emit(Row {
                 workload: workload.name.clone(),
@@ -105,7 +103,7 @@ impl Bench<'_> {
         };
         let batch = Batch::new(config, &shape.sequences(CHECKED))?;
         let truth = reference::encoder(weights, &batch, &Output::Hidden)?;
-        let got = encoder.forward(self.gpu, &batch, &Output::Hidden, Tap::Stages).await?;
+        let got = encoder.forward(&batch, &Output::Hidden, Tap::Stages).await?;
         let compared = compare_encoded((&batch, &Output::Hidden), config, &truth, &got, limits);
         Ok(Check {
             passed: compared.passed(),

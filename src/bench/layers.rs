@@ -109,10 +109,10 @@ impl Bench<'_> {
                 .watch
                 .measure(gpu, self.effort, |pass, run| {
                     let x = &tokens.x[run % tokens.x.len()];
-                    layer.record(gpu, pass, x.slice(..), tokens.y.slice(..), None)
+                    layer.record(pass, x.slice(..), tokens.y.slice(..), None)
                 })
                 .await?;
-            let got = layer.forward_with_path(gpu, &tokens.first).await?;
+            let got = layer.forward_with_path(&tokens.first).await?;
             let compared = (REFERENCE_WORK / (shape.engaged() * (shape.input() + shape.output())))
                 .clamp(1, *count);
             let truth = reference::fff(weights, &tokens.first[..compared * shape.input()])?;

@@ -205,8 +205,8 @@ async fn check(gpu: &Gpu, case: &ModelCase, variant: Option<Variant>) -> Result<
                 None => Encoder::upload_half(gpu, &weights).await?,
             },
         };
-        let got = device.forward(gpu, &golden.batch, &golden.output, Tap::Stages).await?;
-        let untapped = device.forward(gpu, &golden.batch, &golden.output, Tap::None).await?;
+        let got = device.forward(&golden.batch, &golden.output, Tap::Stages).await?;
+        let untapped = device.forward(&golden.batch, &golden.output, Tap::None).await?;
         uploaded = Some((golden.pooler, device));
         let golden_disagreements = match precision {
             Precision::F32 => Some(disagreements(&golden, &config, &got)?),

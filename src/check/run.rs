@@ -66,7 +66,7 @@ pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<O
         let mut layer = FffLayer::upload_with_activations(gpu, weights, variant, stored).await?;
         for schedule in layer.schedules() {
             layer = layer.with_schedule(schedule)?;
-            let mut outcome = check_layer(gpu, case, &layer).await?;
+            let mut outcome = check_layer(case, &layer).await?;
             if !outcome.passed() {
                 outcome.case = format!("{} ({schedule:?}, {stored:?})", outcome.case);
             }
@@ -83,7 +83,7 @@ pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<O
 ///
 /// # Errors
 /// As [`check_variant`].
-pub async fn check_layer(gpu: &Gpu, case: &Case, layer: &FffLayer) -> Result<Outcome> {
+pub async fn check_layer(case: &Case, layer: &FffLayer) -> Result<Outcome> {
     let rounded = match layer.variant().weights.precision() {
         Precision::F32 => None,
         Precision::F16 => Some(case.weights.rounded_to_f16()?),
@@ -97,14 +97,14 @@ pub async fn check_layer(gpu: &Gpu, case: &Case, layer: &FffLayer) -> Result<Out
         }
     };
     let truth: FffOutput = fff(weights, &x)?;
-    let got = layer.forward_with_path(gpu, &case.x).await?;
+    let got = layer.forward_with_path(&case.x).await?;
     let roundings = if case.exact { 0 } else { layer.roundings() };
     let mut reference = compare(weights.shape(), &truth, &got.y, &got.path, roundings)?;
     if stored.y == Precision::F16 {
         reference.allowed_error += F16_ROUNDING;
     }
     // The kernel that keeps no path is another one: it must give the same numbers.
-    if layer.forward(gpu, &case.x).await? != got.y {
+    if layer.forward(&case.x).await? != got.y {
         reference.worst_error = f64::INFINITY;
     }
     let same_weights = rounded.as_ref().is_none_or(|rounded| *rounded == case.weights)

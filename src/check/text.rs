@@ -122,7 +122,7 @@ pub async fn check_embeddings(
     let options = ModelOptions { variant, precision, ..ModelOptions::default() };
     let model = FastBert::load_with(gpu, model, &options).await?;
     let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
-    let vectors = model.embed(gpu, &texts).await?;
+    let vectors = model.embed(&texts).await?;
     let width = model.encoder().config().hidden;
     if want.len() != texts.len() * width {
         let what = format!("values of {name}");

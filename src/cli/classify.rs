@@ -24,8 +24,8 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
-    let (gpu, model) = arguments.model.or(SHIPPED_CLASSIFIER).load().await?;
-    let scores = in_steps(&texts, async |texts| model.classify(&gpu, texts).await).await?;
+    let model = arguments.model.or(SHIPPED_CLASSIFIER).load().await?;
+    let scores = in_steps(&texts, async |texts| model.classify(texts).await).await?;
     let labels = &model.encoder().config().labels;
     let label = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
     let mut out = String::new();

@@ -58,12 +58,12 @@ pub struct SearchArguments {
 
 pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
-    let (gpu, model) = arguments.model.load().await?;
+    let model = arguments.model.load().await?;
     let width = model.encoder().config().hidden;
     let target = arguments.output.as_ref();
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
-    let vectors = in_steps(&texts, async |texts| model.embed(&gpu, texts).await).await?;
+    let vectors = in_steps(&texts, async |texts| model.embed(texts).await).await?;
     if let Some(mut file) = file {
         for vector in &vectors {
             file.write(vector, &[])?;
@@ -92,8 +92,8 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
 }
 
 pub async fn similarity(arguments: &SimilarityArguments) -> Result<ExitCode, Failure> {
-    let (gpu, model) = arguments.model.load().await?;
-    let vectors = model.embed(&gpu, &[&arguments.a, &arguments.b]).await?;
+    let model = arguments.model.load().await?;
+    let vectors = model.embed(&[&arguments.a, &arguments.b]).await?;
     let similarity = cosine(&vectors[0], &vectors[1]);
     print(&if arguments.json {
         json!({ "a": arguments.a, "b": arguments.b, "similarity": similarity }).to_string() + "\n"
@@ -111,9 +111,9 @@ pub async fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
         return Err("only empty lines: nothing to search in".into());
     }
     let lines: Vec<String> = numbered.iter().map(|(_, line)| line.clone()).collect();
-    let (gpu, model) = arguments.model.load().await?;
-    let query = model.embed(&gpu, &[&arguments.query]).await?.swap_remove(0);
-    let vectors = in_steps(&lines, async |texts| model.embed(&gpu, texts).await).await?;
+    let model = arguments.model.load().await?;
+    let query = model.embed(&[&arguments.query]).await?.swap_remove(0);
+    let vectors = in_steps(&lines, async |texts| model.embed(texts).await).await?;
     let mut found: Vec<_> = numbered
         .iter()
         .zip(&vectors)

@@ -26,9 +26,9 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
-    let (gpu, model) = arguments.model.load().await?;
+    let model = arguments.model.load().await?;
     let filled =
-        in_steps(&texts, async |texts| model.fill_mask(&gpu, texts, arguments.top).await).await?;
+        in_steps(&texts, async |texts| model.fill_mask(texts, arguments.top).await).await?;
     let mut out = String::new();
     for (text, masks) in texts.iter().zip(filled) {
         if arguments.json {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use cmm::FastBert;
 use cmm::glue::{Example, Metric, Task, read};
 use cmm::model::{EncoderConfig, Head};
-use cmm::{FastBert, Gpu};
 use serde_json::json;
 
 use crate::cli::hub::{SHIPPED, SHIPPED_CLASSIFIER};
@@ -34,12 +34,12 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let examples = read(task, &arguments.data)?;
     let default = if task == Task::Sst2 { SHIPPED_CLASSIFIER } else { SHIPPED };
     let model_arguments = arguments.model.or(default);
-    let (gpu, model) = model_arguments.load().await?;
+    let model = model_arguments.load().await?;
     let headed = matches!(model.encoder().config().head, Head::Classifier { .. });
     let (by, predictions) = match (task.classes(), headed) {
-        ([], false) => ("cosine", cosines(&gpu, &model, &examples).await?),
-        ([], true) => ("head", values(&gpu, &model, &examples).await?),
-        (classes, _) => ("head", classified(&gpu, &model, classes, &examples).await?),
+        ([], false) => ("cosine", cosines(&model, &examples).await?),
+        ([], true) => ("head", values(&model, &examples).await?),
+        (classes, _) => ("head", classified(&model, classes, &examples).await?),
     };
     let targets: Vec<f64> = examples.iter().map(|example| example.target).collect();
     let results = task.metrics().iter().map(|metric| (*metric, metric.of(&predictions, &targets)));
@@ -65,11 +65,11 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Cosines of the two texts' vectors.
-async fn cosines(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
+async fn cosines(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
     let second = |example: &Example| example.second.clone().unwrap_or_default();
     let texts: Vec<String> =
         examples.iter().flat_map(|example| [example.first.clone(), second(example)]).collect();
-    let vectors = in_steps(&texts, async |texts| model.embed(gpu, texts).await).await?;
+    let vectors = in_steps(&texts, async |texts| model.embed(texts).await).await?;
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
@@ -80,22 +80,18 @@ async fn cosines(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Ve
     Ok(vectors.chunks(2).map(cosine).collect())
 }
 
-async fn scores(
-    gpu: &Gpu,
-    model: &FastBert,
-    examples: &[Example],
-) -> Result<Vec<Vec<f32>>, Failure> {
+async fn scores(model: &FastBert, examples: &[Example]) -> Result<Vec<Vec<f32>>, Failure> {
     items_in_steps(examples, async |examples: &[Example]| {
         let pairs: Vec<_> =
             examples.iter().map(|e| (e.first.as_str(), e.second.as_deref())).collect();
-        model.classify_pairs(gpu, &pairs).await
+        model.classify_pairs(&pairs).await
     })
     .await
 }
 
 /// What a head of one output says.
-async fn values(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
-    let scores = scores(gpu, model, examples).await?;
+async fn values(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
+    let scores = scores(model, examples).await?;
     match scores.iter().find(|scores| scores.len() != 1) {
         None => Ok(scores.iter().map(|scores| f64::from(scores[0])).collect()),
         Some(scores) => Err(format!(
@@ -108,12 +104,11 @@ async fn values(gpu: &Gpu, model: &FastBert, examples: &[Example]) -> Result<Vec
 
 /// Numbers of the likeliest classes, in the task's order.
 async fn classified(
-    gpu: &Gpu,
     model: &FastBert,
     classes: &[&str],
     examples: &[Example],
 ) -> Result<Vec<f64>, Failure> {
-    let scores = scores(gpu, model, examples).await?;
+    let scores = scores(model, examples).await?;
     if let Some(scores) = scores.iter().find(|scores| scores.len() != classes.len()) {
         let (found, wanted) = (scores.len(), classes.len());
         return Err(format!("the head gives {found} classes; this task has {wanted}").into());

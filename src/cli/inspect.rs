@@ -112,8 +112,8 @@ async fn spread(
     let Ffn::Fff { trees, depth } = config.ffn else {
         return Err("this model's feedforward layers are dense: there are no paths".into());
     };
-    let (gpu, model) = arguments.model.load().await?;
-    let (sequence, paths) = model.paths(&gpu, &[text]).await?.swap_remove(0);
+    let model = arguments.model.load().await?;
+    let (sequence, paths) = model.paths(&[text]).await?.swap_remove(0);
     let layer = |(layer, path): (usize, Vec<u32>)| {
         let walks: Vec<_> = path.chunks(depth + 1).collect();
         let mut counts = BTreeMap::<_, usize>::new();

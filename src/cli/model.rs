@@ -44,7 +44,7 @@ impl ModelArguments {
     }
 
     /// Fetches what is missing, and loads the model onto the device.
-    pub async fn load(&self) -> Result<(Gpu, FastBert), Failure> {
+    pub async fn load(&self) -> Result<FastBert, Failure> {
         let dir = model_dir(self.name())?;
         let precision = match self.variant {
             Some(variant) => variant.weights.precision(),
@@ -63,8 +63,7 @@ impl ModelArguments {
             batch_tokens: self.batch_tokens,
             pooler: None,
         };
-        let model = FastBert::load_with(&gpu, &dir, &options).await?;
-        Ok((gpu, model))
+        Ok(FastBert::load_with(&gpu, &dir, &options).await?)
     }
 }
 

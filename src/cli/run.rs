@@ -84,7 +84,7 @@ struct Summary {
 
 /// What computes.
 enum Engine {
-    Gpu { gpu: Gpu, layer: Box<FffLayer> },
+    Gpu(Box<FffLayer>),
     Reference(FffWeights),
 }
 
@@ -220,15 +220,13 @@ impl Engine {
             Some(variant) => FffLayer::upload_as(&gpu, &weights, variant).await?,
             None => FffLayer::upload(&gpu, &weights, precision).await?,
         };
-        Ok(Self::Gpu { gpu, layer: Box::new(layer) })
+        Ok(Self::Gpu(Box::new(layer)))
     }
 
     async fn forward(&self, x: &[f32], with_path: bool) -> Result<Forward, Error> {
         match self {
-            Self::Gpu { gpu, layer } if with_path => layer.forward_with_path(gpu, x).await,
-            Self::Gpu { gpu, layer } => {
-                Ok(Forward { y: layer.forward(gpu, x).await?, path: Vec::new() })
-            }
+            Self::Gpu(layer) if with_path => layer.forward_with_path(x).await,
+            Self::Gpu(layer) => Ok(Forward { y: layer.forward(x).await?, path: Vec::new() }),
             Self::Reference(weights) => {
                 let truth = reference::fff(weights, x)?;
                 let path = if with_path { truth.path } else { Vec::new() };
@@ -239,7 +237,7 @@ impl Engine {
 
     fn names(&self) -> (String, String) {
         match self {
-            Self::Gpu { gpu, layer } => (gpu.info().name.clone(), layer.variant().to_string()),
+            Self::Gpu(layer) => (layer.gpu().info().name.clone(), layer.variant().to_string()),
             Self::Reference(_) => ("CPU reference".into(), "f64".into()),
         }
     }

@@ -21,6 +21,7 @@ fn lookaheads(precision: Precision) -> [(u32, u64); 2] {
 /// An FFF layer on a device.
 #[derive(Debug)]
 pub struct FffLayer {
+    gpu: Gpu,
     shape: FffShape,
     variant: Variant,
     activations: Activations,
@@ -113,10 +114,8 @@ impl FffLayer {
         let (shape, device) = (weights.shape(), gpu.capabilities());
         let plain =
             |path| KernelSource::fff(shape, variant, activations, device, path).map(&changed);
-        let (without_path, with_path) = (plain(false)?, plain(true)?);
-        let mut layer =
-            Self::upload_kernels(gpu, weights, variant, activations, without_path, with_path)
-                .await?;
+        let kernels = Kernels::compile(gpu, [plain(false)?, plain(true)?]).await?;
+        let mut layer = Self::upload_kernels(gpu, weights, variant, activations, kernels).await?;
         for (ahead, tokens) in lookaheads(variant.weights.precision()) {
             let kernel = |path| {
                 let source =
@@ -132,10 +131,12 @@ impl FffLayer {
     }
 
     /// Uploads a layer with kernels of the caller's own, which bind what [`KernelSource::fff`]'s bind: for experiments, and for tests
-    /// that show that a wrong kernel is found out.
+    /// that show that a wrong kernel is found out. They are compiled with the checks that wgpu adds, since nobody here knows that they stay
+    /// within their buffers.
     ///
     /// # Errors
-    /// As [`FffLayer::upload`], and [`Error::Gpu`] if a kernel does not compile.
+    /// As [`FffLayer::upload`], [`Error::Gpu`] if a kernel does not compile, [`Error::Mismatch`] if it has no lanes, no invocations or no tokens,
+    /// or its lanes are not those that the other one orders weights by.
     pub async fn upload_with(
         gpu: &Gpu,
         weights: &FffWeights,
@@ -143,8 +144,20 @@ impl FffLayer {
         plain: KernelSource,
         with_path: KernelSource,
     ) -> Result<Self> {
-        let activations = Activations::F32;
-        Self::upload_kernels(gpu, weights, variant, activations, plain, with_path).await
+        for kernel in [&plain, &with_path] {
+            let sizes = [kernel.lanes, kernel.group, kernel.tokens_per_group];
+            if sizes.contains(&0) || kernel.lanes != plain.lanes {
+                let what = format!("lanes, invocations and tokens of {}", kernel.name);
+                let expected = format!("at least 1 each, and {} lanes", plain.lanes.max(1));
+                return Err(Error::mismatch(what, expected, format!("{sizes:?}")));
+            }
+        }
+        let kernels = Kernels {
+            without_path: Kernel::compile_checked(gpu, &plain).await?.into(),
+            with_path: Kernel::compile_checked(gpu, &with_path).await?.into(),
+            source: plain,
+        };
+        Self::upload_kernels(gpu, weights, variant, Activations::F32, kernels).await
     }
 
     async fn upload_kernels(
@@ -152,14 +165,13 @@ impl FffLayer {
         weights: &FffWeights,
         variant: Variant,
         activations: Activations,
-        plain: KernelSource,
-        with_path: KernelSource,
+        plain: Kernels,
     ) -> Result<Self> {
         let shape = weights.shape();
         if variant.weights.precision() == Precision::F16 {
             weights.rounded_to_f16()?;
         }
-        let lanes = plain.lanes as usize;
+        let lanes = plain.source.lanes as usize;
         // A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, values side by side.
         let rows = |values, stored: Precision| Rows {
             values,
@@ -176,16 +188,22 @@ impl FffLayer {
             .upload(gpu, "linear_in.bias", shape.nodes(), 1, 1)
             .await?;
         Ok(Self {
+            gpu: gpu.clone(),
             shape,
             variant,
             activations,
-            plain: Kernels::compile(gpu, [plain, with_path]).await?,
+            plain,
             lookahead: Vec::new(),
             schedule: None,
             linear_in,
             bias,
             linear_out,
         })
+    }
+
+    /// The device that the layer lies on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Sizes.
@@ -250,7 +268,6 @@ impl FffLayer {
     /// finds wrong comes out of the caller's error scope, or of [`Gpu::check`].
     pub fn record(
         &self,
-        gpu: &Gpu,
         pass: &mut wgpu::ComputePass<'_>,
         x: wgpu::BufferSlice<'_>,
         y: wgpu::BufferSlice<'_>,
@@ -261,7 +278,7 @@ impl FffLayer {
             return Err(Error::mismatch("bytes of x", format!("a multiple of {x_row}"), x.size()));
         }
         let tokens = x.size() / x_row;
-        let limit = gpu.capabilities().limits.max_storage_buffer_binding_size;
+        let limit = self.gpu.capabilities().limits.max_storage_buffer_binding_size;
         for (what, slice, row) in
             [("x", Some(x), x_row), ("y", Some(y), y_row), ("path", path, path_row)]
         {
@@ -276,7 +293,7 @@ impl FffLayer {
                     bytes: slice.size(),
                     limit_name: "max_storage_buffer_binding_size",
                     limit,
-                    adapter: gpu.info().name.clone(),
+                    adapter: self.gpu.info().name.clone(),
                     hint: "record fewer tokens at once",
                 });
             }
@@ -292,7 +309,8 @@ impl FffLayer {
             (self.linear_in.slice(..), self.bias.slice(..), self.linear_out.slice(..));
         let mut buffers = vec![x, linear_in, bias, linear_out, y];
         buffers.extend(path);
-        kernel.record(gpu, pass, &buffers, kernels.source.workgroups(tokens, gpu.capabilities()));
+        let groups = kernels.source.workgroups(tokens, self.gpu.capabilities());
+        kernel.record(&self.gpu, pass, &buffers, groups);
         Ok(())
     }
 
@@ -301,21 +319,21 @@ impl FffLayer {
     /// # Errors
     /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
-    pub async fn forward(&self, gpu: &Gpu, x: &[f32]) -> Result<Vec<f32>> {
-        Ok(self.run(gpu, x, false).await?.y)
+    pub async fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
+        Ok(self.run(x, false).await?.y)
     }
 
     /// As [`FffLayer::forward`], with the nodes that each token engaged.
     ///
     /// # Errors
     /// As [`FffLayer::forward`].
-    pub async fn forward_with_path(&self, gpu: &Gpu, x: &[f32]) -> Result<Forward> {
-        self.run(gpu, x, true).await
+    pub async fn forward_with_path(&self, x: &[f32]) -> Result<Forward> {
+        self.run(x, true).await
     }
 
     /// Tokens that [`FffLayer::forward`] sends to the device at once.
-    pub fn tokens_per_chunk(&self, gpu: &Gpu) -> usize {
-        let limits = &gpu.capabilities().limits;
+    pub fn tokens_per_chunk(&self) -> usize {
+        let limits = &self.gpu.capabilities().limits;
         let bytes =
             CHUNK_BYTES.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
         let widest = self.row_bytes().into_iter().max().unwrap_or(1);
@@ -332,7 +350,7 @@ impl FffLayer {
         ]
     }
 
-    async fn run(&self, gpu: &Gpu, x: &[f32], want_path: bool) -> Result<Forward> {
+    async fn run(&self, x: &[f32], want_path: bool) -> Result<Forward> {
         let width = self.shape.input();
         if !x.len().is_multiple_of(width) {
             let expected = format!("a multiple of the input width {width}");
@@ -347,10 +365,10 @@ impl FffLayer {
         if tokens == 0 {
             return Ok(result);
         }
-        let at_once = self.tokens_per_chunk(gpu).min(tokens);
-        let chunk = Chunk::new(gpu, self.row_bytes(), at_once as u64, want_path).await?;
+        let at_once = self.tokens_per_chunk().min(tokens);
+        let chunk = Chunk::new(&self.gpu, self.row_bytes(), at_once as u64, want_path).await?;
         for x in x.chunks(at_once * width) {
-            chunk.run(self, gpu, x, &mut result).await?;
+            chunk.run(self, x, &mut result).await?;
         }
         Ok(result)
     }
@@ -376,14 +394,8 @@ impl Chunk {
         })
     }
 
-    async fn run(
-        &self,
-        layer: &FffLayer,
-        gpu: &Gpu,
-        x: &[f32],
-        result: &mut Forward,
-    ) -> Result<()> {
-        let shape = layer.shape;
+    async fn run(&self, layer: &FffLayer, x: &[f32], result: &mut Forward) -> Result<()> {
+        let (gpu, shape) = (&layer.gpu, layer.shape);
         let tokens = (x.len() / shape.input()) as u64;
         let [x_bytes, y_bytes, path_bytes] = self.row_bytes.map(|row| row * tokens);
         let stored = layer.activations;
@@ -400,7 +412,7 @@ impl Chunk {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             let path = self.path.as_ref().map(|(buffer, _)| buffer.slice(..path_bytes));
             let (x, y) = (self.x.slice(..x_bytes), self.y.0.slice(..y_bytes));
-            layer.record(gpu, &mut pass, x, y, path)?;
+            layer.record(&mut pass, x, y, path)?;
             drop(pass);
             self.y.1.record(&mut encoder, &self.y.0, y_bytes);
             if let Some((buffer, readback)) = &self.path {

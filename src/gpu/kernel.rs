@@ -83,18 +83,21 @@ pub(crate) fn unrolled(mut wgsl: String, variable: &str, bound: &str, count: u32
     wgsl
 }
 
-/// The validated module, with or without the checks that wgpu adds to it: indices clamped, loops counted, divisors tested.
+/// The validated module of one of our own kernels, without the checks that wgpu adds unless `checked`: indices clamped, loops counted,
+/// divisors tested.
 #[allow(unsafe_code, reason = "wgpu takes shaders without run-time checks by an unsafe function")]
-fn module(gpu: &Gpu, source: &KernelSource) -> wgpu::ShaderModule {
+fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(&source.name),
         source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
     };
-    if gpu.checks_shaders() {
+    if checked {
         return gpu.device().create_shader_module(descriptor);
     }
-    // SAFETY: the kernels index arrays by sizes that the host sets, within them by their own arithmetic; every loop counts to a bound, and
-    // no divisor is zero. Tests run golden models with the checks as well. Buffers stay guarded by the driver where it can.
+    // SAFETY: only sources that this crate put together come here (`Gpu::kernel`; a caller's own go through `compile_checked`). They index
+    // arrays by sizes that the host set from validated shapes and checked against the buffers it binds: rows of x and y by
+    // `FffLayer::record`, ids, positions, types and rows of a batch by `Encoder::forward` (`Batch::belongs_to`), before anything is recorded.
+    // Every loop counts to a bound, and no divisor is zero. Tests run golden models with the checks as well.
     unsafe {
         let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
         checks.force_loop_bounding = source.bounded_loops;
@@ -113,7 +116,7 @@ impl Kernel {
     /// Only reads the shader, and reports what the device's compiler has against it.
     pub(crate) async fn validate(gpu: &Gpu, source: &KernelSource) -> Result<()> {
         let what = format!("compiling {}", source.name);
-        let module = gpu.scoped(&what, || module(gpu, source)).await?;
+        let module = gpu.scoped(&what, || module(gpu, source, gpu.checks_shaders())).await?;
         let messages = module.get_compilation_info().await.messages;
         let error = messages
             .into_iter()
@@ -124,7 +127,17 @@ impl Kernel {
         }
     }
 
+    /// One of our own kernels.
     pub(crate) async fn compile(gpu: &Gpu, source: &KernelSource) -> Result<Self> {
+        Self::compile_with(gpu, source, gpu.checks_shaders()).await
+    }
+
+    /// A kernel whose source may be anybody's: with the checks that keep it within its buffers.
+    pub(crate) async fn compile_checked(gpu: &Gpu, source: &KernelSource) -> Result<Self> {
+        Self::compile_with(gpu, source, true).await
+    }
+
+    async fn compile_with(gpu: &Gpu, source: &KernelSource, checked: bool) -> Result<Self> {
         let limits = &gpu.capabilities().limits;
         // wgpu-core does not hold sizes against the limits everywhere (a driver may then lose the device).
         for (name, limit) in [
@@ -161,7 +174,7 @@ impl Kernel {
                 label,
                 entries: &entries,
             });
-            let module = module(gpu, source);
+            let module = module(gpu, source, checked);
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label,
                 bind_group_layouts: &[Some(&layout)],

@@ -29,6 +29,8 @@ pub struct Batch {
     pub(crate) masked: Vec<f32>,
     /// First token and number of tokens of each sequence.
     pub(crate) sequences: Vec<[u32; 2]>,
+    /// One more than the largest id, position and token type.
+    bounds: [u32; 3],
 }
 
 impl Batch {
@@ -37,7 +39,8 @@ impl Batch {
     /// # Errors
     /// [`Error::Mismatch`] names the sequence that is empty or too long, or the id or token type that the model does not have.
     pub fn new(config: &EncoderConfig, sequences: &[Sequence]) -> Result<Self> {
-        let mut batch = Self { tokens: Vec::new(), masked: Vec::new(), sequences: Vec::new() };
+        let mut batch =
+            Self { tokens: Vec::new(), masked: Vec::new(), sequences: Vec::new(), bounds: [0; 3] };
         for (index, Sequence { ids, types, mask }) in sequences.iter().enumerate() {
             let fail = |what: &str, expected: String, found: String| {
                 Err(Error::mismatch(format!("{what} of sequence {index}"), expected, found))
@@ -60,6 +63,10 @@ impl Batch {
             batch.sequences.push([batch.tokens.len() as u32, ids.len() as u32]);
             for (position, id) in ids.iter().enumerate() {
                 let kind = types.get(position).copied().unwrap_or(0);
+                let token = [*id, position as u32, kind];
+                for (bound, value) in batch.bounds.iter_mut().zip(token) {
+                    *bound = (*bound).max(value.saturating_add(1));
+                }
                 batch.tokens.push([*id, position as u32, kind, 0]);
                 let seen = mask.get(position).copied().unwrap_or(true);
                 batch.masked.push(if seen { 0.0 } else { MASKED });
@@ -69,6 +76,22 @@ impl Batch {
             return Err(Error::mismatch("tokens of a batch", "below 2^32", batch.tokens.len()));
         }
         Ok(batch)
+    }
+
+    /// Refuses a batch that was laid out for a model with larger tables: its kernels would read beyond them.
+    pub(crate) fn belongs_to(&self, config: &EncoderConfig) -> Result<()> {
+        let tables = [
+            ("ids", config.vocabulary),
+            ("positions", config.positions),
+            ("token types", config.token_types.max(1)),
+        ];
+        for ((what, rows), bound) in tables.into_iter().zip(self.bounds) {
+            if bound as usize > rows {
+                let expected = format!("below this encoder's {rows}");
+                return Err(Error::mismatch(format!("{what} of the batch"), expected, bound - 1));
+            }
+        }
+        Ok(())
     }
 
     /// Tokens of all sequences.

@@ -219,17 +219,14 @@ impl EncoderConfig {
                 ));
             }
         };
-        if !config.hidden.is_multiple_of(config.heads) {
-            let expected = format!("a multiple of the {} heads", config.heads);
-            return Err(Error::mismatch(format!("{name}: hidden size"), expected, config.hidden));
-        }
+        config.validate().map_err(|error| error.within(name))?;
         config.labels = labels(&value);
         Ok(config)
     }
 
-    /// Width of an attention head.
+    /// Width of an attention head; 0 without heads, which [`EncoderConfig::validate`] refuses.
     pub fn head_width(&self) -> usize {
-        self.hidden / self.heads
+        self.hidden.checked_div(self.heads).unwrap_or(0)
     }
 
     fn crammed(root: &Section) -> Result<Self> {

@@ -9,7 +9,7 @@ use crate::model::heads::DeviceHead;
 use crate::model::layer::Layer;
 use crate::model::recording::{Recording, Stage};
 use crate::model::workspace::{Views, Widths, Workspace};
-use crate::model::{Batch, EncoderConfig, EncoderWeights, Family, FfnWeights, Pooler};
+use crate::model::{Batch, EncoderConfig, EncoderWeights, Family, FfnWeights, Pooler, Sequence};
 use crate::ops::{Embed, Gather, LayerNorm, NormOutput, QUERIES, QUERIES_COOP};
 
 /// What a forward returns.
@@ -59,6 +59,7 @@ pub struct Encoded {
 /// An encoder on a device.
 #[derive(Debug)]
 pub struct Encoder {
+    gpu: Gpu,
     config: EncoderConfig,
     variant: Variant,
     widths: Widths,
@@ -172,6 +173,7 @@ impl Encoder {
         };
         let gather = Gather::new(gpu, hidden).await?;
         Ok(Self {
+            gpu: gpu.clone(),
             config,
             variant,
             widths,
@@ -184,6 +186,19 @@ impl Encoder {
             classes,
             workspace: Mutex::new(None),
         })
+    }
+
+    /// The device that the encoder lies on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Lays sequences out for [`Encoder::forward`].
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn batch(&self, sequences: &[Sequence]) -> Result<Batch> {
+        Batch::new(&self.config, sequences)
     }
 
     /// The sizes.
@@ -202,16 +217,16 @@ impl Encoder {
     }
 
     /// Tokens that a batch may have on this device.
-    pub fn max_tokens(&self, gpu: &Gpu) -> usize {
-        let limits = &gpu.capabilities().limits;
+    pub fn max_tokens(&self) -> usize {
+        let limits = &self.gpu.capabilities().limits;
         let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let widest = self.widths.qkv.max(self.widths.ffn).max(self.widths.hidden);
         (bytes / (row_stride(widest) as u64 * 4)) as usize / 256 * 256
     }
 
     /// Rows of [`Output::Tokens`] that one forward may ask for on this device.
-    pub fn max_rows(&self, gpu: &Gpu) -> usize {
-        let limits = &gpu.capabilities().limits;
+    pub fn max_rows(&self) -> usize {
+        let limits = &self.gpu.capabilities().limits;
         let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         (bytes / (row_stride(self.config.vocabulary) as u64 * 4)) as usize
     }
@@ -219,15 +234,12 @@ impl Encoder {
     /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the checkpoint has no such head or a row is not in the batch, [`Error::TooLarge`] if the batch has more than
+    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with other
+    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
     /// [`Encoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
-    pub async fn forward(
-        &self,
-        gpu: &Gpu,
-        batch: &Batch,
-        output: &Output,
-        tap: Tap,
-    ) -> Result<Encoded> {
+    pub async fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
+        batch.belongs_to(&self.config)?;
+        let gpu = &self.gpu;
         let width = match output {
             Output::Hidden | Output::Pooled { .. } => self.config.hidden,
             Output::Tokens(rows) => {
@@ -243,8 +255,8 @@ impl Encoder {
         if batch.is_empty() || (nothing && tap == Tap::None) {
             return Ok(Encoded { width, ..Encoded::default() });
         }
-        let nothing = nothing.then_some(Output::Hidden);
-        let output = nothing.as_ref().unwrap_or(output);
+        // Taps alone: the hidden states stand in for a result of no rows.
+        let output = if nothing { &Output::Hidden } else { output };
         let kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
         let workspace = match kept {
             Some(workspace) if workspace.holds(batch) => workspace,
@@ -271,7 +283,9 @@ impl Encoder {
         let paths = std::mem::take(&mut recording.paths);
         gpu.scoped("running an encoder", || gpu.queue().submit(recording.finish())).await?;
 
-        encoded.values = rows(gpu, &result, bytes, stride, width).await?;
+        if !nothing {
+            encoded.values = rows(gpu, &result, bytes, stride, width).await?;
+        }
         if self.widths.half {
             // Sums are f32, but what passes between operations may exceed what f16 holds.
             check_finite("a result with f16 activations; use f32", &encoded.values)?;
@@ -291,15 +305,14 @@ impl Encoder {
                 .await?;
             encoded.paths.push(nodes);
         }
-        if nothing.is_some() {
-            encoded.values.clear();
-        }
         *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace);
         Ok(encoded)
     }
 
     /// Buffers that hold a batch and what comes of it, for [`Encoder::record_into`].
-    pub(crate) async fn prepare(&self, gpu: &Gpu, batch: &Batch) -> Result<Workspace> {
+    pub(crate) async fn prepare(&self, batch: &Batch) -> Result<Workspace> {
+        batch.belongs_to(&self.config)?;
+        let gpu = &self.gpu;
         let workspace = Workspace::new(gpu, self.widths, batch).await?;
         gpu.scoped("preparing an encoder", || workspace.write(gpu, batch).ids.size()).await?;
         Ok(workspace)
@@ -308,12 +321,11 @@ impl Encoder {
     /// Records embedding, layers and final norm of a prepared batch into a pass that the caller began, for measurements.
     pub(crate) fn record_into(
         &self,
-        gpu: &Gpu,
         pass: &mut wgpu::ComputePass<'static>,
         workspace: &Workspace,
         batch: &Batch,
     ) -> Result<()> {
-        self.record(&mut Recording::within(gpu, pass), &workspace.views(batch)).map(|_| ())
+        self.record(&mut Recording::within(&self.gpu, pass), &workspace.views(batch)).map(|_| ())
     }
 
     /// Records embedding, layers and final norm; returns where the hidden states are.
@@ -328,13 +340,16 @@ impl Encoder {
         self.embed.record(gpu, recording.pass(), views.ids, x);
         if let Some(norm) = &self.embedding_norm {
             let mut outputs = vec![other];
-            outputs.extend(views.normed.filter(|_| self.config.family == Family::Bert));
+            if let (Layers::Half(_), Family::Bert) = (&self.layers, self.config.family) {
+                outputs.push(views.normed()?);
+            }
             norm.record(gpu, recording.pass(), x, &outputs);
             (x, other) = (other, x);
         }
         recording.stage(|| "hidden.embed".into(), x, hidden);
-        match (&self.layers, views.normed) {
-            (Layers::Half(layers), Some(half)) => {
+        match &self.layers {
+            Layers::Half(layers) => {
+                let half = views.normed()?;
                 for (index, layer) in layers.iter().enumerate() {
                     match self.config.family {
                         Family::CrammedBert => {
@@ -347,7 +362,7 @@ impl Encoder {
                     recording.stage(|| format!("hidden.layer{index}"), x, hidden);
                 }
             }
-            (Layers::Full(layers), _) => {
+            Layers::Full(layers) => {
                 for (index, layer) in layers.iter().enumerate() {
                     (x, other) = match self.config.family {
                         Family::CrammedBert => {
@@ -360,7 +375,6 @@ impl Encoder {
                     recording.stage(|| format!("hidden.layer{index}"), x, hidden);
                 }
             }
-            (Layers::Half(_), None) => {}
         }
         if let Some(norm) = &self.final_norm {
             norm.record(gpu, recording.pass(), x, &[other]);

@@ -147,13 +147,13 @@ impl HalfLayer {
         to: wgpu::BufferSlice<'_>,
     ) -> Result<()> {
         let gpu = recording.gpu;
-        match (&self.ffn, views.ffn) {
-            (HalfFfn::Fff(fff), _) => record_fff(recording, fff, from, to)?,
-            (HalfFfn::Dense { up, down }, Some(neurons)) => {
+        match &self.ffn {
+            HalfFfn::Fff(fff) => record_fff(recording, fff, from, to)?,
+            HalfFfn::Dense { up, down } => {
+                let neurons = views.neurons()?;
                 up.record(gpu, recording.pass(), from, neurons);
                 down.record(gpu, recording.pass(), neurons, to);
             }
-            (HalfFfn::Dense { .. }, None) => {}
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl DeviceHead {
         let EncoderConfig { hidden, vocabulary, norm_eps, head, .. } = *weights.config();
         let plain = Epilogue::Activated(Activation::None);
         match (weights.head()?, head) {
-            (HeadWeights::MaskedLm { transform, bias }, _) => {
+            (HeadWeights::MaskedLm { transform, bias }, Head::MaskedLm { .. }) => {
                 let transform = match transform {
                     None => None,
                     Some((dense, norm)) => {
@@ -60,7 +60,11 @@ impl DeviceHead {
                 let out = Dense::upload(gpu, "classifier", &out, variant, plain).await?;
                 Ok(Self::Classifier { pooler, dense, out })
             }
-            _ => Ok(Self::None),
+            (HeadWeights::None, Head::None) => Ok(Self::None),
+            (_, head) => {
+                let found = "weights of another kind";
+                Err(Error::mismatch("head", format!("weights of {head:?}"), found))
+            }
         }
     }
 

@@ -106,7 +106,9 @@ impl Layer {
         recording.stage(|| format!("layer{index}.norm2"), normed, hidden);
         match &self.ffn {
             LayerFfn::Fff(fff) => record_fff(recording, fff, normed, x)?,
-            LayerFfn::Dense { up, down } => record_dense_ffn(recording, views, up, down, normed, x),
+            LayerFfn::Dense { up, down } => {
+                record_dense_ffn(recording, views, up, down, normed, x)?
+            }
         }
         Ok((x, normed))
     }
@@ -132,7 +134,7 @@ impl Layer {
                 Ok((normed, x))
             }
             LayerFfn::Dense { up, down } => {
-                record_dense_ffn(recording, views, up, down, normed, normed);
+                record_dense_ffn(recording, views, up, down, normed, normed)?;
                 self.norm2.record(gpu, recording.pass(), normed, &[x]);
                 Ok((x, normed))
             }
@@ -169,7 +171,7 @@ pub(crate) fn record_fff(
 ) -> Result<()> {
     let gpu = recording.gpu;
     if recording.tap == Tap::None {
-        return fff.record(gpu, recording.pass(), x, y, None);
+        return fff.record(recording.pass(), x, y, None);
     }
     let shape = fff.shape();
     let tokens = y.size() / (shape.output_stride() as u64 * 4);
@@ -180,7 +182,7 @@ pub(crate) fn record_fff(
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    fff.record(gpu, recording.pass(), x, y, Some(path.slice(..)))?;
+    fff.record(recording.pass(), x, y, Some(path.slice(..)))?;
     let readback = recording.copy_out(path.slice(..));
     recording.paths.push((readback, bytes));
     Ok(())
@@ -194,13 +196,12 @@ fn record_dense_ffn(
     down: &Dense,
     from: wgpu::BufferSlice<'_>,
     to: wgpu::BufferSlice<'_>,
-) {
-    let gpu = recording.gpu;
+) -> Result<()> {
+    let (gpu, neurons) = (recording.gpu, views.neurons()?);
     let pass = recording.pass();
-    if let Some(neurons) = views.ffn {
-        up.record(gpu, pass, from, neurons);
-        down.record(gpu, pass, neurons, to);
-    }
+    up.record(gpu, pass, from, neurons);
+    down.record(gpu, pass, neurons, to);
+    Ok(())
 }
 
 /// Gives every head of the output `padded` rows, the new ones zero.

@@ -8,6 +8,7 @@ mod half_layer;
 mod heads;
 mod layer;
 mod recording;
+mod validate;
 mod weights;
 mod workspace;
 

@@ -110,9 +110,13 @@ pub struct EncoderWeights<'data> {
 
 impl EncoderWeights<'static> {
     /// Random weights, the same for the same seed: exact in f16, of sizes that keep activations near one. For measurements and tests.
-    pub fn random(config: EncoderConfig, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the configuration is none that [`EncoderConfig::validate`] accepts.
+    pub fn random(config: EncoderConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
         let (files, precision) = (Vec::new(), Precision::F32);
-        Self { config, files, prefix: "", precision, random: Some(seed) }
+        Ok(Self { config, files, prefix: "", precision, random: Some(seed) })
     }
 
     /// Opens a model's directory: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
@@ -138,8 +142,9 @@ impl<'data> EncoderWeights<'data> {
     /// Weights in these files, however they are spread over them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] if there is no embedding.
+    /// [`Error::MissingTensor`] if there is no embedding, [`Error::Mismatch`] if [`EncoderConfig::validate`] refuses the configuration.
     pub fn new(config: EncoderConfig, files: Vec<Checkpoint<'data>>) -> Result<Self> {
+        config.validate()?;
         let prefixes: &[&str] = match config.family {
             Family::CrammedBert => &["encoder.", ""],
             Family::Bert => &["bert.", ""],

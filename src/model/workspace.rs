@@ -1,6 +1,6 @@
 //! The buffers that a forward works in.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, row_stride};
 use crate::model::Batch;
 use crate::ops::Attention;
@@ -58,10 +58,26 @@ pub(crate) struct Views<'w> {
     /// The residual stream, and the rows normalised from it.
     pub(crate) hidden: [wgpu::BufferSlice<'w>; 2],
     /// Those rows in f16, where that is what operations pass on.
-    pub(crate) normed: Option<wgpu::BufferSlice<'w>>,
+    normed: Option<wgpu::BufferSlice<'w>>,
     pub(crate) qkv: wgpu::BufferSlice<'w>,
     pub(crate) context: wgpu::BufferSlice<'w>,
-    pub(crate) ffn: Option<wgpu::BufferSlice<'w>>,
+    ffn: Option<wgpu::BufferSlice<'w>>,
+}
+
+impl<'w> Views<'w> {
+    /// Where normalised rows go in f16.
+    pub(crate) fn normed(&self) -> Result<wgpu::BufferSlice<'w>> {
+        self.normed.ok_or_else(|| lacks("f16 activations"))
+    }
+
+    /// Where the neurons of a dense feedforward layer go.
+    pub(crate) fn neurons(&self) -> Result<wgpu::BufferSlice<'w>> {
+        self.ffn.ok_or_else(|| lacks("a dense feedforward layer"))
+    }
+}
+
+fn lacks(what: &str) -> Error {
+    Error::mismatch("the workspace of this encoder", format!("room for {what}"), "none")
 }
 
 impl Workspace {

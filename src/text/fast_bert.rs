@@ -137,7 +137,7 @@ impl FastBert {
             Some(variant) => Encoder::upload_as(gpu, &weights, variant).await?,
             None => Encoder::upload(gpu, &weights, options.precision).await?,
         };
-        let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens(gpu).max(1));
+        let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens().max(1));
         Ok(Self { encoder, tokenizer, pooling, batch_tokens })
     }
 
@@ -155,12 +155,12 @@ impl FastBert {
     ///
     /// # Errors
     /// [`Error::Tokenizer`], and those of [`Encoder::forward`]; so have all that follow.
-    pub async fn encode(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+    pub async fn encode(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let sequences = self.sequences(texts)?;
         let mut results = vec![Vec::new(); texts.len()];
         for chosen in self.batches(&sequences) {
             let batch = self.batch(&sequences, &chosen)?;
-            let encoded = self.encoder.forward(gpu, &batch, &Output::Hidden, Tap::None).await?;
+            let encoded = self.encoder.forward(&batch, &Output::Hidden, Tap::None).await?;
             for (text, rows) in chosen.iter().zip(batch.rows()) {
                 let values = rows.start * encoded.width..rows.end * encoded.width;
                 results[*text] = encoded.values[values].to_vec();
@@ -173,17 +173,17 @@ impl FastBert {
     ///
     /// # Errors
     /// As [`FastBert::encode`].
-    pub async fn embed(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+    pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let (pooler, normalized) = self.pooling;
         let sequences = self.sequences(texts)?;
-        self.rows(gpu, &sequences, &Output::Pooled { pooler, normalized }).await
+        self.rows(&sequences, &Output::Pooled { pooler, normalized }).await
     }
 
     /// As [`FastBert::embed`], with the tokens of each text and the nodes that they engaged.
     ///
     /// # Errors
     /// As [`FastBert::encode`].
-    pub async fn embed_with_paths(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Embedded>> {
+    pub async fn embed_with_paths(&self, texts: &[&str]) -> Result<Vec<Embedded>> {
         let (pooler, normalized) = self.pooling;
         let output = Output::Pooled { pooler, normalized };
         let sequences = self.sequences(texts)?;
@@ -193,7 +193,7 @@ impl FastBert {
             .collect();
         for chosen in self.batches(&sequences) {
             let batch = self.batch(&sequences, &chosen)?;
-            let encoded = self.encoder.forward(gpu, &batch, &output, Tap::Paths).await?;
+            let encoded = self.encoder.forward(&batch, &output, Tap::Paths).await?;
             let vectors = encoded.values.chunks(encoded.width);
             for ((text, rows), vector) in chosen.iter().zip(batch.rows()).zip(vectors) {
                 let nodes = |path: &Vec<u32>| {
@@ -211,37 +211,28 @@ impl FastBert {
     ///
     /// # Errors
     /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no classification head.
-    pub async fn classify(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+    pub async fn classify(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let pairs: Vec<_> = texts.iter().map(|text| (*text, None)).collect();
-        self.classify_pairs(gpu, &pairs).await
+        self.classify_pairs(&pairs).await
     }
 
     /// As [`FastBert::classify`], of pairs of texts, or of single ones.
     ///
     /// # Errors
     /// As [`FastBert::classify`].
-    pub async fn classify_pairs(
-        &self,
-        gpu: &Gpu,
-        pairs: &[(&str, Option<&str>)],
-    ) -> Result<Vec<Vec<f32>>> {
+    pub async fn classify_pairs(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Vec<f32>>> {
         // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
         let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
         let sequences = pairs.iter().map(|(text, pair)| self.tokenizer.encode(text, pair.or(none)));
         let sequences: Vec<_> = sequences.collect::<Result<_>>()?;
-        self.rows(gpu, &sequences, &Output::Classes).await
+        self.rows(&sequences, &Output::Classes).await
     }
 
     /// The `top` likeliest tokens for every mask of each text.
     ///
     /// # Errors
     /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no masked-LM head, or a text no mask in its first tokens.
-    pub async fn fill_mask(
-        &self,
-        gpu: &Gpu,
-        texts: &[&str],
-        top: usize,
-    ) -> Result<Vec<Vec<Vec<Filled>>>> {
+    pub async fn fill_mask(&self, texts: &[&str], top: usize) -> Result<Vec<Vec<Vec<Filled>>>> {
         let mask = match (self.encoder.config().head, self.tokenizer.mask_id()) {
             (Head::MaskedLm { .. }, Some(mask)) => mask,
             (Head::MaskedLm { .. }, None) => {
@@ -263,7 +254,7 @@ impl FastBert {
             }
         }
         let mut results = vec![Vec::new(); texts.len()];
-        let at_once = self.encoder.max_rows(gpu).max(1);
+        let at_once = self.encoder.max_rows().max(1);
         for chosen in self.batches(&sequences) {
             let batch = self.batch(&sequences, &chosen)?;
             let masks: Vec<(usize, u32)> = chosen
@@ -277,7 +268,7 @@ impl FastBert {
             for masks in masks.chunks(at_once) {
                 let rows = masks.iter().map(|(_, row)| *row).collect();
                 let output = Output::Tokens(rows);
-                let encoded = self.encoder.forward(gpu, &batch, &output, Tap::None).await?;
+                let encoded = self.encoder.forward(&batch, &output, Tap::None).await?;
                 for ((text, _), scores) in masks.iter().zip(encoded.values.chunks(encoded.width)) {
                     results[*text].push(self.likeliest(scores, top));
                 }
@@ -290,12 +281,12 @@ impl FastBert {
     ///
     /// # Errors
     /// As [`FastBert::encode`].
-    pub async fn paths(&self, gpu: &Gpu, texts: &[&str]) -> Result<Vec<(Sequence, Vec<Vec<u32>>)>> {
+    pub async fn paths(&self, texts: &[&str]) -> Result<Vec<(Sequence, Vec<Vec<u32>>)>> {
         let mut results = Vec::new();
         for sequence in self.sequences(texts)? {
-            let batch = Batch::new(self.encoder.config(), std::slice::from_ref(&sequence))?;
+            let batch = self.encoder.batch(std::slice::from_ref(&sequence))?;
             let Encoded { paths, .. } =
-                self.encoder.forward(gpu, &batch, &Output::Hidden, Tap::Paths).await?;
+                self.encoder.forward(&batch, &Output::Hidden, Tap::Paths).await?;
             results.push((sequence, paths));
         }
         Ok(results)
@@ -307,20 +298,15 @@ impl FastBert {
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {
         let chosen: Vec<_> = chosen.iter().map(|text| sequences[*text].clone()).collect();
-        Batch::new(self.encoder.config(), &chosen)
+        self.encoder.batch(&chosen)
     }
 
     /// A row for each sequence, in their order.
-    async fn rows(
-        &self,
-        gpu: &Gpu,
-        sequences: &[Sequence],
-        output: &Output,
-    ) -> Result<Vec<Vec<f32>>> {
+    async fn rows(&self, sequences: &[Sequence], output: &Output) -> Result<Vec<Vec<f32>>> {
         let mut results = vec![Vec::new(); sequences.len()];
         for chosen in self.batches(sequences) {
             let batch = self.batch(sequences, &chosen)?;
-            let encoded = self.encoder.forward(gpu, &batch, output, Tap::None).await?;
+            let encoded = self.encoder.forward(&batch, output, Tap::None).await?;
             for (text, row) in chosen.iter().zip(encoded.values.chunks(encoded.width)) {
                 results[*text] = row.to_vec();
             }

@@ -1,6 +1,6 @@
 //! Lines as vectors, to search in; and which nodes their tokens engaged.
 
-use cmm::{FastBert, Gpu, cosine};
+use cmm::{FastBert, cosine};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use web_time::Instant;
@@ -46,7 +46,6 @@ struct Found {
 
 impl Corpus {
     pub async fn embed(
-        gpu: &Gpu,
         bert: &FastBert,
         lines: Vec<String>,
         progress: &js_sys::Function,
@@ -60,7 +59,7 @@ impl Corpus {
         let start = Instant::now();
         for some in lines.chunks(LINES_AT_ONCE) {
             let texts: Vec<_> = some.iter().map(String::as_str).collect();
-            for embedded in bert.embed_with_paths(gpu, &texts).await? {
+            for embedded in bert.embed_with_paths(&texts).await? {
                 corpus.tokens += embedded.sequence.ids.len();
                 corpus.vectors.push(embedded.vector);
                 for (counts, path) in corpus.heat.iter_mut().zip(&embedded.paths) {
@@ -80,15 +79,9 @@ impl Corpus {
         Sizes { lines: lines.len(), tokens: *tokens, milliseconds: *milliseconds }
     }
 
-    pub async fn ask(
-        &self,
-        gpu: &Gpu,
-        bert: &FastBert,
-        query: &str,
-        top: usize,
-    ) -> Result<Answer, Failure> {
+    pub async fn ask(&self, bert: &FastBert, query: &str, top: usize) -> Result<Answer, Failure> {
         let start = Instant::now();
-        let embedded = bert.embed_with_paths(gpu, &[query]).await?.swap_remove(0);
+        let embedded = bert.embed_with_paths(&[query]).await?.swap_remove(0);
         let mut found: Vec<_> = (0..self.lines.len())
             .map(|line| (line, cosine(&embedded.vector, &self.vectors[line])))
             .collect();

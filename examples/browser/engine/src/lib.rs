@@ -80,7 +80,7 @@ impl Engine {
     pub async fn embed(&self, texts: Vec<String>) -> Result<String, Failure> {
         let model = self.model.as_ref().ok_or_else(Failure::no_model)?;
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        answer(&model.bert.embed(&self.gpu, &texts).await?)
+        answer(&model.bert.embed(&texts).await?)
     }
 
     /// Makes these lines the corpus; `progress` is called with the lines done.
@@ -90,21 +90,21 @@ impl Engine {
         progress: js_sys::Function,
     ) -> Result<String, Failure> {
         let model = self.model.as_ref().ok_or_else(Failure::no_model)?;
-        self.corpus = Corpus::embed(&self.gpu, &model.bert, lines, &progress).await?;
+        self.corpus = Corpus::embed(&model.bert, lines, &progress).await?;
         answer(&self.corpus.sizes())
     }
 
     /// The lines of the corpus that are most like a query.
     pub async fn ask(&self, query: &str, top: usize) -> Result<String, Failure> {
         let model = self.model.as_ref().ok_or_else(Failure::no_model)?;
-        answer(&self.corpus.ask(&self.gpu, &model.bert, query, top).await?)
+        answer(&self.corpus.ask(&model.bert, query, top).await?)
     }
 
     /// Each token's walk through the tree of a layer: the model's, or without one the seeded layer.
     pub async fn walk(&self, text: &str, layer: usize) -> Result<String, Failure> {
         match &self.model {
-            Some(model) => answer(&model.walk(&self.gpu, text, layer).await?),
-            None => answer(&self.seeded.walk(&self.gpu, text).await?),
+            Some(model) => answer(&model.walk(text, layer).await?),
+            None => answer(&self.seeded.walk(text).await?),
         }
     }
 
@@ -112,7 +112,7 @@ impl Engine {
     pub async fn heat(&self, layer: usize, lines: Vec<String>) -> Result<Vec<u32>, Failure> {
         match &self.model {
             Some(_) => self.corpus.heat(layer),
-            None => self.seeded.heat(&self.gpu, &lines).await,
+            None => self.seeded.heat(&lines).await,
         }
     }
 
@@ -126,7 +126,7 @@ impl Engine {
         tokens: usize,
     ) -> Result<String, Failure> {
         let (weights, x) = match &self.model {
-            Some(model) => model.layer_input(&self.gpu, text, &lines, layer, tokens).await?,
+            Some(model) => model.layer_input(text, &lines, layer, tokens).await?,
             None => self.seeded.layer_input(text, &lines, tokens),
         };
         answer(&race::race(&self.gpu, &weights, &x, neurons, self.is_software()).await?)

@@ -1,6 +1,6 @@
 //! The model on the device, and its weights on the host, for what the page shows of its inside.
 
-use cmm::model::{Batch, EncoderWeights, Ffn, FfnWeights, Output, Tap};
+use cmm::model::{EncoderWeights, Ffn, FfnWeights, Output, Tap};
 use cmm::{FastBert, FffShape, FffWeights, Gpu, ModelFiles, ModelOptions};
 use serde::Serialize;
 use wasm_bindgen::JsCast;
@@ -80,15 +80,14 @@ impl Model {
     /// `[tokens, levels]`.
     async fn inside(
         &self,
-        gpu: &Gpu,
         texts: &[&str],
         layer: usize,
     ) -> Result<(Vec<u32>, Vec<f32>, Vec<u32>), Failure> {
         let encoder = self.bert.encoder();
         let sequences = texts.iter().map(|text| self.bert.tokenizer().encode(text, None));
         let sequences: Vec<_> = sequences.collect::<Result<_, _>>()?;
-        let batch = Batch::new(encoder.config(), &sequences)?;
-        let mut encoded = encoder.forward(gpu, &batch, &Output::Hidden, Tap::Stages).await?;
+        let batch = encoder.batch(&sequences)?;
+        let mut encoded = encoder.forward(&batch, &Output::Hidden, Tap::Stages).await?;
         let stage = format!("layer{layer}.norm1");
         let x = encoded.stages.into_iter().find(|(name, _)| *name == stage);
         let (_, x) = x.ok_or_else(|| Failure::input(format!("no stage {stage}")))?;
@@ -96,9 +95,9 @@ impl Model {
         Ok((ids, x, encoded.paths.swap_remove(layer)))
     }
 
-    pub async fn walk(&self, gpu: &Gpu, text: &str, layer: usize) -> Result<Walk, Failure> {
+    pub async fn walk(&self, text: &str, layer: usize) -> Result<Walk, Failure> {
         let weights = self.tree(layer)?;
-        let (ids, x, path) = self.inside(gpu, &[text], layer).await?;
+        let (ids, x, path) = self.inside(&[text], layer).await?;
         let tokens = ids.iter().map(|id| self.bert.tokenizer().token(*id)).collect();
         steps(&weights, tokens, &x, &path, true)
     }
@@ -106,7 +105,6 @@ impl Model {
     /// A layer's tree, and what it reads for so many tokens of a text and of the lines after it, again from the start where they end.
     pub async fn layer_input(
         &self,
-        gpu: &Gpu,
         text: &str,
         lines: &[String],
         layer: usize,
@@ -122,7 +120,7 @@ impl Model {
                 count += self.bert.tokenizer().encode(text, None)?.ids.len();
                 some.push(text);
             }
-            x.extend(self.inside(gpu, &some, layer).await?.1);
+            x.extend(self.inside(&some, layer).await?.1);
         }
         Ok((weights, x.iter().copied().cycle().take(wanted).collect()))
     }

@@ -25,16 +25,16 @@ impl Seeded {
         Ok(Self { weights, layer })
     }
 
-    pub async fn walk(&self, gpu: &Gpu, text: &str) -> Result<Walk, Failure> {
+    pub async fn walk(&self, text: &str) -> Result<Walk, Failure> {
         let words = words(text);
         let x = vectors(&words);
-        let path = self.layer.forward_with_path(gpu, &x).await?.path;
+        let path = self.layer.forward_with_path(&x).await?.path;
         steps(&self.weights, words, &x, &path, false)
     }
 
-    pub async fn heat(&self, gpu: &Gpu, lines: &[String]) -> Result<Vec<u32>, Failure> {
+    pub async fn heat(&self, lines: &[String]) -> Result<Vec<u32>, Failure> {
         let words: Vec<_> = lines.iter().flat_map(|line| words(line)).collect();
-        let path = self.layer.forward_with_path(gpu, &vectors(&words)).await?.path;
+        let path = self.layer.forward_with_path(&vectors(&words)).await?.path;
         let mut counts = vec![0; self.weights.shape().nodes()];
         count_nodes(&mut counts, &path);
         Ok(counts)
