@@ -33,7 +33,8 @@ struct Walk<'a> {
 /// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool, with the nodes that each token engaged.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
+/// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity, [`Error::Overflow`] if sums
+/// overflow.
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
@@ -45,6 +46,7 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let mut result =
         Forward { y: vec![0.0; tokens * shape.output()], path: vec![0; tokens * shape.engaged()] };
     fff_into(weights, x, &mut result.y, &mut result.path);
+    weights.check_overflow(x, &result.y, &result.path)?;
     Ok(result)
 }
 

@@ -31,6 +31,25 @@ pub enum Error {
         /// What is allowed there.
         expected: &'static str,
     },
+    /// Finite weights and inputs, whose sums are beyond what they are kept in.
+    #[error(
+        "token {token}: the {what} at node {node} of tree {tree} overflows: its terms sum up to {magnitude:.2e}, the largest value is \
+         {largest:.4e}; scale x or the weights, or let overflows pass (with_overflow_passing, --allow-overflow)"
+    )]
+    Overflow {
+        /// The first token whose output is not finite.
+        token: usize,
+        /// The tree.
+        tree: usize,
+        /// The first node on the token's path, in heap order within its tree, whose sums may overflow.
+        node: u32,
+        /// `logit` or `output`.
+        what: &'static str,
+        /// Sum of the terms' magnitudes.
+        magnitude: f64,
+        /// What the sum is kept in holds.
+        largest: f64,
+    },
     /// A file is not a valid safetensors checkpoint.
     #[error("{name}: not a usable safetensors file: {reason}")]
     Checkpoint {
@@ -152,6 +171,19 @@ impl Error {
         match cause {
             wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { what },
             cause => Self::Gpu { what, reason: cause.to_string(), source: Some(Box::new(cause)) },
+        }
+    }
+}
+
+/// What f16 weights may be.
+pub(crate) const F16_WEIGHTS: &str = "within ±65504 for f16 weights";
+
+/// Refuses what f16 cannot hold: beyond ±65504, with what rounds to that.
+pub(crate) fn check_f16(what: &str, values: &[f32], expected: &'static str) -> Result<()> {
+    match values.iter().position(|v| !half::f16::from_f32(*v).is_finite()) {
+        None => Ok(()),
+        Some(index) => {
+            Err(Error::Value { what: what.into(), index, value: values[index], expected })
         }
     }
 }

@@ -246,6 +246,29 @@ fn errors_of_run_name_the_thing() {
     assert!(!out.exists());
 }
 
+/// On a device, and by the reference: finite weights and inputs, whose sums are beyond f32.
+#[test]
+fn run_refuses_sums_that_overflow_unless_they_may_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("x.npy");
+    write_npy(&input, &common::random_tokens(10 * 64, 1), &[10, 64]);
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/adv.safetensors");
+    let out = dir.path().join("y.npy");
+    let (weights, input, output) =
+        (weights.to_str().unwrap(), input.to_str().unwrap(), out.to_str().unwrap());
+    let arguments = ["run", "--weights", weights, "--trees", "1", "--depth", "5"];
+    let arguments = [&arguments[..], &["--input", input, "--output", output]].concat();
+    for run in [cmm, cmm_without_adapter] {
+        let refused = run(&arguments);
+        assert_fails(&refused, ": the logit at node 0 of tree 0");
+        assert_fails(&refused, "overflows");
+        assert!(!out.exists());
+        let passed = run(&[&arguments[..], &["--allow-overflow"]].concat());
+        assert!(passed.status.success(), "{}", String::from_utf8_lossy(&passed.stderr));
+        std::fs::remove_file(&out).unwrap();
+    }
+}
+
 #[test]
 fn no_tokens_give_an_empty_result() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,9 @@
 mod common;
 
 use cmm::check::{check_variant, golden_cases, random_cases};
-use cmm::{FffLayer, FffShape, FffWeights, Gpu, Variant, reference};
+use cmm::{
+    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, Variant, WeightFormat, reference,
+};
 use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
 use pollster::block_on;
 use proptest::prelude::*;
@@ -164,6 +166,73 @@ fn a_lost_device_is_a_typed_error() {
         gpu.device().destroy();
         let error = block_on(layer.forward(&[1.0; 8])).unwrap_err();
         assert!(matches!(error, cmm::Error::DeviceLost { .. }), "{}: {error}", gpu.info().name);
+    }
+}
+
+/// Two trees of depth 2, 8 -> 3: in tree 1 every token goes right, to node 2, whose row of `linear_in` is 1000s; every output is 1.
+fn overflowing() -> FffWeights {
+    let shape = FffShape::with_output(8, 3, 2, 2).unwrap();
+    let (mut linear_in, mut bias) = (vec![0.0; 14 * 8], vec![0.0; 14]);
+    bias[7] = 1.0;
+    linear_in[9 * 8..][..8].fill(1000.0);
+    FffWeights::new(shape, linear_in, Some(bias), vec![1.0; 14 * 3]).unwrap()
+}
+
+#[test]
+fn sums_that_overflow_name_the_token_and_the_node_unless_they_may_pass() {
+    let mut x = vec![1.0; 3 * 8];
+    x[8..16].fill(3e38);
+    for (gpu, variant) in gpus_and_variants() {
+        let layer = block_on(FffLayer::upload_as(&gpu, &overflowing(), variant)).unwrap();
+        let error = block_on(layer.forward(&x)).unwrap_err();
+        let expected =
+            matches!(error, Error::Overflow { token: 1, tree: 1, node: 2, what: "logit", .. });
+        assert!(expected, "{}: {error}", label(&gpu, variant));
+        let layer = layer.with_overflow_passing();
+        let y = block_on(layer.forward(&x)).unwrap();
+        let finite: Vec<_> = y.iter().map(|v| v.is_finite()).collect();
+        assert_eq!(finite, [true, true, true, false, false, false, true, true, true]);
+    }
+}
+
+/// Every value of a row is found again where the rows were packed: the node is the one whose weights are large.
+#[test]
+fn the_node_of_an_overflow_is_found_in_rows_of_any_width() {
+    for (gpu, variant) in gpus_and_variants() {
+        for width in [1, 7, 40, 300, 1500] {
+            let shape = FffShape::with_output(width, width, 1, 1).unwrap();
+            let mut linear_out = vec![0.5; 3 * width];
+            linear_out[3 * width - 1] = 60_000.0;
+            let bias = vec![1.0, 1.0, 1e36];
+            let linear_in = vec![0.0; 3 * width];
+            let weights = FffWeights::new(shape, linear_in, Some(bias), linear_out).unwrap();
+            let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+            let error = block_on(layer.forward(&vec![1.0; width])).unwrap_err();
+            let expected = matches!(error, Error::Overflow { token: 0, node: 2, what: "output", magnitude, .. }
+                    if (5.9e40..6.1e40).contains(&magnitude));
+            assert!(expected, "{} {width}: {error}", label(&gpu, variant));
+        }
+    }
+}
+
+#[test]
+fn f16_activations_beyond_their_range_are_refused_on_both_sides() {
+    let shape = FffShape::with_output(8, 1, 2, 0).unwrap();
+    let weights = FffWeights::new(shape, [1.0; 16], Some(vec![0.0, 0.0]), [100.0, 200.0]).unwrap();
+    for (gpu, variant) in gpus_and_variants() {
+        if variant.weights != WeightFormat::Packed {
+            continue;
+        }
+        let upload = FffLayer::upload_with_activations(&gpu, &weights, variant, Activations::F16);
+        let layer = block_on(upload).unwrap();
+        let forward = |x: f32| block_on(layer.forward(&[x; 8]));
+        assert!((forward(20.0).unwrap()[0] - 48_000.0).abs() < 32.0);
+        let error = forward(65_520.0).unwrap_err().to_string();
+        assert_eq!(error, "x[0] is 65520: expected within ±65504 for f16 activations");
+        let error = forward(40.0).unwrap_err();
+        let expected =
+            matches!(error, Error::Overflow { token: 0, tree: 1, node: 0, what: "output", .. });
+        assert!(expected, "{}: {error}", label(&gpu, variant));
     }
 }
 

@@ -263,3 +263,28 @@ fn a_pass_of_another_device_is_an_error_of_that_device() {
     // Buffers of the other device were refused by the layer's own.
     assert!(own.check().is_err());
 }
+
+#[test]
+fn a_fault_is_told_to_the_thread_that_caused_it() {
+    let gpu = noop();
+    let layer = block_on(FffLayer::upload(&gpu, &weights(), Precision::F32)).unwrap();
+    let bad = || {
+        // A buffer that may be mapped for reading and bound at once: outside of any error scope.
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+        let _ = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 16,
+            usage,
+            mapped_at_creation: false,
+        });
+    };
+    bad();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            block_on(layer.forward(&[1.0; 37])).unwrap();
+            gpu.check().unwrap();
+        });
+    });
+    assert!(matches!(gpu.check(), Err(Error::Gpu { .. })));
+    gpu.check().unwrap();
+}

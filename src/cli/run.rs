@@ -53,6 +53,9 @@ pub struct Arguments {
     /// An index of `cmm devices`, a backend, or part of a name [default: the best]
     #[arg(long, value_name = "DEVICE")]
     device: Option<AdapterChoice>,
+    /// Let sums that overflow pass, as infinities and NaN in the result
+    #[arg(long)]
+    allow_overflow: bool,
     /// Print a JSON summary
     #[arg(long)]
     json: bool,
@@ -85,7 +88,7 @@ struct Summary {
 /// What computes.
 enum Engine {
     Gpu(Box<FffLayer>),
-    Reference(FffWeights),
+    Reference { weights: FffWeights, overflow_passes: bool },
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -127,7 +130,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let step = TOKENS_PER_STEP.min(tokens - done);
         let x = input.read(step * width)?;
         let result =
-            engine.forward(&x, arguments.path).await.map_err(|error| at(error, done * width))?;
+            engine.forward(&x, arguments.path).await.map_err(|error| at(error, done, width))?;
         output.write(&result.y, &result.path)?;
         done += step;
         progress.set_position(done as u64);
@@ -145,11 +148,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The index in an error of a chunk becomes that of the whole input.
-fn at(error: Error, first: usize) -> Error {
+/// The index in an error of a chunk, which begins at token `first`, becomes that of the whole input.
+fn at(error: Error, first: usize, width: usize) -> Error {
     match error {
         Error::Value { what, index, value, expected } => {
-            Error::Value { what, index: first + index, value, expected }
+            Error::Value { what, index: first * width + index, value, expected }
+        }
+        Error::Overflow { token, tree, node, what, magnitude, largest } => {
+            Error::Overflow { token: first + token, tree, node, what, magnitude, largest }
         }
         other => other,
     }
@@ -205,10 +211,11 @@ impl Engine {
             .map_or(arguments.precision.into(), |variant| variant.weights.precision());
         if arguments.device.is_none() && cmm::adapters().await.is_empty() {
             eprintln!("NO GPU ADAPTER FOUND: computing with the CPU reference (slow)");
-            return Ok(Self::Reference(match precision {
+            let weights = match precision {
                 Precision::F32 => weights,
                 Precision::F16 => weights.rounded_to_f16()?,
-            }));
+            };
+            return Ok(Self::Reference { weights, overflow_passes: arguments.allow_overflow });
         }
         let options = GpuOptions {
             adapter: arguments.device.clone().unwrap_or_default(),
@@ -220,6 +227,7 @@ impl Engine {
             Some(variant) => FffLayer::upload_as(&gpu, &weights, variant).await?,
             None => FffLayer::upload(&gpu, &weights, precision).await?,
         };
+        let layer = if arguments.allow_overflow { layer.with_overflow_passing() } else { layer };
         Ok(Self::Gpu(Box::new(layer)))
     }
 
@@ -227,10 +235,13 @@ impl Engine {
         match self {
             Self::Gpu(layer) if with_path => layer.forward_with_path(x).await,
             Self::Gpu(layer) => Ok(Forward { y: layer.forward(x).await?, path: Vec::new() }),
-            Self::Reference(weights) => {
+            Self::Reference { weights, overflow_passes } => {
                 let truth = reference::fff(weights, x)?;
-                let path = if with_path { truth.path } else { Vec::new() };
-                Ok(Forward { y: truth.y.iter().map(|v| *v as f32).collect(), path })
+                let y: Vec<_> = truth.y.iter().map(|v| *v as f32).collect();
+                if !overflow_passes {
+                    weights.check_overflow(x, &y, &truth.path)?;
+                }
+                Ok(Forward { y, path: if with_path { truth.path } else { Vec::new() } })
             }
         }
     }
@@ -238,7 +249,7 @@ impl Engine {
     fn names(&self) -> (String, String) {
         match self {
             Self::Gpu(layer) => (layer.gpu().info().name.clone(), layer.variant().to_string()),
-            Self::Reference(_) => ("CPU reference".into(), "f64".into()),
+            Self::Reference { .. } => ("CPU reference".into(), "f64".into()),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result, check_finite};
+use crate::error::{Error, Result, check_f16, check_finite};
+use crate::fff::chunk::{Chunk, bytes_of};
+use crate::fff::overflow::first_token;
 use crate::fff::rows::Rows;
 use crate::fff::{Activations, FffShape, FffWeights, Residual, Schedule};
-use crate::gpu::{Buffer, Gpu, Kernel, KernelSource, Precision, Readback, Variant, WeightFormat};
+use crate::gpu::{Buffer, Gpu, Kernel, KernelSource, Precision, Variant, WeightFormat};
 
 /// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
 const CHUNK_BYTES: u64 = 64 << 20;
@@ -25,19 +27,20 @@ pub struct FffLayer {
     shape: FffShape,
     variant: Variant,
     activations: Activations,
-    plain: Kernels,
+    pub(super) plain: Kernels,
     /// By tokens: up to how many, and the kernels.
     lookahead: Vec<(u64, Kernels)>,
     schedule: Option<Schedule>,
-    linear_in: Buffer,
-    bias: Buffer,
-    linear_out: Buffer,
+    pub(super) linear_in: Buffer,
+    pub(super) bias: Buffer,
+    pub(super) linear_out: Buffer,
+    overflow_passes: bool,
 }
 
 /// A schedule's kernels, compiled.
 #[derive(Debug)]
-struct Kernels {
-    source: KernelSource,
+pub(super) struct Kernels {
+    pub(super) source: KernelSource,
     without_path: Arc<Kernel>,
     with_path: Arc<Kernel>,
 }
@@ -198,6 +201,7 @@ impl FffLayer {
             linear_in,
             bias,
             linear_out,
+            overflow_passes: false,
         })
     }
 
@@ -253,6 +257,12 @@ impl FffLayer {
         }
         self.schedule = Some(schedule);
         Ok(self)
+    }
+
+    /// Lets infinities and NaN in results pass, which [`FffLayer::forward`] refuses else.
+    pub fn with_overflow_passing(mut self) -> Self {
+        self.overflow_passes = true;
+        self
     }
 
     /// Records the layer into the caller's pass; nothing is submitted. The number of tokens is what `x` holds. In a browser the layer must
@@ -317,7 +327,8 @@ impl FffLayer {
     /// Computes `x: [tokens, input]`, rounded to f16 first if the device's x is, to `[tokens, output]`; any number of tokens, in chunks if need be.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity;
+    /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN, an infinity, or what an f16 x cannot hold;
+    /// [`Error::Overflow`] if sums overflow, unless [`FffLayer::with_overflow_passing`] lets them;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
     pub async fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
         Ok(self.run(x, false).await?.y)
@@ -341,7 +352,7 @@ impl FffLayer {
     }
 
     /// Bytes of a token's row of x, of y and of the path on the device.
-    fn row_bytes(&self) -> [u64; 3] {
+    pub(super) fn row_bytes(&self) -> [u64; 3] {
         let bytes = |values: usize, precision| values as u64 * bytes_of(precision);
         [
             bytes(self.shape.input_stride(), self.activations.x),
@@ -357,6 +368,9 @@ impl FffLayer {
             return Err(Error::mismatch("length of x", expected, x.len()));
         }
         check_finite("x", x)?;
+        if self.activations.x == Precision::F16 {
+            check_f16("x", x, "within ±65504 for f16 activations")?;
+        }
         let tokens = x.len() / width;
         let mut result = Forward {
             y: Vec::with_capacity(tokens * self.shape.output()),
@@ -370,114 +384,11 @@ impl FffLayer {
         for x in x.chunks(at_once * width) {
             chunk.run(self, x, &mut result).await?;
         }
+        if !self.overflow_passes
+            && let Some(token) = first_token(&result.y, self.shape.output())
+        {
+            return Err(self.overflow(token, &x[token * width..][..width]).await?);
+        }
         Ok(result)
     }
-}
-
-/// The buffers through which [`FffLayer::run`] sends its tokens.
-struct Chunk {
-    row_bytes: [u64; 3],
-    x: Buffer,
-    y: (Buffer, Readback),
-    path: Option<(Buffer, Readback)>,
-}
-
-impl Chunk {
-    async fn new(gpu: &Gpu, row_bytes: [u64; 3], tokens: u64, want_path: bool) -> Result<Self> {
-        let [x_bytes, y_bytes, path_bytes] = row_bytes.map(|row| row * tokens);
-        let input = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        Ok(Self {
-            row_bytes,
-            x: gpu.buffer("x", x_bytes, input).await?,
-            y: output(gpu, "y", y_bytes).await?,
-            path: if want_path { Some(output(gpu, "path", path_bytes).await?) } else { None },
-        })
-    }
-
-    async fn run(&self, layer: &FffLayer, x: &[f32], result: &mut Forward) -> Result<()> {
-        let (gpu, shape) = (&layer.gpu, layer.shape);
-        let tokens = (x.len() / shape.input()) as u64;
-        let [x_bytes, y_bytes, path_bytes] = self.row_bytes.map(|row| row * tokens);
-        let stored = layer.activations;
-        let rows;
-        let x: &[u8] = if shape.input() == shape.input_stride() && stored.x == Precision::F32 {
-            bytemuck::cast_slice(x)
-        } else {
-            rows = padded(x, shape, stored.x);
-            &rows
-        };
-        gpu.scoped("running an FFF layer", || {
-            gpu.queue().write_buffer(&self.x, 0, x);
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            let path = self.path.as_ref().map(|(buffer, _)| buffer.slice(..path_bytes));
-            let (x, y) = (self.x.slice(..x_bytes), self.y.0.slice(..y_bytes));
-            layer.record(&mut pass, x, y, path)?;
-            drop(pass);
-            self.y.1.record(&mut encoder, &self.y.0, y_bytes);
-            if let Some((buffer, readback)) = &self.path {
-                readback.record(&mut encoder, buffer, path_bytes);
-            }
-            gpu.queue().submit([encoder.finish()]);
-            Ok(())
-        })
-        .await??;
-        self.y
-            .1
-            .read(gpu, y_bytes, |bytes| {
-                let size = bytes_of(stored.y) as usize;
-                for row in bytes.chunks_exact(shape.output_stride() * size) {
-                    let row = &row[..shape.output() * size];
-                    match stored.y {
-                        Precision::F32 => {
-                            let values = row.as_chunks::<4>().0.iter();
-                            result.y.extend(values.map(|v| f32::from_le_bytes(*v)));
-                        }
-                        Precision::F16 => {
-                            let values = row.as_chunks::<2>().0.iter();
-                            result.y.extend(values.map(|v| half::f16::from_le_bytes(*v).to_f32()));
-                        }
-                    }
-                }
-            })
-            .await?;
-        if let Some((_, readback)) = &self.path {
-            readback
-                .read(gpu, path_bytes, |bytes| {
-                    let nodes = bytes.as_chunks::<4>().0.iter();
-                    result.path.extend(nodes.map(|v| u32::from_le_bytes(*v)));
-                })
-                .await?;
-        }
-        Ok(())
-    }
-}
-
-fn bytes_of(precision: Precision) -> u64 {
-    match precision {
-        Precision::F32 => 4,
-        Precision::F16 => 2,
-    }
-}
-
-/// Rows of x as the device stores them, padded with zeros.
-fn padded(x: &[f32], shape: FffShape, stored: Precision) -> Vec<u8> {
-    let size = bytes_of(stored) as usize;
-    let mut rows = Vec::with_capacity(x.len() / shape.input() * shape.input_stride() * size);
-    for row in x.chunks_exact(shape.input()) {
-        let end = rows.len() + shape.input_stride() * size;
-        match stored {
-            Precision::F32 => rows.extend_from_slice(bytemuck::cast_slice(row)),
-            Precision::F16 => {
-                rows.extend(row.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()));
-            }
-        }
-        rows.resize(end, 0);
-    }
-    rows
-}
-
-async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(Buffer, Readback)> {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-    Ok((gpu.buffer(label, bytes, usage).await?, Readback::new(gpu, label, bytes).await?))
 }

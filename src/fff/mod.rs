@@ -1,7 +1,9 @@
 //! FFF layers: their shape, their weights on the host, and the layer on a device.
 
+mod chunk;
 mod kernel;
 mod layer;
+mod overflow;
 mod rows;
 mod shape;
 mod weights;

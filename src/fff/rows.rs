@@ -32,10 +32,7 @@ impl Rows<'_> {
                 gpu.upload_rows(label, rows, stride * 4, pack).await
             }
             Precision::F16 => {
-                let order: Vec<_> = match self.lanes {
-                    Some(lanes) => f16_order(stride, lanes).collect(),
-                    None => (0..stride).collect(),
-                };
+                let order = order(stride, self.lanes);
                 let pack = |index: usize, bytes: &mut Vec<u8>| {
                     let row = row(index);
                     bytes.extend(order.iter().flat_map(|place| {
@@ -46,6 +43,38 @@ impl Rows<'_> {
                 gpu.upload_rows(label, rows, stride * 2, pack).await
             }
         }
+    }
+}
+
+/// A row as it was uploaded, without its padding: the inverse of [`Rows::upload`].
+pub(crate) fn unpacked(
+    bytes: &[u8],
+    width: usize,
+    stride: usize,
+    format: WeightFormat,
+    lanes: Option<usize>,
+) -> Vec<f32> {
+    match format.precision() {
+        Precision::F32 => {
+            let values = bytes.as_chunks::<4>().0.iter();
+            values.take(width).map(|v| f32::from_le_bytes(*v)).collect()
+        }
+        Precision::F16 => {
+            let mut row = vec![0.0; stride];
+            for (value, place) in bytes.as_chunks::<2>().0.iter().zip(order(stride, lanes)) {
+                row[place] = half::f16::from_le_bytes(*value).to_f32();
+            }
+            row.truncate(width);
+            row
+        }
+    }
+}
+
+/// Which value stands at each place of a row in f16.
+fn order(stride: usize, lanes: Option<usize>) -> Vec<usize> {
+    match lanes {
+        Some(lanes) => f16_order(stride, lanes).collect(),
+        None => (0..stride).collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The weights of an FFF layer on the host, one row a node.
 
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, Result, check_finite};
+use crate::error::{Error, F16_WEIGHTS, Result, check_f16, check_finite};
 use crate::fff::FffShape;
 
 /// The weights of an FFF layer, f32 on the host; every value is finite.
@@ -108,18 +108,8 @@ impl FffWeights {
         for (what, values) in
             [("linear_in", &mut rounded.linear_in), ("linear_out", &mut rounded.linear_out)]
         {
-            for (index, value) in values.iter_mut().enumerate() {
-                let half = half::f16::from_f32(*value);
-                if !half.is_finite() {
-                    return Err(Error::Value {
-                        what: what.into(),
-                        index,
-                        value: *value,
-                        expected: "within ±65504 for f16 weights",
-                    });
-                }
-                *value = half.to_f32();
-            }
+            check_f16(what, values, F16_WEIGHTS)?;
+            values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
         }
         Ok(rounded)
     }

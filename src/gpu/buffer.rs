@@ -83,7 +83,10 @@ impl Gpu {
         row_bytes: usize,
         pack: impl Fn(usize, &mut Vec<u8>),
     ) -> Result<Buffer> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        // COPY_SRC: an overflow's node is found by the rows that the token engaged.
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
         let buffer = self.buffer(label, (rows * row_bytes) as u64, usage).await?;
         let rows_at_once = (FLUSH_EVERY / row_bytes).max(1);
         let mut bytes = Vec::with_capacity(rows_at_once.min(rows) * row_bytes);

@@ -1,18 +1,23 @@
 //! A device with its queue; what goes wrong on it becomes a typed error.
 
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::adapter::{AdapterChoice, adapter};
 use crate::gpu::capabilities::{COOPERATIVE_STORAGE, Capabilities, Precision, WANTED_FEATURES};
+use crate::gpu::faults::{Fault, Faults};
 use crate::gpu::kernel::{Kernel, KernelSource};
 
 /// Storage buffers that the kernels bind at most.
 const STORAGE_BUFFERS: u32 = 6;
 /// Invocations of a workgroup that the kernels use at most.
 const WORKGROUP: u32 = 1024;
+/// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.
+const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// What to ask of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
@@ -52,16 +57,9 @@ struct Inner {
     info: wgpu::AdapterInfo,
     capabilities: Capabilities,
     lost: Arc<OnceLock<String>>,
-    fault: Arc<Mutex<Option<Fault>>>,
-    kernels: Mutex<HashMap<KernelSource, Arc<Kernel>>>,
+    faults: Arc<Faults>,
+    kernels: Mutex<LruCache<KernelSource, Arc<Kernel>>>,
     check_shaders: bool,
-}
-
-/// An error that no error scope caught, until the next await reports it.
-#[derive(Debug)]
-enum Fault {
-    OutOfMemory,
-    Other(String),
 }
 
 impl Gpu {
@@ -109,7 +107,7 @@ impl Gpu {
     ) -> Self {
         let capabilities = Capabilities::new(adapter, device.features(), device.limits());
         let lost = Arc::new(OnceLock::new());
-        let fault = Arc::new(Mutex::new(None));
+        let faults = Arc::<Faults>::default();
         device.set_device_lost_callback({
             let lost = lost.clone();
             move |reason, message| {
@@ -117,18 +115,17 @@ impl Gpu {
             }
         });
         device.on_uncaptured_error(Arc::new({
-            let fault = fault.clone();
+            let faults = faults.clone();
             move |error: wgpu::Error| {
                 log::error!("uncaptured: {error}");
-                let error = match error {
+                faults.keep(match error {
                     wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
                     other => Fault::Other(other.to_string()),
-                };
-                fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                });
             }
         }));
         let info = adapter.get_info();
-        let kernels = Mutex::default();
+        let kernels = Mutex::new(LruCache::new(KERNELS));
         Self {
             inner: Arc::new(Inner {
                 device,
@@ -136,7 +133,7 @@ impl Gpu {
                 info,
                 capabilities,
                 lost,
-                fault,
+                faults,
                 kernels,
                 check_shaders,
             }),
@@ -167,7 +164,7 @@ impl Gpu {
         self.inner.check_shaders
     }
 
-    /// Reports a lost device, or an error since the last call that nothing else reported.
+    /// Reports a lost device, or an error of this thread since its last call that nothing else reported.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`], [`Error::Gpu`].
@@ -175,7 +172,7 @@ impl Gpu {
         if let Some(reason) = self.inner.lost.get() {
             return Err(Error::DeviceLost { reason: reason.clone() });
         }
-        let fault = self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fault = self.inner.faults.take();
         let what = "GPU work".to_owned();
         match fault {
             None => Ok(()),
@@ -212,7 +209,7 @@ impl Gpu {
             return Ok(kernel.clone());
         }
         let kernel = Arc::new(Kernel::compile(self, source).await?);
-        cache().insert(source.clone(), kernel.clone());
+        cache().put(source.clone(), kernel.clone());
         Ok(kernel)
     }
 }
@@ -266,5 +263,32 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
             adapter: adapter.get_info().name,
             missing,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_cache_is_bounded() {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::NOOP;
+        descriptor.backend_options.noop =
+            wgpu::NoopBackendOptions { enable: true, ..Default::default() };
+        let instance = wgpu::Instance::new(descriptor);
+        pollster::block_on(async {
+            let adapter = instance.enumerate_adapters(wgpu::Backends::NOOP).await.swap_remove(0);
+            let gpu = Gpu::from_adapter(&adapter, &GpuOptions::default()).await.unwrap();
+            let variant = gpu.capabilities().best(Precision::F32).unwrap();
+            let activations = crate::fff::Activations::F32;
+            for width in 1..=KERNELS.get() + 10 {
+                let shape = FffShape::new(width, 1, 0).unwrap();
+                let device = gpu.capabilities();
+                let source = KernelSource::fff(shape, variant, activations, device, false).unwrap();
+                gpu.kernel(&source).await.unwrap();
+            }
+            assert_eq!(gpu.inner.kernels.lock().unwrap().len(), KERNELS.get());
+        });
     }
 }

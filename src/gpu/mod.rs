@@ -4,6 +4,7 @@ mod adapter;
 mod buffer;
 mod capabilities;
 mod device;
+mod faults;
 mod kernel;
 mod launch;
 mod readback;

@@ -38,6 +38,18 @@ impl Readback {
         encoder.copy_buffer_to_buffer(source, 0, &self.staging, 0, bytes);
     }
 
+    /// Records the copy of `bytes` of `source` from an offset to one here.
+    pub(crate) fn record_part(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        from: u64,
+        to: u64,
+        bytes: u64,
+    ) {
+        encoder.copy_buffer_to_buffer(source, from, &self.staging, to, bytes);
+    }
+
     /// Waits for the submitted copy and hands its first `bytes` to `take`.
     pub(crate) async fn read<T>(
         &self,

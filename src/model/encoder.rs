@@ -286,10 +286,12 @@ impl Encoder {
         if !nothing {
             encoded.values = rows(gpu, &result, bytes, stride, width).await?;
         }
-        if self.widths.half {
-            // Sums are f32, but what passes between operations may exceed what f16 holds.
-            check_finite("a result with f16 activations; use f32", &encoded.values)?;
-        }
+        // Sums may overflow, and what passes between operations in f16 sooner than those.
+        let result = match self.activations() {
+            Precision::F32 => "the encoder's result, whose sums overflowed:",
+            Precision::F16 => "the encoder's result with f16 activations, which f32 ones may help:",
+        };
+        check_finite(result, &encoded.values)?;
         for Stage { name, readback, bytes, width, stored } in tapped {
             let values = match stored {
                 Precision::F32 => rows(gpu, &readback, bytes, row_stride(width), width).await?,

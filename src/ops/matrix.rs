@@ -1,6 +1,6 @@
 //! Matrices and vectors on their way to the device.
 
-use crate::error::{Error, Result};
+use crate::error::{F16_WEIGHTS, Result, check_f16};
 use crate::gpu::{Buffer, Gpu, Precision, WeightFormat, row_stride};
 
 /// Uploads `values: [rows, width]`, each row padded with zeros, in f32 or f16, values in their order.
@@ -23,14 +23,7 @@ pub(crate) async fn upload(
             gpu.upload_rows(label, rows, stride * 4, pack).await
         }
         Precision::F16 => {
-            if let Some(index) = values.iter().position(|v| !half::f16::from_f32(*v).is_finite()) {
-                return Err(Error::Value {
-                    what: label.into(),
-                    index,
-                    value: values[index],
-                    expected: "within ±65504 for f16 weights",
-                });
-            }
+            check_f16(label, values, F16_WEIGHTS)?;
             let pack = |index: usize, bytes: &mut Vec<u8>| {
                 let end = bytes.len() + stride * 2;
                 let halves = row(index).iter().map(|v| half::f16::from_f32(*v).to_le_bytes());
