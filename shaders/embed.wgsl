@@ -1,10 +1,13 @@
-// The input of the encoder: word + position + token-type embedding of each token.
+// The input of the encoder: word + position + token-type embedding of each token. A word embedding larger than a binding comes in several
+// dispatches, one for each part of the vocabulary.
 // What precedes this file: a weight4 format (src/ops/source.rs).
 
 override UNITS: u32; // vec4s of a row
+override FIRST: u32; // the first id of this part
+override ROWS: u32;  // ids of this part
 
 @group(0) @binding(0) var<storage, read> tokens: array<vec4<u32>>;    // id, position, token type, unused
-@group(0) @binding(1) var<storage, read> words: array<Weight4>;       // [vocabulary, UNITS]
+@group(0) @binding(1) var<storage, read> words: array<Weight4>;       // [ROWS, UNITS]
 @group(0) @binding(2) var<storage, read> positions: array<vec4<f32>>; // [positions, UNITS]
 @group(0) @binding(3) var<storage, read> types: array<vec4<f32>>;     // [token types, UNITS]
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;   // [tokens, UNITS]
@@ -18,5 +21,9 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     }
     let unit = index % UNITS;
     let which = tokens[token];
-    y[index] = widen4(words[which.x * UNITS + unit]) + positions[which.y * UNITS + unit] + types[which.z * UNITS + unit];
+    let row = which.x - FIRST;
+    if row >= ROWS {
+        return; // in another part; below FIRST the difference wraps
+    }
+    y[index] = widen4(words[row * UNITS + unit]) + positions[which.y * UNITS + unit] + types[which.z * UNITS + unit];
 }

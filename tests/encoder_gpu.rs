@@ -8,6 +8,10 @@ use cmm::check::{
     check_embeddings, check_model, check_model_half, check_model_reference, golden_models,
     golden_texts,
 };
+use cmm::model::{
+    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap,
+};
+use cmm::{Gpu, GpuOptions};
 use common::golden;
 use pollster::block_on;
 
@@ -170,4 +174,58 @@ fn minilm() -> Option<std::path::PathBuf> {
         }
     }
     model.join("model.safetensors").exists().then_some(model)
+}
+
+/// A device of this adapter whose bindings hold 128 KiB.
+fn with_small_bindings(adapter: &wgpu::Adapter) -> Gpu {
+    let required_limits = wgpu::Limits {
+        max_storage_buffer_binding_size: 128 << 10,
+        max_storage_buffers_per_shader_stage: 6,
+        ..wgpu::Limits::downlevel_defaults().or_worse_values_from(&adapter.limits())
+    };
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
+    Gpu::from_device(adapter, device, queue)
+}
+
+/// As a multilingual vocabulary is larger than WebGPU's 128 MiB: ids on both sides of every border, and the scores of all of them.
+#[test]
+fn a_vocabulary_larger_than_a_binding_comes_in_parts() {
+    let config = EncoderConfig {
+        family: Family::Bert,
+        layers: 1,
+        hidden: 32,
+        heads: 2,
+        vocabulary: 2_501,
+        positions: 64,
+        token_types: 2,
+        norm_eps: 1e-12,
+        embedding_norm: true,
+        final_norm: false,
+        ffn: Ffn::Fff { trees: 1, depth: 3 },
+        head: Head::MaskedLm { transform: true },
+        labels: Vec::new(),
+    };
+    // 1,024 rows of f32 are 128 KiB, 2,048 of f16.
+    let ids = vec![0, 1_023, 1_024, 2_047, 2_048, 2_500, 7];
+    let sequences = [Sequence { ids, ..Sequence::default() }];
+    let weights = EncoderWeights::random(config, 11).unwrap();
+    for adapter in block_on(cmm::adapters()) {
+        let small = with_small_bindings(&adapter);
+        let large = block_on(Gpu::from_adapter(&adapter, &GpuOptions::default())).unwrap();
+        for variant in small.capabilities().variants() {
+            let run = |gpu: &Gpu| {
+                let encoder = block_on(Encoder::upload_as(gpu, &weights, variant)).unwrap();
+                let batch = encoder.batch(&sequences).unwrap();
+                let output = Output::Tokens(vec![1, 2, 6]);
+                block_on(encoder.forward(&batch, &output, Tap::Stages)).unwrap()
+            };
+            let (parts, whole) = (run(&small), run(&large));
+            assert_eq!(parts.values.len(), 3 * 2_501);
+            assert_eq!(parts.stages[0], whole.stages[0], "{}", common::label(&small, variant));
+            for (part, whole) in parts.values.iter().zip(&whole.values) {
+                assert!((part - whole).abs() < 1e-5, "{}", common::label(&small, variant));
+            }
+        }
+    }
 }

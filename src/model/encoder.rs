@@ -228,7 +228,7 @@ impl Encoder {
     pub fn max_rows(&self) -> usize {
         let limits = &self.gpu.capabilities().limits;
         let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        (bytes / (row_stride(self.config.vocabulary) as u64 * 4)) as usize
+        (bytes / (self.head.widest_scores() as u64 * 4)) as usize
     }
 
     /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
@@ -265,18 +265,22 @@ impl Encoder {
         let stages = self.head.stages(gpu, &self.config, self.variant, batch, output).await?;
         let mut encoded = Encoded { width, ..Encoded::default() };
 
-        let (mut recording, result, bytes, stride) = gpu
+        let (mut recording, parts) = gpu
             .scoped("running an encoder", || -> Result<_> {
                 let views = workspace.write(gpu, batch);
                 let mut recording = Recording::new(gpu, tap);
                 let x = self.record(&mut recording, &views)?;
                 let pass = recording.pass();
                 self.head.record(gpu, pass, &self.gather, &stages, &views, x);
-                let (result, stride) =
-                    stages.result().unwrap_or((x, row_stride(self.config.hidden)));
-                let bytes = result.size();
-                let readback = recording.copy_out(result);
-                Ok((recording, readback, bytes, stride))
+                let mut parts: Vec<_> = stages.result().collect();
+                if parts.is_empty() {
+                    parts.push((x, self.config.hidden));
+                }
+                let out = |(part, width): (wgpu::BufferSlice<'_>, usize)| {
+                    (recording.copy_out(part), part.size(), width)
+                };
+                let parts: Vec<_> = parts.into_iter().map(out).collect();
+                Ok((recording, parts))
             })
             .await??;
         let tapped = std::mem::take(&mut recording.stages);
@@ -284,7 +288,7 @@ impl Encoder {
         gpu.scoped("running an encoder", || gpu.queue().submit(recording.finish())).await?;
 
         if !nothing {
-            encoded.values = rows(gpu, &result, bytes, stride, width).await?;
+            encoded.values = side_by_side(gpu, &parts).await?;
         }
         // Sums may overflow, and what passes between operations in f16 sooner than those.
         let result = match self.activations() {
@@ -398,6 +402,20 @@ async fn norm(
         None => Ok(None),
         Some(weights) => LayerNorm::upload(gpu, weights, eps, variant, stored).await.map(Some),
     }
+}
+
+/// Reads the parts of a result back, each `(rows, bytes, width)`: row by row, one part's values after the other's.
+async fn side_by_side(gpu: &Gpu, parts: &[(Readback, u64, usize)]) -> Result<Vec<f32>> {
+    let mut read = Vec::with_capacity(parts.len());
+    for (part, bytes, width) in parts {
+        read.push((rows(gpu, part, *bytes, row_stride(*width), *width).await?, *width));
+    }
+    if read.len() == 1 {
+        return Ok(read.swap_remove(0).0);
+    }
+    let count = read.iter().map(|(values, width)| values.len() / width).min().unwrap_or(0);
+    let row = |row| read.iter().flat_map(move |(part, width)| &part[row * width..][..*width]);
+    Ok((0..count).flat_map(row).copied().collect())
 }
 
 /// Reads rows back without their padding.

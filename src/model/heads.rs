@@ -11,29 +11,49 @@ use crate::ops::{Activation, Dense, Embed, Epilogue, Gather, L2Norm, LayerNorm, 
 #[derive(Debug)]
 pub(crate) enum DeviceHead {
     None,
-    MaskedLm { transform: Option<(Dense, LayerNorm)>, decoder: Dense },
-    Classifier { pooler: Pooler, dense: Dense, out: Dense },
+    /// A decoder for each part of the word embedding, to which it is tied.
+    MaskedLm {
+        transform: Option<(Dense, LayerNorm)>,
+        decoders: Vec<Dense>,
+    },
+    Classifier {
+        pooler: Pooler,
+        dense: Dense,
+        out: Dense,
+    },
 }
 
-/// The buffers of one output, `rows` rows each, in the order they are filled; the last is the result.
+/// The buffers of one output, `rows` rows each, in the order they are filled; the last ones are the result.
 pub(crate) struct Stages {
     /// Which tokens are gathered.
     rows: Option<(Buffer, Vec<u32>)>,
     /// Whether the checkpoint's own head follows.
     headed: bool,
     buffers: Vec<(Buffer, usize)>,
+    /// Widths of the result's parts, which lie side by side; none: the result is the hidden states themselves.
+    result: Vec<usize>,
     pool: Option<Pool>,
     l2_norm: Option<L2Norm>,
 }
 
 impl DeviceHead {
+    /// The widest row of a buffer that [`Output::Tokens`] needs.
+    pub(crate) fn widest_scores(&self) -> usize {
+        match self {
+            Self::MaskedLm { decoders, .. } => {
+                decoders.iter().map(Dense::output_stride).max().unwrap_or(1)
+            }
+            _ => 1,
+        }
+    }
+
     pub(crate) async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
         embed: &Embed,
         variant: Variant,
     ) -> Result<Self> {
-        let EncoderConfig { hidden, vocabulary, norm_eps, head, .. } = *weights.config();
+        let EncoderConfig { hidden, norm_eps, head, .. } = *weights.config();
         let plain = Epilogue::Activated(Activation::None);
         match (weights.head()?, head) {
             (HeadWeights::MaskedLm { transform, bias }, Head::MaskedLm { .. }) => {
@@ -49,10 +69,13 @@ impl DeviceHead {
                         ))
                     }
                 };
-                let (words, sizes) = (embed.words.clone(), (hidden, vocabulary));
-                let decoder =
-                    Dense::of_buffer(gpu, words, sizes, bias.as_deref(), variant, plain).await?;
-                Ok(Self::MaskedLm { transform, decoder })
+                let mut decoders = Vec::new();
+                for words in embed.words() {
+                    let (rows, sizes) = (words.rows.clone(), (hidden, words.ids.len()));
+                    let bias = bias.as_ref().map(|bias| &bias[words.ids.clone()]);
+                    decoders.push(Dense::of_buffer(gpu, rows, sizes, bias, variant, plain).await?);
+                }
+                Ok(Self::MaskedLm { transform, decoders })
             }
             (HeadWeights::Classifier { dense, out }, Head::Classifier { pooler }) => {
                 let tanh = Epilogue::Activated(Activation::Tanh);
@@ -82,23 +105,29 @@ impl DeviceHead {
             rows: None,
             headed: matches!(output, Output::Tokens(_) | Output::Classes),
             buffers: Vec::new(),
+            result: vec![config.hidden],
             pool: None,
             l2_norm: None,
         };
         let (rows, widths) = match (output, self) {
-            (Output::Hidden, _) => return Ok(stages),
+            (Output::Hidden, _) => {
+                stages.result.clear();
+                return Ok(stages);
+            }
             (Output::Pooled { normalized, .. }, _) => {
                 (batch.sequences.len(), vec![hidden; 1 + usize::from(*normalized)])
             }
-            (Output::Tokens(rows), Self::MaskedLm { transform, decoder }) => {
+            (Output::Tokens(rows), Self::MaskedLm { transform, decoders }) => {
                 let mut widths = vec![hidden];
                 if let Some((dense, _)) = transform {
                     widths.extend([dense.output_stride(), hidden]);
                 }
-                widths.push(decoder.output_stride());
+                widths.extend(decoders.iter().map(Dense::output_stride));
+                stages.result = decoders.iter().map(Dense::output).collect();
                 (rows.len(), widths)
             }
             (Output::Classes, Self::Classifier { dense, out, .. }) => {
+                stages.result = vec![out.output()];
                 (batch.sequences.len(), vec![hidden, dense.output_stride(), out.output_stride()])
             }
             (Output::Tokens(_), _) => return Err(lacks("a masked-LM head")),
@@ -149,14 +178,16 @@ impl DeviceHead {
             pool.record(gpu, pass, [x, views.spans, views.masked, stage(0)]);
         }
         match self {
-            Self::MaskedLm { transform, decoder } if stages.headed => {
+            Self::MaskedLm { transform, decoders } if stages.headed => {
                 let mut last = 0;
                 if let Some((dense, norm)) = transform {
                     dense.record(gpu, pass, stage(0), stage(1));
                     norm.record(gpu, pass, stage(1), &[stage(2)]);
                     last = 2;
                 }
-                decoder.record(gpu, pass, stage(last), stage(last + 1));
+                for (part, decoder) in (last + 1..).zip(decoders) {
+                    decoder.record(gpu, pass, stage(last), stage(part));
+                }
             }
             Self::Classifier { dense, out, .. } if stages.headed => {
                 dense.record(gpu, pass, stage(0), stage(1));
@@ -172,9 +203,11 @@ impl DeviceHead {
 }
 
 impl Stages {
-    /// The result and the width of its rows; none if that is the hidden states themselves.
-    pub(crate) fn result(&self) -> Option<(wgpu::BufferSlice<'_>, usize)> {
-        self.buffers.last().map(|(buffer, width)| (buffer.slice(..), *width))
+    /// The parts of the result, and the widths of their rows; none if the result is the hidden states themselves.
+    pub(crate) fn result(&self) -> impl Iterator<Item = (wgpu::BufferSlice<'_>, usize)> {
+        let first = self.buffers.len() - self.result.len().min(self.buffers.len());
+        let parts = self.buffers[first..].iter().zip(&self.result);
+        parts.map(|((buffer, _), width)| (buffer.slice(..), *width))
     }
 }
 

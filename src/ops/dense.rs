@@ -114,7 +114,12 @@ impl Dense {
         if tokens <= few(gpu) { "rows" } else { "tiles" }
     }
 
-    /// Width of a row of y on the device.
+    /// Width of a row of y.
+    pub(crate) fn output(&self) -> usize {
+        self.output
+    }
+
+    /// Width of a row of y on the device, padding included.
     pub(crate) fn output_stride(&self) -> usize {
         row_stride(self.output)
     }

@@ -3,6 +3,14 @@
 use crate::error::{F16_WEIGHTS, Result, check_f16};
 use crate::gpu::{Buffer, Gpu, Precision, WeightFormat, row_stride};
 
+/// Bytes of a row on the device.
+pub(crate) fn row_bytes(width: usize, format: WeightFormat) -> usize {
+    match format.precision() {
+        Precision::F32 => row_stride(width) * 4,
+        Precision::F16 => row_stride(width) * 2,
+    }
+}
+
 /// Uploads `values: [rows, width]`, each row padded with zeros, in f32 or f16, values in their order.
 pub(crate) async fn upload(
     gpu: &Gpu,

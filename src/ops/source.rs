@@ -1,5 +1,7 @@
 //! The WGSL of each operation, put together for a device and a variant.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::gpu::{
     Binding, Capabilities, KernelSource, Launch, Variant, WeightFormat, row_stride, shader,
@@ -245,8 +247,12 @@ fn flat(name: &str, file: &str, first: &str, width: usize, inputs: usize) -> Ker
     )
 }
 
-pub(crate) fn embed(width: usize, format: WeightFormat) -> KernelSource {
-    flat("embed", shader!("embed.wgsl"), weight4(format), width, 4)
+/// Embeds the ids of a part of the vocabulary.
+pub(crate) fn embed(width: usize, format: WeightFormat, ids: &Range<usize>) -> KernelSource {
+    let mut source = flat("embed", shader!("embed.wgsl"), weight4(format), width, 4);
+    source.overrides.push(("FIRST", ids.start as u32));
+    source.overrides.push(("ROWS", ids.len() as u32));
+    source
 }
 
 pub(crate) fn gather(width: usize) -> KernelSource {
@@ -271,7 +277,7 @@ pub(crate) fn encoder_kernels(
     let (hidden, format) = (config.hidden, variant.weights);
     let head4 = config.head_width().div_ceil(4) as u32;
     let mut kernels = vec![
-        embed(hidden, format),
+        embed(hidden, format, &(0..config.vocabulary)),
         layer_norm(hidden, config.norm_eps, variant, NormOutput::F32, device)?,
         l2_norm(hidden, variant, device)?,
         attention(config.heads, head4, 0.125),
