@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::error::{Error, Result};
+use crate::files::open_regular;
 
 /// The longest header that is read, bytes; the same bound as the safetensors library's own.
 const MAX_HEADER: u64 = 100_000_000;
@@ -35,14 +36,9 @@ impl Checkpoint<'static> {
     /// [`Error::Io`], or [`Error::Checkpoint`] if the header is malformed or does not describe exactly the bytes of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        let info = file.metadata().map_err(io)?;
-        if !info.is_file() {
-            return Err(io(std::io::Error::other("not a file")));
-        }
+        let (file, length) = open_regular(path)?;
         let name = path.display().to_string();
-        let (metadata, data_start) = read_header(&name, &file, info.len())?;
+        let (metadata, data_start) = read_header(&name, &file, length)?;
         Ok(Self { name, metadata, data_start, source: Source::File(file) })
     }
 }
@@ -223,6 +219,10 @@ fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metada
     let bad = |reason: String| Error::Checkpoint { name: name.into(), reason };
     let mut size = [0; 8];
     source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are no header")))?;
+    if &size == b"version " {
+        let reason = "it is a git-lfs pointer to the file; run `git lfs pull` in its folder";
+        return Err(bad(reason.into()));
+    }
     let header = u64::from_le_bytes(size);
     if header > MAX_HEADER {
         return Err(bad(format!("its header claims {header} bytes, more than {MAX_HEADER}")));

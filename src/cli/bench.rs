@@ -251,7 +251,7 @@ fn progress_line(row: &Row) -> String {
 }
 
 fn read(path: &Path) -> Result<Report, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = cmm::read_file(path, cmm::LONGEST_JSON)?;
     Ok(Report::from_json(&path.display().to_string(), &bytes)?)
 }
 

@@ -2,22 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
+use cmm::model::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, is_plain_path, shards};
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo};
 
 use crate::cli::Failure;
+use crate::cli::hub_settings::Settings;
 
 /// What a model needs; of the weights, one file or an index with its shards.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What it may have beside that.
+/// What says how a sentence becomes a vector. A cache that other programs filled may lack it although the model has it.
+const MODULES: &str = "modules.json";
+/// What a model may have beside that.
 const OPTIONAL: [&str; 5] = [
     "special_tokens_map.json",
     "tokenizer_config.json",
-    "modules.json",
+    MODULES,
     "sentence_bert_config.json",
-    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
 ];
 
 /// The model that comes with the source: what commands run where none is named.
@@ -47,6 +51,11 @@ pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
     if path.is_dir() {
         return Ok(path.into());
     }
+    if path.exists() {
+        return Err(
+            format!("{model} is a file; give the folder that holds it, with --model").into()
+        );
+    }
     let is_id = model.split('/').count() == 2
         && model.split('/').all(|part| {
             !part.is_empty()
@@ -58,83 +67,171 @@ pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
             format!("{model}: no such directory, and no hub id of the form owner/name").into()
         );
     }
-    if let Some(dir) = cached(model) {
-        return Ok(dir);
-    }
-    let offline = std::env::var("HF_HUB_OFFLINE")
-        .is_ok_and(|v| ["1", "on", "true", "yes"].contains(&v.to_lowercase().as_str()));
-    if offline {
-        return Err(format!("{model}: not in the cache, and HF_HUB_OFFLINE is set").into());
-    }
-    fetch(model).map_err(|cause| {
-        format!("{model}: {cause}; try again, or give a directory with --model").into()
-    })
-}
-
-/// The cached snapshot, if it is whole.
-fn cached(model: &str) -> Option<PathBuf> {
-    let cache = Cache::from_env().repo(Repo::model(model.to_owned()));
-    for file in NEEDED {
-        cache.get(file)?;
-    }
-    let weights = cache.get(WEIGHTS).or_else(|| cache.get(INDEX))?;
-    if weights.ends_with(INDEX) {
-        for shard in shards(&weights).ok()? {
-            cache.get(&shard)?;
+    let settings = Settings::from_env();
+    let cache = Cached::find(&settings, model);
+    match cache {
+        Some(Cached { dir, modules_known: true }) => Ok(dir),
+        Some(Cached { dir, modules_known: false }) if settings.offline => {
+            say_that_pooling_is_guessed(model, &dir, "and the hub is not to be asked");
+            Ok(dir)
         }
+        None if settings.offline => {
+            Err(format!("{model}: not in the cache, and HF_HUB_OFFLINE is set").into())
+        }
+        cached => match (fetch(&settings, model), cached) {
+            (Ok(dir), _) => Ok(dir),
+            (Err(cause), Some(Cached { dir, .. })) => {
+                say_that_pooling_is_guessed(
+                    model,
+                    &dir,
+                    &format!("and the hub does not answer ({cause})"),
+                );
+                Ok(dir)
+            }
+            (Err(cause), None) => {
+                Err(format!("{model}: {cause}; try again, or give a directory with --model").into())
+            }
+        },
     }
-    Some(weights.parent()?.into())
 }
 
-fn fetch(model: &str) -> Result<PathBuf, Failure> {
+fn say_that_pooling_is_guessed(model: &str, dir: &Path, why: &str) {
+    if dir.join(MODULES).exists() {
+        return;
+    }
+    eprintln!(
+        "{model}: its cache has no {MODULES}, {why}: vectors are pooled by the mean, which is a guess"
+    );
+}
+
+/// A whole snapshot in the cache.
+struct Cached {
+    dir: PathBuf,
+    /// Whether the snapshot has a modules.json, or is known to have none.
+    modules_known: bool,
+}
+
+impl Cached {
+    fn find(settings: &Settings, model: &str) -> Option<Self> {
+        let cache = Cache::new(settings.cache.clone()).repo(Repo::model(model.to_owned()));
+        for file in NEEDED {
+            cache.get(file)?;
+        }
+        let weights = cache.get(WEIGHTS).or_else(|| cache.get(INDEX))?;
+        if weights.ends_with(INDEX) {
+            for shard in shards(&weights).ok()? {
+                cache.get(&shard)?;
+            }
+        }
+        let dir: PathBuf = weights.parent()?.into();
+        let known = match cache.get(MODULES) {
+            Some(modules) => {
+                pooling_files(&modules).ok()?.iter().all(|file| cache.get(file).is_some())
+            }
+            None => missing_marker(&dir, MODULES).is_some_and(|marker| marker.is_file()),
+        };
+        Some(Self { dir, modules_known: known })
+    }
+}
+
+/// The file by which huggingface_hub remembers that a snapshot lacks another: `.no_exist/COMMIT/FILE` beside `snapshots`.
+fn missing_marker(snapshot: &Path, file: &str) -> Option<PathBuf> {
+    let commit = snapshot.file_name()?;
+    Some(snapshot.parent()?.parent()?.join(".no_exist").join(commit).join(file))
+}
+
+/// The configurations of poolings that a modules.json names.
+fn pooling_files(modules: &Path) -> Result<Vec<String>, Failure> {
+    let json: serde_json::Value =
+        serde_json::from_slice(&cmm::read_file(modules, cmm::LONGEST_JSON)?)
+            .map_err(|cause| format!("{}: {cause}", modules.display()))?;
+    let mut files = Vec::new();
+    for module in json.as_array().into_iter().flatten() {
+        let text = |key: &str| module.get(key).and_then(|value| value.as_str());
+        if !text("type").is_some_and(|kind| kind.ends_with(".Pooling")) {
+            continue;
+        }
+        let path = text("path").unwrap_or("1_Pooling");
+        if !is_plain_path(path) {
+            let place = modules.display();
+            return Err(format!("{place}: expected a path below the model, found {path:?}").into());
+        }
+        files.push(format!("{}/config.json", path.trim_end_matches('/')));
+    }
+    Ok(files)
+}
+
+fn fetch(settings: &Settings, model: &str) -> Result<PathBuf, Failure> {
     eprintln!("fetching {model}");
-    let api = ApiBuilder::from_env().with_progress(true).with_retries(2).build()?;
+    let api = ApiBuilder::from_env()
+        .with_cache_dir(settings.cache.clone())
+        .with_token(settings.token.clone())
+        .with_progress(true)
+        .with_retries(2)
+        .build()?;
     let repo = api.model(model.to_owned());
     let there: Vec<String> = repo.info()?.siblings.into_iter().map(|file| file.rfilename).collect();
     let has = |file: &str| there.iter().any(|name| name == file);
+    let get = |file: &str| get(settings, &repo, file);
+    if !has("tokenizer.json") && has("vocab.txt") {
+        return Err(NEEDS_TOKENIZER_JSON.into());
+    }
     for file in NEEDED {
         if !has(file) {
             return Err(format!("the repository has no {file}").into());
         }
     }
+    if !has(WEIGHTS) && !has(INDEX) {
+        if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
+            return Err(NEEDS_SAFETENSORS.into());
+        }
+        return Err(format!("the repository has neither {WEIGHTS} nor {INDEX}").into());
+    }
     for file in NEEDED.iter().chain(OPTIONAL.iter().filter(|file| has(file))) {
-        get(&repo, file)?;
+        let path = get(file)?;
+        if *file == MODULES {
+            for file in pooling_files(&path)?.iter().filter(|file| has(file)) {
+                get(file)?;
+            }
+        }
     }
     let weights = if has(WEIGHTS) {
-        get(&repo, WEIGHTS)?
-    } else if has(INDEX) {
-        let index = get(&repo, INDEX)?;
+        get(WEIGHTS)?
+    } else {
+        let index = get(INDEX)?;
         for shard in shards(&index)? {
-            get(&repo, &shard)?;
+            get(&shard)?;
         }
         index
-    } else {
-        return Err(format!("the repository has neither {WEIGHTS} nor {INDEX}").into());
     };
-    Ok(weights.parent().ok_or("no folder in the cache")?.into())
+    let dir: PathBuf = weights.parent().ok_or("no folder in the cache")?.into();
+    if !has(MODULES)
+        && let Some(marker) = missing_marker(&dir, MODULES)
+        && let Some(folder) = marker.parent()
+    {
+        // Without it the hub is asked again the next time.
+        let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&marker, ""));
+    }
+    Ok(dir)
 }
 
 /// A file that is whole, or none: one whose header does not describe its length is taken out of the cache again.
-fn get(repo: &ApiRepo, file: &str) -> Result<PathBuf, Failure> {
+fn get(settings: &Settings, repo: &ApiRepo, file: &str) -> Result<PathBuf, Failure> {
+    if !is_plain_path(file) {
+        return Err(format!("expected a file below the model, found {file:?}").into());
+    }
     let path = repo.get(file).map_err(|cause| format!("{file}: {cause}"))?;
     if file.ends_with(".safetensors")
         && let Err(cause) = cmm::Checkpoint::open(&path)
     {
-        if let Ok(blob) = path.canonicalize() {
+        // What the link in the snapshot leads to, and nothing outside of the cache.
+        if let (Ok(blob), Ok(cache)) = (path.canonicalize(), settings.cache.canonicalize())
+            && blob.starts_with(cache)
+        {
             std::fs::remove_file(blob)?;
         }
         let _ = std::fs::remove_file(&path);
         return Err(format!("the download is broken: {cause}").into());
     }
     Ok(path)
-}
-
-fn shards(index: &Path) -> Result<Vec<String>, Failure> {
-    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(index)?)?;
-    let map = json.get("weight_map").and_then(|map| map.as_object()).ok_or("no weight_map")?;
-    let mut shards: Vec<_> =
-        map.values().filter_map(|file| file.as_str()).map(str::to_owned).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    Ok(shards)
 }

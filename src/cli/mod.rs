@@ -8,6 +8,7 @@ mod embed;
 mod fill_mask;
 mod glue;
 mod hub;
+mod hub_settings;
 mod inspect;
 mod model;
 mod run;

@@ -5,6 +5,7 @@ use std::path::Path;
 use csv::{Position, ReaderBuilder, StringRecord};
 
 use crate::error::{Error, Result};
+use crate::files::{LONGEST_TEXT, read_file};
 use crate::glue::Task;
 use crate::glue::task::Column;
 
@@ -34,7 +35,7 @@ struct Places {
 /// [`Error::Io`]; [`Error::Mismatch`] names the line that is malformed, a header that lacks a column, or a file without examples.
 pub fn read(task: Task, path: impl AsRef<Path>) -> Result<Vec<Example>> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let bytes = read_file(path, LONGEST_TEXT)?;
     let comma = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let mut reader = ReaderBuilder::new()
         .has_headers(false)

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::files::{LONGEST_JSON, read_file};
+use crate::model::names::is_plain_name;
 
 /// The folder that a model's configuration names as its base: a plain name, beside the model's own.
 pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
@@ -16,16 +18,19 @@ pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
     match json.get("base") {
         None => Ok(None),
         Some(found) => match found.as_str() {
-            Some(name) if is_plain(name) => Ok(Some(dir.join("..").join(name))),
+            Some(name) if is_plain_name(name) => Ok(Some(dir.join("..").join(name))),
             _ => bad(found),
         },
     }
 }
 
-/// Whether a name leads nowhere else.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['/', '\\', ':']) && !name.starts_with('.')
-}
+/// What to do with weights that are no safetensors.
+pub const NEEDS_SAFETENSORS: &str = "pytorch_model.bin only, which may run code when it is read; convert it in Python, by \
+     AutoModel.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
+
+/// What to do with a vocabulary alone.
+pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make one in Python, by \
+     AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
 
 /// A folder's weights: one file, or the shards of its index.
 pub(crate) fn files(dir: &Path) -> Result<Vec<Checkpoint<'static>>> {
@@ -33,16 +38,24 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<Checkpoint<'static>>> {
     if !dir.join("model.safetensors").exists() && index.exists() {
         shards(&index)?.iter().map(|name| Checkpoint::open(dir.join(name))).collect()
     } else {
-        Checkpoint::open(dir.join("model.safetensors")).map(|file| vec![file])
+        let whole = dir.join("model.safetensors");
+        if !whole.exists() && dir.join("pytorch_model.bin").exists() {
+            let expected = "weights in model.safetensors";
+            return Err(Error::mismatch(dir.display().to_string(), expected, NEEDS_SAFETENSORS));
+        }
+        Checkpoint::open(whole).map(|file| vec![file])
     }
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })
+    read_file(path, LONGEST_JSON)
 }
 
-/// The files that a sharded checkpoint's index names; plain names only, beside the index.
-fn shards(index: &Path) -> Result<Vec<String>> {
+/// The files that a sharded checkpoint's index, `model.safetensors.index.json`, names: plain names beside the index, each once, sorted.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Mismatch`] if it is no index, or a name in it is not plain ([`is_plain_name`]).
+pub fn shards(index: &Path) -> Result<Vec<String>> {
     let bad = |found: String| {
         let expected = "an index with a weight_map from tensors to files beside it";
         Error::mismatch(index.display().to_string(), expected, found)
@@ -54,7 +67,7 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for name in map.values() {
         match name.as_str() {
-            Some(file) if is_plain(file) => names.push(file.to_owned()),
+            Some(file) if is_plain_name(file) => names.push(file.to_owned()),
             _ => return Err(bad(name.to_string())),
         }
     }

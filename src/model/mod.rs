@@ -7,6 +7,7 @@ mod encoder;
 mod half_layer;
 mod heads;
 mod layer;
+mod names;
 mod recording;
 mod validate;
 mod weights;
@@ -17,7 +18,9 @@ pub use batch::{Batch, Sequence};
 pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
 #[cfg(feature = "text")]
 pub(crate) use directory::base;
+pub use directory::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards};
 pub use encoder::{Encoded, Encoder, Output, Tap};
+pub use names::{is_plain_name, is_plain_path};
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,

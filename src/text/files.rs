@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::model::Pooler;
+use crate::model::{Pooler, is_plain_path};
 use crate::text::folder::Folder;
 
 /// How a sentence becomes a vector, and whether it is normalised: what a sentence-transformers directory says; else the mean over the
@@ -21,7 +21,7 @@ pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
             Some("Normalize") => found.1 = true,
             Some("Pooling") => {
                 let path = module.get("path").and_then(Value::as_str).unwrap_or("1_Pooling");
-                if path.split(['/', '\\']).any(|part| part == "..") || path.starts_with('/') {
+                if !is_plain_path(path) {
                     return Err(Error::mismatch(name, "a path below the model", path));
                 }
                 found.0 = pooler(folder, &format!("{}/config.json", path.trim_end_matches('/')))?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::files::{LONGEST_JSON, LONGEST_TOKENIZER, read_file};
 use crate::model::{EncoderConfig, EncoderWeights};
 
 /// A model's files by their names in its directory (`config.json`, `1_Pooling/config.json`), for where there is no disk.
@@ -28,12 +29,24 @@ impl Folder<'_> {
         }
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, file: &str) -> bool {
+        match self {
+            Self::Disk(dir) => dir.join(file).is_file(),
+            Self::Memory(files) => files.contains_key(file),
+        }
+    }
+
     /// A file.
     pub(crate) fn read(&self, file: &str) -> Result<Cow<'_, [u8]>> {
         match self {
             Self::Disk(dir) => {
                 let path = dir.join(file);
-                std::fs::read(&path).map(Cow::Owned).map_err(|source| Error::Io { path, source })
+                let longest = match file {
+                    "tokenizer.json" => LONGEST_TOKENIZER,
+                    _ => LONGEST_JSON,
+                };
+                read_file(path, longest).map(Cow::Owned)
             }
             Self::Memory(files) => in_memory(files, file).map(Cow::Borrowed),
         }

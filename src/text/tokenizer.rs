@@ -5,7 +5,7 @@ use std::path::Path;
 use tokenizers::{EncodeInput, TruncationParams};
 
 use crate::error::{Error, Result};
-use crate::model::Sequence;
+use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
 use crate::text::files::mask_token;
 use crate::text::folder::Folder;
 
@@ -35,7 +35,14 @@ impl Tokenizer {
             name: name.clone(),
             reason: cause.to_string(),
         };
-        let bytes = folder.read("tokenizer.json")?;
+        let bytes = match folder.read("tokenizer.json") {
+            Err(Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && folder.has("vocab.txt") =>
+            {
+                return Err(Error::mismatch(name, "a tokenizer", NEEDS_TOKENIZER_JSON));
+            }
+            read => read?,
+        };
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(fail)?;
         tokenizer.with_padding(None);
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };

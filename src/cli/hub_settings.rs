@@ -1,0 +1,104 @@
+//! Where the hub's cache lies and who asks, by the environment variables that huggingface_hub documents.
+
+use std::path::PathBuf;
+
+/// What the environment says.
+pub struct Settings {
+    /// The cache of models.
+    pub cache: PathBuf,
+    /// Who asks, for models that are not for everybody.
+    pub token: Option<String>,
+    /// Whether the hub is not to be asked.
+    pub offline: bool,
+}
+
+impl Settings {
+    /// `HF_HUB_CACHE`, before `HUGGINGFACE_HUB_CACHE`, before `hub` in `HF_HOME`, which is `huggingface` in `XDG_CACHE_HOME` or `~/.cache`;
+    /// `HF_TOKEN`, before `HUGGING_FACE_HUB_TOKEN`, before the file `HF_TOKEN_PATH` or `token` in `HF_HOME`;
+    /// `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`.
+    pub fn from_env() -> Self {
+        Self::of(|name| std::env::var(name).ok())
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let path = |name: &str| set(name).map(|path| expanded(&path, set("HOME").as_deref()));
+        let home = path("HF_HOME").unwrap_or_else(|| {
+            let caches = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")));
+            caches.unwrap_or_else(|| ".cache".into()).join("huggingface")
+        });
+        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+        let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+        let stored = || {
+            if on(set("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
+                return None;
+            }
+            String::from_utf8(cmm::read_file(token_file, cmm::LONGEST_JSON).ok()?).ok()
+        };
+        let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(stored);
+        Self {
+            cache: cache.unwrap_or_else(|| home.join("hub")),
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            offline: on(set("HF_HUB_OFFLINE")) || on(set("TRANSFORMERS_OFFLINE")),
+        }
+    }
+}
+
+fn on(value: Option<String>) -> bool {
+    value.is_some_and(|v| ["1", "on", "true", "yes"].contains(&v.trim().to_lowercase().as_str()))
+}
+
+/// A path whose `~` at the beginning is the home directory.
+fn expanded(path: &str, home: Option<&str>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let find = |name: &str| variables.iter().find(|(of, _)| *of == name);
+        Settings::of(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn variables_come_in_their_documented_order() {
+        let cache = |variables: &[(&str, &str)]| settings(variables).cache.display().to_string();
+        let mut variables = vec![("HOME", "/h")];
+        assert_eq!(cache(&variables), "/h/.cache/huggingface/hub");
+        for (name, value, expected) in [
+            ("XDG_CACHE_HOME", "/x", "/x/huggingface/hub"),
+            ("HF_HOME", "~/hf", "/h/hf/hub"),
+            ("HUGGINGFACE_HUB_CACHE", "/old", "/old"),
+            ("HF_HUB_CACHE", "/new", "/new"),
+        ] {
+            variables.push((name, value));
+            assert_eq!(cache(&variables), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_and_offline() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("token"), "of the file\n").unwrap();
+        let home = dir.path().to_str().unwrap();
+        let token = |more: &[(&str, &str)]| settings(&[&[("HF_HOME", home)], more].concat()).token;
+        assert_eq!(token(&[]).as_deref(), Some("of the file"));
+        assert_eq!(token(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
+        assert_eq!(token(&[("HUGGING_FACE_HUB_TOKEN", "old")]).as_deref(), Some("old"));
+        let both = [("HUGGING_FACE_HUB_TOKEN", "old"), ("HF_TOKEN", "new")];
+        assert_eq!(token(&both).as_deref(), Some("new"));
+        assert_eq!(token(&[("HF_TOKEN_PATH", "/nowhere")]), None);
+        for (name, value, offline) in [
+            ("HF_HUB_OFFLINE", "ON", true),
+            ("TRANSFORMERS_OFFLINE", "1", true),
+            ("HF_HUB_OFFLINE", "0", false),
+        ] {
+            assert_eq!(settings(&[(name, value)]).offline, offline);
+        }
+    }
+}
