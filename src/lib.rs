@@ -28,4 +28,4 @@ pub use gpu::{
 };
 pub use ops::cooperative_kernels;
 #[cfg(feature = "text")]
-pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Tokenizer, cosine};
+pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Prompts, Tokenizer, cosine};

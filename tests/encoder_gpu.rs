@@ -9,7 +9,7 @@ use cmm::check::{
     golden_texts,
 };
 use cmm::model::{
-    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap,
+    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
 use cmm::{Gpu, GpuOptions};
 use common::golden;
@@ -204,6 +204,7 @@ fn a_vocabulary_larger_than_a_binding_comes_in_parts() {
         final_norm: false,
         ffn: Ffn::Fff { trees: 1, depth: 3 },
         head: Head::MaskedLm { transform: true },
+        problem: Problem::Unsaid,
         labels: Vec::new(),
     };
     // 1,024 rows of f32 are 128 KiB, 2,048 of f16.

@@ -193,12 +193,7 @@ fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
         (&crammed, "/arch/embedding/pos_embedding", "learned".into(), "pos_embedding"),
         (&crammed, "/arch/hidden_size", 25.into(), "embedding_dim"),
         (&crammed, "/arch/attention/num_attention_heads", 7.into(), "hidden size"),
-        (
-            &crammed,
-            "/architectures/0",
-            "ScriptableLMForTokenClassification".into(),
-            "architectures",
-        ),
+        (&crammed, "/architectures/0", "GPT2Model".into(), "architectures"),
         (&crammed, "/arch/num_transformer_layers", (-1).into(), "num_transformer_layers"),
         (&bert, "/hidden_act", "relu".into(), "hidden_act"),
         (&bert, "/ffn/type", "moe".into(), "ffn.type"),

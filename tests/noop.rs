@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use cmm::model::{
-    Batch, Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap,
+    Batch, Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence,
+    Tap,
 };
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision,
@@ -170,6 +171,7 @@ fn config(vocabulary: usize) -> EncoderConfig {
         final_norm: false,
         ffn: Ffn::Fff { trees: 1, depth: 2 },
         head: Head::MaskedLm { transform: false },
+        problem: Problem::Unsaid,
         labels: Vec::new(),
     }
 }

@@ -53,6 +53,7 @@ impl EncoderShape {
             final_norm: self.family == Family::CrammedBert,
             ffn,
             head: Head::None,
+            problem: crate::model::Problem::Unsaid,
             labels: Vec::new(),
         }
     }

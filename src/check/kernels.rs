@@ -58,6 +58,7 @@ pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelS
             final_norm: false,
             ffn: Ffn::Dense { width: 64 },
             head: Head::None,
+            problem: crate::model::Problem::Unsaid,
             labels: Vec::new(),
         };
         kernels.extend(encoder_kernels(&config, variant, device)?);

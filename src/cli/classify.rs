@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use cmm::model::Problem;
 use serde_json::json;
 
 use crate::cli::hub::SHIPPED_CLASSIFIER;
-use crate::cli::model::{ModelArguments, in_steps};
+use crate::cli::model::{ModelArguments, items_in_steps};
 use crate::cli::table::{row, table};
 use crate::cli::text_in::TextArguments;
 use crate::cli::{Failure, print};
@@ -17,40 +18,53 @@ pub struct Arguments {
     texts: TextArguments,
     #[command(flatten)]
     model: ModelArguments,
+    /// Texts are pairs: the second is in this field of JSON lines, the first in --field (rerankers, NLI)
+    #[arg(long, value_name = "NAME")]
+    pair: Option<String>,
     /// A line of JSON for each text
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let texts = arguments.texts.read()?;
+    let texts: Vec<(String, Option<String>)> = match &arguments.pair {
+        None => arguments.texts.read()?.into_iter().map(|text| (text, None)).collect(),
+        Some(second) => {
+            let pairs = arguments.texts.read_pairs(second)?.into_iter();
+            pairs.map(|(first, second)| (first, Some(second))).collect()
+        }
+    };
     let model = arguments.model.or(SHIPPED_CLASSIFIER).load().await?;
-    let scores = in_steps(&texts, async |texts| model.classify(texts).await).await?;
-    let labels = &model.encoder().config().labels;
-    let label = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let scores = items_in_steps(&texts, async |texts: &[(String, Option<String>)]| {
+        let pairs: Vec<_> = texts.iter().map(|(a, b)| (a.as_str(), b.as_deref())).collect();
+        model.classify_pairs(&pairs).await
+    })
+    .await?;
+    let config = model.encoder().config();
+    let label =
+        |class: usize| config.labels.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let value = if config.problem == Problem::Regression { "value" } else { "probability" };
     let mut out = String::new();
-    let mut rows = vec![row([&"class", &"probability", &"text"])];
-    for (text, scores) in texts.iter().zip(scores) {
-        let probabilities = softmax(&scores);
+    let mut rows = vec![row([&"class", &value, &"text"])];
+    for ((text, second), scores) in texts.iter().zip(scores) {
+        let probabilities = config.probabilities(&scores);
         let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0);
         if arguments.json {
-            let line = json!({
+            let mut line = json!({
                 "text": text, "class": best, "label": label(best), "scores": scores,
                 "probabilities": probabilities,
             });
+            if let Some(second) = second {
+                line["pair"] = second.as_str().into();
+            }
             out += &(line.to_string() + "\n");
         } else {
             let probability = probabilities.get(best).copied().unwrap_or(f64::NAN);
-            rows.push(row([&label(best), &format!("{probability:.4}"), text]));
+            let both = second.as_ref().map(|second| format!("{text} | {second}"));
+            let shown = both.as_ref().unwrap_or(text);
+            rows.push(row([&label(best), &format!("{probability:.4}"), shown]));
         }
     }
     print(&if arguments.json { out } else { table(&rows) })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn softmax(scores: &[f32]) -> Vec<f64> {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = scores.iter().map(|s| f64::from(s - largest).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    weights.iter().map(|weight| weight / total).collect()
 }

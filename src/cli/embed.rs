@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm::cosine;
+use cmm::{Prompts, cosine};
 use serde_json::json;
 
 use crate::cli::model::{ModelArguments, in_steps};
+use crate::cli::prompt::PromptArguments;
 use crate::cli::table::{row, table};
 use crate::cli::tensor_out::TensorsOut;
 use crate::cli::text_in::{TextArguments, TextFile};
@@ -17,6 +18,8 @@ use crate::cli::{Failure, print};
 pub struct EmbedArguments {
     #[command(flatten)]
     texts: TextArguments,
+    #[command(flatten)]
+    prompt: PromptArguments,
     #[command(flatten)]
     model: ModelArguments,
     /// Vectors [texts, width] to a .npy or .safetensors file (there as tensor `y`)
@@ -34,6 +37,8 @@ pub struct SimilarityArguments {
     /// Another one
     b: String,
     #[command(flatten)]
+    prompt: PromptArguments,
+    #[command(flatten)]
     model: ModelArguments,
     /// Print JSON
     #[arg(long)]
@@ -46,6 +51,8 @@ pub struct SearchArguments {
     query: String,
     #[command(flatten)]
     lines: TextFile,
+    #[command(flatten)]
+    prompt: PromptArguments,
     #[command(flatten)]
     model: ModelArguments,
     /// Results
@@ -63,7 +70,9 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let target = arguments.output.as_ref();
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
-    let vectors = in_steps(&texts, async |texts| model.embed(texts).await).await?;
+    let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
+    let embed = async |texts: &[&str]| model.embed_with_prompt(prompt, texts).await;
+    let vectors = in_steps(&texts, embed).await?;
     if let Some(mut file) = file {
         for vector in &vectors {
             file.write(vector, &[])?;
@@ -93,7 +102,8 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
 
 pub async fn similarity(arguments: &SimilarityArguments) -> Result<ExitCode, Failure> {
     let model = arguments.model.load().await?;
-    let vectors = model.embed(&[&arguments.a, &arguments.b]).await?;
+    let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
+    let vectors = model.embed_with_prompt(prompt, &[&arguments.a, &arguments.b]).await?;
     let similarity = cosine(&vectors[0], &vectors[1]);
     print(&if arguments.json {
         json!({ "a": arguments.a, "b": arguments.b, "similarity": similarity }).to_string() + "\n"
@@ -112,8 +122,11 @@ pub async fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
     }
     let lines: Vec<String> = numbered.iter().map(|(_, line)| line.clone()).collect();
     let model = arguments.model.load().await?;
-    let query = model.embed(&[&arguments.query]).await?.swap_remove(0);
-    let vectors = in_steps(&lines, async |texts| model.embed(texts).await).await?;
+    let prompt = arguments.prompt.of(&model, Prompts::for_queries)?;
+    let query = model.embed_with_prompt(prompt, &[&arguments.query]).await?.swap_remove(0);
+    let prompt = model.prompts().for_documents();
+    let embed = async |texts: &[&str]| model.embed_with_prompt(prompt, texts).await;
+    let vectors = in_steps(&lines, embed).await?;
     let mut found: Vec<_> = numbered
         .iter()
         .zip(&vectors)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use cmm::FastBert;
 use cmm::glue::{Example, Metric, Task, read};
-use cmm::model::{EncoderConfig, Head};
+use cmm::model::Head;
 use serde_json::json;
 
 use crate::cli::hub::{SHIPPED, SHIPPED_CLASSIFIER};
@@ -39,7 +39,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (by, predictions) = match (task.classes(), headed) {
         ([], false) => ("cosine", cosines(&model, &examples).await?),
         ([], true) => ("head", values(&model, &examples).await?),
-        (classes, _) => ("head", classified(&model, classes, &examples).await?),
+        _ => ("head", classified(&model, task, &examples).await?),
     };
     let targets: Vec<f64> = examples.iter().map(|example| example.target).collect();
     let results = task.metrics().iter().map(|metric| (*metric, metric.of(&predictions, &targets)));
@@ -105,28 +105,19 @@ async fn values(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Fail
 /// Numbers of the likeliest classes, in the task's order.
 async fn classified(
     model: &FastBert,
-    classes: &[&str],
+    task: Task,
     examples: &[Example],
 ) -> Result<Vec<f64>, Failure> {
+    let classes = task.classes();
     let scores = scores(model, examples).await?;
     if let Some(scores) = scores.iter().find(|scores| scores.len() != classes.len()) {
         let (found, wanted) = (scores.len(), classes.len());
         return Err(format!("the head gives {found} classes; this task has {wanted}").into());
     }
-    let order = order(model.encoder().config(), classes);
+    let order = task.order(&model.encoder().config().labels)?;
     let likeliest = |scores: &Vec<f32>| {
         let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         best.map_or(f64::NAN, |best| order[best] as f64)
     };
     Ok(scores.iter().map(likeliest).collect())
-}
-
-/// The task's number of each class of the model: by its name where the checkpoint names all of them, in the same order otherwise.
-fn order(config: &EncoderConfig, classes: &[&str]) -> Vec<usize> {
-    let place = |name: &String| classes.iter().position(|class| class.eq_ignore_ascii_case(name));
-    let named: Option<Vec<usize>> = config.labels.iter().map(place).collect();
-    match named {
-        Some(order) if order.len() == classes.len() => order,
-        _ => (0..classes.len()).collect(),
-    }
 }

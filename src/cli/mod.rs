@@ -11,6 +11,7 @@ mod hub;
 mod hub_settings;
 mod inspect;
 mod model;
+mod prompt;
 mod run;
 mod table;
 mod tensor_in;
@@ -19,6 +20,7 @@ mod text_in;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 
@@ -59,8 +61,25 @@ enum Command {
 /// What stopped a command: one line, what to do next.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// Parses the arguments, runs the command, says how it went.
+/// Parses the arguments, runs the command, says how it went. A panic, which can only be a fault of ours, is told in one line as any error is;
+/// one of a library that became an error is not told at all.
 pub fn main() -> ExitCode {
+    let told = Arc::new(Mutex::new(String::new()));
+    std::panic::set_hook(Box::new({
+        let told = told.clone();
+        move |panic| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+            log::debug!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
+        }
+    }));
+    std::panic::catch_unwind(run_command).unwrap_or_else(|_| {
+        let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(&format!("a fault of cmm itself, please report it: {told}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run_command() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Devices(arguments) => pollster::block_on(devices::run(&arguments)),
         Command::Check(arguments) => pollster::block_on(check::run(&arguments)),
@@ -78,13 +97,16 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            // One line, whatever a driver or compiler put into its message.
-            let lines = failure.to_string();
-            let line = lines.split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(std::io::stderr(), "error: {line}");
+            tell(&failure.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error in one line, whatever a driver or compiler put into its message.
+fn tell(message: &str) {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let _ = writeln!(std::io::stderr(), "error: {line}");
 }
 
 /// Writes to stdout; a reader that has gone away is an error that `main` forgives.

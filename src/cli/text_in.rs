@@ -1,5 +1,6 @@
 //! Texts from the command line, a file or stdin.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
@@ -27,6 +28,16 @@ pub struct TextFile {
 }
 
 impl TextArguments {
+    /// The pairs of a text and the one in a second field of JSON lines.
+    pub fn read_pairs(&self, second: &str) -> Result<Vec<(String, String)>, Failure> {
+        if !self.texts.is_empty() {
+            return Err(
+                "--pair reads JSON lines, with --in FILE or on stdin, and no arguments".into()
+            );
+        }
+        self.file.read_pairs(second)
+    }
+
     /// The texts, at least one.
     pub fn read(&self) -> Result<Vec<String>, Failure> {
         if !self.texts.is_empty() && self.file.file.is_none() {
@@ -43,8 +54,52 @@ impl TextArguments {
 }
 
 impl TextFile {
-    /// Every line, empty ones included, so that results keep their places.
+    /// Every line's text. Empty lines are texts too, so that results keep their places; between JSON objects they are passed over.
     pub fn read(&self) -> Result<Vec<String>, Failure> {
+        match &self.field {
+            Some(field) => {
+                self.fields(&[field])?.into_iter().map(|mut of| Ok(of.remove(0))).collect()
+            }
+            None => {
+                let (_, text) = self.text()?;
+                Ok(text.lines().map(str::to_owned).collect())
+            }
+        }
+    }
+
+    /// The texts in `--field` and in this field of each line.
+    pub fn read_pairs(&self, second: &str) -> Result<Vec<(String, String)>, Failure> {
+        let Some(first) = &self.field else {
+            return Err(
+                "--pair names a second field of JSON lines: name the first with --field".into()
+            );
+        };
+        let fields = self.fields(&[first, second])?.into_iter();
+        Ok(fields.map(|mut of| (std::mem::take(&mut of[0]), std::mem::take(&mut of[1]))).collect())
+    }
+
+    fn fields(&self, fields: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
+        let (name, text) = self.text()?;
+        let objects = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let texts = objects.map(|(index, line)| -> Result<_, Failure> {
+            let place = format!("{name}: line {}", index + 1);
+            let json: serde_json::Value = serde_json::from_str(&without_lone_surrogates(line))
+                .map_err(|cause| format!("{place}: {cause}"))?;
+            let text = |field: &&str| -> Result<String, Failure> {
+                let text = json.get(*field).and_then(|text| text.as_str());
+                Ok(text.ok_or_else(|| format!("{place}: no text in field `{field}`"))?.to_owned())
+            };
+            fields.iter().map(text).collect()
+        });
+        let texts: Vec<_> = texts.collect::<Result<_, _>>()?;
+        if texts.is_empty() {
+            return Err(format!("{name}: no text in it").into());
+        }
+        Ok(texts)
+    }
+
+    /// The file's name and its text, without a byte order mark.
+    fn text(&self) -> Result<(String, String), Failure> {
         let stdin = self.file.as_ref().is_none_or(|file| file.as_os_str() == "-");
         let (name, bytes) = match &self.file {
             Some(file) if !stdin => {
@@ -65,20 +120,63 @@ impl TextFile {
                 .count();
             format!("{name}: line {line} is not UTF-8 text; is it a binary file?")
         })?;
-        let lines: Vec<_> = text.lines().collect();
-        if lines.is_empty() {
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        if text.lines().next().is_none() {
             return Err(format!("{name}: no text in it").into());
         }
-        let Some(field) = &self.field else {
-            return Ok(lines.into_iter().map(str::to_owned).collect());
-        };
-        let value = |(index, line): (usize, &str)| -> Result<String, Failure> {
-            let place = format!("{name}: line {}", index + 1);
-            let json: serde_json::Value =
-                serde_json::from_str(line).map_err(|cause| format!("{place}: {cause}"))?;
-            let text = json.get(field).and_then(|text| text.as_str());
-            Ok(text.ok_or_else(|| format!("{place}: no text in field `{field}`"))?.to_owned())
-        };
-        lines.into_iter().enumerate().map(value).collect()
+        Ok((name, text))
+    }
+}
+
+/// JSON with U+FFFD in place of each half of a surrogate pair that stands alone, as a text cut in the middle of an emoji leaves it: one such
+/// line should not lose a job of many.
+fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
+    const ESCAPE: usize = 6;
+    let unit = |at: usize| -> Option<u16> {
+        let digits = json.get(at..at + ESCAPE)?.strip_prefix("\\u")?;
+        digits
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit())
+            .then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let mut lone = Vec::new();
+    let mut at = 0;
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        match (unit(at), unit(at + ESCAPE)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 2 * ESCAPE,
+            (Some(0xd800..=0xdfff), _) => {
+                lone.push(at);
+                at += ESCAPE;
+            }
+            (Some(_), _) => at += ESCAPE,
+            // A backslash and what it escapes; that is a whole character.
+            (None, _) => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    if lone.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    let mut replaced = json.to_owned();
+    for at in lone {
+        replaced.replace_range(at..at + ESCAPE, "\\ufffd");
+    }
+    Cow::Owned(replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_halves_that_stand_alone_are_replaced() {
+        for (json, expected) in [
+            (r"dog \ud83d", r"dog \ufffd"),
+            (r"\ude00 \uD83D\uDE00 \ud83d\ud83d\ude00", r"\ufffd \uD83D\uDE00 \ufffd\ud83d\ude00"),
+            (r"\\ud83d \n\u00e9 \u12", r"\\ud83d \n\u00e9 \u12"),
+            ("é\\é \\ud83dé", "é\\é \\ufffdé"),
+        ] {
+            assert_eq!(without_lone_surrogates(json), expected);
+        }
     }
 }

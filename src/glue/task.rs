@@ -87,6 +87,54 @@ impl Task {
         }
     }
 
+    /// What models call the classes, in the order of [`Task::classes`], beside those names themselves.
+    fn meanings(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Sst2 => &[&["negative", "neg"], &["positive", "pos"]],
+            Self::Cola => &[&["unacceptable"], &["acceptable"]],
+            Self::Mrpc => &[&["not_equivalent", "not_paraphrase"], &["equivalent", "paraphrase"]],
+            Self::Qqp => &[&["not_duplicate", "different"], &["duplicate", "same"]],
+            Self::Wnli => &[&["not_entailment"], &["entailment"]],
+            Self::Rte | Self::Qnli => &[&["entail"], &["not_entail", "notentailment"]],
+            Self::Mnli => &[&["entail"], &[], &["contradict"]],
+            Self::Stsb => &[],
+        }
+    }
+
+    /// The task's number of each class of a model, by the model's names for them, as [`EncoderConfig::labels`] has them; `LABEL_1` means 1, and
+    /// no names at all the task's own order.
+    ///
+    /// [`EncoderConfig::labels`]: crate::model::EncoderConfig::labels
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if a name means none of the classes, or two names the same.
+    pub fn order(self, labels: &[String]) -> Result<Vec<usize>> {
+        let classes = self.classes();
+        let class = |label: &String| {
+            let name = label.trim().to_lowercase().replace([' ', '-'], "_");
+            if let Some(number) = name.strip_prefix("label_") {
+                return number.parse().ok().filter(|class| *class < classes.len());
+            }
+            let meant = |names: &&[&str]| names.contains(&name.as_str());
+            let own = classes.iter().position(|class| *class == name);
+            own.or_else(|| self.meanings().iter().position(meant))
+        };
+        if labels.is_empty() {
+            return Ok((0..classes.len()).collect());
+        }
+        let order: Option<Vec<usize>> = labels.iter().map(class).collect();
+        let once = |order: &Vec<usize>| (0..classes.len()).all(|class| order.contains(&class));
+        order.filter(|order| order.len() == classes.len() && once(order)).ok_or_else(|| {
+            let names = classes.iter().enumerate().map(|(number, class)| {
+                let meanings = self.meanings().get(number).copied().unwrap_or_default();
+                [&[*class], meanings].concat().join(" or ")
+            });
+            let expected = names.collect::<Vec<_>>().join(", ");
+            let what = format!("names of the model's classes (id2label) for {}", self.name());
+            Error::mismatch(what, expected, labels.join(", "))
+        })
+    }
+
     /// What counts.
     pub fn metrics(self) -> &'static [Metric] {
         match self {
@@ -106,7 +154,10 @@ impl Task {
                 ((&["sentence", "content", "text"] as Column, None), &["label"])
             }
             Self::Rte | Self::Wnli => (SENTENCES, &["label"]),
-            Self::Mnli => (SENTENCES, &["gold_label", "label"]),
+            Self::Mnli => (
+                (&["sentence1", "premise"] as Column, Some(&["sentence2", "hypothesis"] as Column)),
+                &["gold_label", "label"],
+            ),
             Self::Mrpc => (
                 (
                     &["#1 String", "sentence1"] as Column,

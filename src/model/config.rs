@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::model::Problem;
 
 /// Which published form a checkpoint has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -93,6 +94,8 @@ pub struct EncoderConfig {
     pub ffn: Ffn,
     /// What stands on top.
     pub head: Head,
+    /// What the scores of a classification head mean.
+    pub problem: Problem,
     /// Names of the classes, where the checkpoint gives them.
     pub labels: Vec<String>,
 }
@@ -127,6 +130,9 @@ const CRAMMED_KEYS: &[&str] = &[
     "width",
 ];
 
+/// Where a configuration has no `layer_norm_eps`, as BertConfig of transformers.
+const DEFAULT_EPS: f64 = 1e-12;
+
 /// A part of the file, with its place for messages.
 struct Section<'a> {
     place: String,
@@ -156,6 +162,11 @@ impl<'a> Section<'a> {
                 let expected = format!("a whole number from {least} to {}", 1 << 28);
                 Error::mismatch(self.place_of(key), expected, shown(found))
             })
+    }
+
+    /// As [`Section::size`], with the default that transformers documents where the key is absent.
+    fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        if self.value.get(key).is_some() { self.size(key, 1) } else { Ok(default) }
     }
 
     fn text(&self, key: &str) -> Option<&'a str> {
@@ -220,6 +231,7 @@ impl EncoderConfig {
             }
         };
         config.validate().map_err(|error| error.within(name))?;
+        config.problem = problem(&root)?;
         config.labels = labels(&value);
         Ok(config)
     }
@@ -274,7 +286,8 @@ impl EncoderConfig {
         let head = match architecture(root)? {
             "ScriptableLMForPreTraining" => Head::MaskedLm { transform: false },
             "ScriptableLMForSequenceClassification" => Head::Classifier { pooler: pooler(&arch)? },
-            "ScriptableLM" | "ScriptableCrammedBERT" => Head::None,
+            // The encoder alone, under a head that nothing here uses or under none.
+            other if other.is_empty() || other.starts_with("Scriptable") => Head::None,
             other => return Err(unknown_architecture(root, other)),
         };
         Ok(Self {
@@ -290,19 +303,20 @@ impl EncoderConfig {
             final_norm: arch.flag("final_norm", true)?,
             ffn,
             head,
+            problem: Problem::Unsaid,
             labels: Vec::new(),
         })
     }
 
     fn bert(root: &Section) -> Result<Self> {
         root.only("hidden_act", &["gelu".into()])?;
-        root.only("position_embedding_type", &["absolute".into()])?;
+        root.only("position_embedding_type", &["absolute".into(), Value::Null])?;
         root.only("is_decoder", &[false.into()])?;
         root.only("add_cross_attention", &[false.into()])?;
         root.only("tie_word_embeddings", &[true.into()])?;
         root.only("pruned_heads", &[Value::Object(Default::default())])?;
         let ffn = match root.value.get("ffn") {
-            None => Ffn::Dense { width: root.size("intermediate_size", 1)? },
+            None => Ffn::Dense { width: root.size_or("intermediate_size", 3072)? },
             Some(_) => {
                 let ffn = root.section("ffn")?;
                 ffn.only("type", &["fff".into()])?;
@@ -310,38 +324,47 @@ impl EncoderConfig {
             }
         };
         let head = match architecture(root)? {
-            "BertModel" => Head::None,
             "BertForMaskedLM" | "BertForPreTraining" => Head::MaskedLm { transform: true },
             "BertForSequenceClassification" => Head::Classifier { pooler: Pooler::ZeroIndex },
+            // The encoder alone, under a head that nothing here uses or under none.
+            other if other.is_empty() || other.starts_with("Bert") => Head::None,
             other => return Err(unknown_architecture(root, other)),
         };
         Ok(Self {
             family: Family::Bert,
-            layers: root.size("num_hidden_layers", 1)?,
-            hidden: root.size("hidden_size", 1)?,
-            heads: root.size("num_attention_heads", 1)?,
-            vocabulary: root.size("vocab_size", 1)?,
-            positions: root.size("max_position_embeddings", 1)?,
-            token_types: root.size("type_vocab_size", 1)?,
-            norm_eps: root.norm_eps("layer_norm_eps")?,
+            layers: root.size_or("num_hidden_layers", 12)?,
+            hidden: root.size_or("hidden_size", 768)?,
+            heads: root.size_or("num_attention_heads", 12)?,
+            vocabulary: root.size_or("vocab_size", 30_522)?,
+            positions: root.size_or("max_position_embeddings", 512)?,
+            token_types: root.size_or("type_vocab_size", 2)?,
+            norm_eps: match root.value.get("layer_norm_eps") {
+                None => DEFAULT_EPS,
+                Some(_) => root.norm_eps("layer_norm_eps")?,
+            },
             embedding_norm: true,
             final_norm: false,
             ffn,
             head,
+            problem: Problem::Unsaid,
             labels: Vec::new(),
         })
     }
 }
 
+/// The first of `architectures`; empty: there is none.
 fn architecture<'a>(root: &Section<'a>) -> Result<&'a str> {
     let found = root.value.get("architectures");
+    if found.is_none_or(Value::is_null) {
+        return Ok("");
+    }
     found.and_then(|list| list.get(0)).and_then(Value::as_str).ok_or_else(|| {
         Error::mismatch(root.place_of("architectures"), "a list with a name", shown(found))
     })
 }
 
 fn unknown_architecture(root: &Section, found: &str) -> Error {
-    let expected = "a base model, masked LM or sequence classification of this family";
+    let expected = "one of this family";
     Error::mismatch(root.place_of("architectures"), expected, found)
 }
 
@@ -358,6 +381,22 @@ fn pooler(arch: &Section) -> Result<Pooler> {
             let found = shown(head.value.get("pooler"));
             Err(Error::mismatch(head.place_of("pooler"), "avg, max, lse or zero_index", found))
         }
+    }
+}
+
+fn problem(root: &Section) -> Result<Problem> {
+    match root.value.get("problem_type") {
+        None | Some(Value::Null) => Ok(Problem::Unsaid),
+        Some(found) => match found.as_str() {
+            Some("single_label_classification") => Ok(Problem::SingleLabel),
+            Some("multi_label_classification") => Ok(Problem::MultiLabel),
+            Some("regression") => Ok(Problem::Regression),
+            _ => {
+                let expected =
+                    "single_label_classification, multi_label_classification or regression";
+                Err(Error::mismatch(root.place_of("problem_type"), expected, found))
+            }
+        },
     }
 }
 

@@ -69,7 +69,6 @@ pub struct Encoder {
     final_norm: Option<LayerNorm>,
     gather: Gather,
     head: DeviceHead,
-    classes: usize,
     workspace: Mutex<Option<Workspace>>,
 }
 
@@ -167,10 +166,6 @@ impl Encoder {
         let last = weights.final_norm()?;
         let final_norm = norm(gpu, last.as_ref(), eps, variant, NormOutput::F32).await?;
         let head = DeviceHead::upload(gpu, weights, &embed, variant).await?;
-        let classes = match weights.head()? {
-            crate::model::HeadWeights::Classifier { out, .. } => out.output,
-            _ => 0,
-        };
         let gather = Gather::new(gpu, hidden).await?;
         Ok(Self {
             gpu: gpu.clone(),
@@ -183,7 +178,6 @@ impl Encoder {
             final_norm,
             gather,
             head,
-            classes,
             workspace: Mutex::new(None),
         })
     }
@@ -249,7 +243,7 @@ impl Encoder {
                 }
                 self.config.vocabulary
             }
-            Output::Classes => self.classes,
+            Output::Classes => self.head.classes(),
         };
         let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
         if batch.is_empty() || (nothing && tap == Tap::None) {

@@ -11,6 +11,8 @@ use crate::ops::{Activation, Dense, Embed, Epilogue, Gather, L2Norm, LayerNorm, 
 #[derive(Debug)]
 pub(crate) enum DeviceHead {
     None,
+    /// The configuration names one whose tensors are not there; why.
+    Missing(String),
     /// A decoder for each part of the word embedding, to which it is tied.
     MaskedLm {
         transform: Option<(Dense, LayerNorm)>,
@@ -37,6 +39,22 @@ pub(crate) struct Stages {
 }
 
 impl DeviceHead {
+    /// Classes that it tells apart.
+    pub(crate) fn classes(&self) -> usize {
+        match self {
+            Self::Classifier { out, .. } => out.output(),
+            _ => 0,
+        }
+    }
+
+    fn lacks(&self, wanted: &str) -> Error {
+        let found = match self {
+            Self::Missing(tensor) => format!("no tensor {tensor}"),
+            _ => "none; see the `architectures` of its config.json".into(),
+        };
+        Error::mismatch("this checkpoint", wanted, found)
+    }
+
     /// The widest row of a buffer that [`Output::Tokens`] needs.
     pub(crate) fn widest_scores(&self) -> usize {
         match self {
@@ -55,7 +73,12 @@ impl DeviceHead {
     ) -> Result<Self> {
         let EncoderConfig { hidden, norm_eps, head, .. } = *weights.config();
         let plain = Epilogue::Activated(Activation::None);
-        match (weights.head()?, head) {
+        let found = match weights.head() {
+            // Hidden states and vectors need none.
+            Err(Error::MissingTensor { tensor, .. }) => return Ok(Self::Missing(tensor)),
+            found => found?,
+        };
+        match (found, head) {
             (HeadWeights::MaskedLm { transform, bias }, Head::MaskedLm { .. }) => {
                 let transform = match transform {
                     None => None,
@@ -130,8 +153,8 @@ impl DeviceHead {
                 stages.result = vec![out.output()];
                 (batch.sequences.len(), vec![hidden, dense.output_stride(), out.output_stride()])
             }
-            (Output::Tokens(_), _) => return Err(lacks("a masked-LM head")),
-            (Output::Classes, _) => return Err(lacks("a classification head")),
+            (Output::Tokens(_), head) => return Err(head.lacks("a masked-LM head")),
+            (Output::Classes, head) => return Err(head.lacks("a classification head")),
         };
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         for width in widths {
@@ -209,8 +232,4 @@ impl Stages {
         let parts = self.buffers[first..].iter().zip(&self.result);
         parts.map(|((buffer, _), width)| (buffer.slice(..), *width))
     }
-}
-
-fn lacks(head: &str) -> Error {
-    Error::mismatch("this checkpoint", head, "none; see the `architectures` of its config.json")
 }

@@ -8,6 +8,7 @@ mod half_layer;
 mod heads;
 mod layer;
 mod names;
+mod problem;
 mod recording;
 mod validate;
 mod weights;
@@ -21,6 +22,7 @@ pub(crate) use directory::base;
 pub use directory::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards};
 pub use encoder::{Encoded, Encoder, Output, Tap};
 pub use names::{is_plain_name, is_plain_path};
+pub use problem::Problem;
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,

@@ -7,6 +7,8 @@ use crate::model::{EncoderConfig, Family, Ffn};
 
 /// The largest size of any kind; no published model comes near it.
 const LARGEST: usize = 1 << 28;
+/// The most positions that are computed.
+const MOST_SINUSOIDS: usize = 1 << 16;
 
 impl EncoderConfig {
     /// Refuses sizes that no encoder can have. Everything that takes a configuration asks this first, so that one made by hand is held to
@@ -47,6 +49,11 @@ impl EncoderConfig {
         if self.family == Family::CrammedBert && !self.hidden.is_multiple_of(2) {
             let expected = "an even number, for sinusoidal positions";
             return Err(Error::mismatch("hidden size", expected, self.hidden));
+        }
+        if self.family == Family::CrammedBert && self.positions > MOST_SINUSOIDS {
+            // Others' positions are a tensor of the checkpoint; these are computed, whatever a file asks for.
+            let expected = format!("at most {MOST_SINUSOIDS} sinusoidal ones");
+            return Err(Error::mismatch("positions", expected, self.positions));
         }
         if !(1e-30..1.0).contains(&self.norm_eps) {
             return Err(Error::mismatch("eps of LayerNorm", "0 < eps < 1", self.norm_eps));

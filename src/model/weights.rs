@@ -152,16 +152,16 @@ impl<'data> EncoderWeights<'data> {
         let mut weights =
             Self { config, files, prefix: "", precision: Precision::F32, random: None };
         let norm = match weights.config.family {
-            Family::CrammedBert => "layers.0.norm1.weight",
-            Family::Bert => "embeddings.LayerNorm.weight",
+            Family::CrammedBert => "layers.0.norm1",
+            Family::Bert => "embeddings.LayerNorm",
         };
         for prefix in prefixes {
             weights.prefix = prefix;
-            if weights.has(&weights.name(norm)) {
+            if weights.has(&weights.norm_part(&weights.name(norm), "weight", "gamma")) {
                 break;
             }
         }
-        weights.file(&weights.name(norm))?;
+        weights.file(&weights.norm_part(&weights.name(norm), "weight", "gamma"))?;
         Ok(weights)
     }
 
@@ -240,9 +240,16 @@ impl<'data> EncoderWeights<'data> {
     fn norm(&self, name: &str) -> Result<NormWeights> {
         let hidden = [self.config.hidden];
         Ok(NormWeights {
-            weight: self.tensor(&format!("{name}.weight"), &hidden)?,
-            bias: self.tensor(&format!("{name}.bias"), &hidden)?,
+            weight: self.tensor(&self.norm_part(name, "weight", "gamma"), &hidden)?,
+            bias: self.tensor(&self.norm_part(name, "bias", "beta"), &hidden)?,
         })
+    }
+
+    /// A LayerNorm's tensor by the name that the files use: the old one of TensorFlow's checkpoints, which transformers reads and writes too,
+    /// where only that is there.
+    fn norm_part(&self, norm: &str, part: &str, old: &str) -> String {
+        let (name, old) = (format!("{norm}.{part}"), format!("{norm}.{old}"));
+        if !self.has(&name) && self.has(&old) { old } else { name }
     }
 
     fn dense(&self, name: &str, output: usize, input: usize, bias: bool) -> Result<DenseWeights> {

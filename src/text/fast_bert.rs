@@ -8,8 +8,9 @@ use crate::model::{
     Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
     Tap, base,
 };
-use crate::text::files::{max_tokens, pooling};
+use crate::text::files::pooling;
 use crate::text::folder::{Folder, ModelFiles};
+use crate::text::prompts::Prompts;
 use crate::text::tokenizer::Tokenizer;
 
 /// How a model is loaded.
@@ -59,6 +60,7 @@ pub struct FastBert {
     encoder: Encoder,
     tokenizer: Tokenizer,
     pooling: (Pooler, bool),
+    prompts: Prompts,
     batch_tokens: usize,
 }
 
@@ -120,8 +122,8 @@ impl FastBert {
         options: &ModelOptions,
     ) -> Result<Self> {
         let config = weights.config();
-        let longest = max_tokens(folder)?.unwrap_or(config.positions).min(config.positions);
-        let tokenizer = Tokenizer::read(folder, longest)?;
+        let tokenizer = Tokenizer::read(folder, config.positions)?;
+        let prompts = Prompts::read(folder)?;
         if tokenizer.vocabulary() > config.vocabulary {
             return Err(Error::mismatch(
                 format!("tokens of {}", folder.name("tokenizer.json")),
@@ -138,12 +140,17 @@ impl FastBert {
             None => Encoder::upload(gpu, &weights, options.precision).await?,
         };
         let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens().max(1));
-        Ok(Self { encoder, tokenizer, pooling, batch_tokens })
+        Ok(Self { encoder, tokenizer, pooling, prompts, batch_tokens })
     }
 
     /// The encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
+    }
+
+    /// The prompts that the model declares.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
     }
 
     /// The tokenizer.
@@ -169,13 +176,21 @@ impl FastBert {
         Ok(results)
     }
 
-    /// A vector for each text, pooled and normalised as the directory says.
+    /// A vector for each text, pooled and normalised as the directory says, with its default prompt where it has one.
     ///
     /// # Errors
     /// As [`FastBert::encode`].
     pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        self.embed_with_prompt(self.prompts.for_texts(), texts).await
+    }
+
+    /// As [`FastBert::embed`], with this prompt before each text.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`].
+    pub async fn embed_with_prompt(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let (pooler, normalized) = self.pooling;
-        let sequences = self.sequences(texts)?;
+        let sequences = self.prompted(prompt, texts)?;
         self.rows(&sequences, &Output::Pooled { pooler, normalized }).await
     }
 
@@ -186,7 +201,7 @@ impl FastBert {
     pub async fn embed_with_paths(&self, texts: &[&str]) -> Result<Vec<Embedded>> {
         let (pooler, normalized) = self.pooling;
         let output = Output::Pooled { pooler, normalized };
-        let sequences = self.sequences(texts)?;
+        let sequences = self.prompted(self.prompts.for_texts(), texts)?;
         let mut results: Vec<_> = sequences
             .iter()
             .map(|sequence| Embedded { sequence: sequence.clone(), ..Embedded::default() })
@@ -294,6 +309,14 @@ impl FastBert {
 
     fn sequences(&self, texts: &[&str]) -> Result<Vec<Sequence>> {
         texts.iter().map(|text| self.tokenizer.encode(text, None)).collect()
+    }
+
+    fn prompted(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
+        if prompt.is_empty() {
+            return self.sequences(texts);
+        }
+        let encode = |text: &&str| self.tokenizer.encode(&format!("{prompt}{text}"), None);
+        texts.iter().map(encode).collect()
     }
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {

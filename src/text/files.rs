@@ -36,32 +36,92 @@ pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
 }
 
 fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
-    let config = folder.json(file)?.unwrap_or_default();
-    let on = |mode: &str| config.get(mode).and_then(Value::as_bool).unwrap_or(false);
-    let modes: Vec<_> = config.as_object().into_iter().flatten().collect();
-    let chosen: Vec<_> = modes
-        .iter()
-        .filter(|(key, value)| key.starts_with("pooling_mode") && *value == &Value::Bool(true))
-        .map(|(key, _)| key.as_str())
-        .collect();
-    match chosen[..] {
-        ["pooling_mode_mean_tokens"] => Ok(Pooler::MeanUnmasked),
-        ["pooling_mode_cls_token"] => Ok(Pooler::ZeroIndex),
-        ["pooling_mode_max_tokens"] => Ok(Pooler::Max),
-        [] if !on("pooling_mode_mean_tokens") => Ok(Pooler::MeanUnmasked),
-        _ => Err(Error::mismatch(
-            folder.name(file),
-            "one pooling mode: mean, cls or max tokens",
-            chosen.join(", "),
-        )),
+    let name = folder.name(file);
+    let Some(config) = folder.json(file)? else {
+        let expected = "how its vectors are pooled, as modules.json names this file";
+        return Err(Error::mismatch(name, expected, "no such file"));
+    };
+    if config.get("include_prompt") == Some(&Value::Bool(false)) {
+        let expected = "true (nothing else is implemented)";
+        return Err(Error::mismatch(format!("include_prompt in {name}"), expected, "false"));
+    }
+    // Newer files name the mode, or several; older ones have a flag for each.
+    let modes: Vec<String> = match config.get("pooling_mode") {
+        Some(Value::String(mode)) => vec![mode.clone()],
+        Some(Value::Array(modes)) => {
+            modes.iter().map(|mode| mode.as_str().map_or(mode.to_string(), str::to_owned)).collect()
+        }
+        Some(other) if !other.is_null() => vec![other.to_string()],
+        _ => {
+            let flags = config.as_object().into_iter().flatten();
+            let on = flags.filter(|(_, value)| *value == &Value::Bool(true));
+            let modes: Vec<_> =
+                on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect();
+            let mean = config.get("pooling_mode_mean_tokens");
+            match modes[..] {
+                // The mean is the default of its flag.
+                [] if mean.is_none() => vec!["mean".into()],
+                _ => modes.into_iter().map(str::to_owned).collect(),
+            }
+        }
+    };
+    let modes: Vec<_> = modes.iter().map(|mode| mode.trim_end_matches("_tokens")).collect();
+    match modes[..] {
+        ["mean"] => Ok(Pooler::MeanUnmasked),
+        ["cls" | "cls_token"] => Ok(Pooler::ZeroIndex),
+        ["max"] => Ok(Pooler::Max),
+        _ => {
+            let expected = "mean, cls or max (nothing else is implemented)";
+            let found = if modes.is_empty() { "none".into() } else { modes.join(", ") };
+            Err(Error::mismatch(format!("pooling mode in {name}"), expected, found))
+        }
     }
 }
 
-/// Tokens that a sentence is cut to, where a sentence-transformers directory says so.
-pub(crate) fn max_tokens(folder: &Folder<'_>) -> Result<Option<usize>> {
-    let config = folder.json("sentence_bert_config.json")?;
-    let length = config.as_ref().and_then(|c| c.get("max_seq_length")).and_then(Value::as_u64);
-    Ok(length.and_then(|length| usize::try_from(length).ok()))
+/// How texts are prepared, where a directory says so.
+pub(crate) struct Preparation {
+    /// Tokens that a sentence is cut to.
+    pub(crate) max_tokens: Option<usize>,
+    /// Whether tokens are cut off at the beginning of a text instead of its end.
+    pub(crate) truncates_left: Option<bool>,
+    /// Whether texts are lower-cased before the tokenizer sees them.
+    pub(crate) lower_case: bool,
+}
+
+impl Preparation {
+    /// Of `sentence_bert_config.json` and `tokenizer_config.json`.
+    pub(crate) fn read(folder: &Folder<'_>) -> Result<Self> {
+        const SENTENCE: &str = "sentence_bert_config.json";
+        const TOKENIZER: &str = "tokenizer_config.json";
+        let sentence = folder.json(SENTENCE)?.unwrap_or_default();
+        let tokenizer = folder.json(TOKENIZER)?.unwrap_or_default();
+        let bad = |file: &str, key: &str, expected: &str, found: &Value| {
+            Error::mismatch(format!("{key} in {}", folder.name(file)), expected, found)
+        };
+        // transformers writes 1e30 for "no limit".
+        let length = |file: &str, json: &Value, key: &str| match json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(found) => match (found.as_u64(), found.as_f64()) {
+                (Some(length), _) => Ok(usize::try_from(length).ok()),
+                (None, Some(length)) if length > 1e9 => Ok(None),
+                _ => Err(bad(file, key, "a whole number", found)),
+            },
+        };
+        let max_tokens = match length(SENTENCE, &sentence, "max_seq_length")? {
+            Some(length) => Some(length),
+            None => length(TOKENIZER, &tokenizer, "model_max_length")?,
+        };
+        let truncates_left = match tokenizer.get("truncation_side") {
+            None | Some(Value::Null) => None,
+            Some(side) => match side.as_str() {
+                Some("left") => Some(true),
+                Some("right") => Some(false),
+                _ => return Err(bad(TOKENIZER, "truncation_side", "left or right", side)),
+            },
+        };
+        let lower_case = sentence.get("do_lower_case") == Some(&Value::Bool(true));
+        Ok(Self { max_tokens, truncates_left, lower_case })
+    }
 }
 
 /// The mask token, if the directory names it.

@@ -4,9 +4,11 @@ mod cosine;
 mod fast_bert;
 mod files;
 mod folder;
+mod prompts;
 mod tokenizer;
 
 pub use cosine::cosine;
 pub use fast_bert::{Embedded, FastBert, Filled, ModelOptions};
 pub use folder::ModelFiles;
+pub use prompts::Prompts;
 pub use tokenizer::Tokenizer;

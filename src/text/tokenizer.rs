@@ -1,12 +1,13 @@
 //! Text to token ids with the tokenizer that a checkpoint ships.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use tokenizers::{EncodeInput, TruncationParams};
+use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationParams};
 
 use crate::error::{Error, Result};
 use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
-use crate::text::files::mask_token;
+use crate::text::files::{Preparation, mask_token};
 use crate::text::folder::Folder;
 
 /// Spellings of the mask that are understood in texts, whatever the model calls it.
@@ -17,14 +18,15 @@ const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
 pub struct Tokenizer {
     tokenizer: tokenizers::Tokenizer,
     mask: Option<(String, u32)>,
+    lower_case: bool,
     name: String,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model directory; texts are cut to `max_tokens`.
+    /// Reads `tokenizer.json` of a model directory; texts are cut to `max_tokens`, or to what the directory says where that is less.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Tokenizer`].
+    /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Mismatch`] if so few tokens leave no room beside the special ones.
     pub fn open(dir: &Path, max_tokens: usize) -> Result<Self> {
         Self::read(&Folder::Disk(dir.into()), max_tokens)
     }
@@ -43,16 +45,30 @@ impl Tokenizer {
             }
             read => read?,
         };
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(fail)?;
+        let read = || tokenizers::Tokenizer::from_bytes(&bytes).map_err(fail);
+        let mut tokenizer = without_panic(&name, read)?;
+        let prepared = Preparation::read(folder)?;
+        let max_length = prepared.max_tokens.unwrap_or(max_tokens).min(max_tokens);
+        let special = tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(true));
+        if max_length <= special {
+            let what = format!("longest text of {name}");
+            let expected = format!("more than the {special} special tokens of a pair");
+            return Err(Error::mismatch(what, expected, format!("{max_length} tokens")));
+        }
+        let left = match (prepared.truncates_left, tokenizer.get_truncation()) {
+            (Some(left), _) => left,
+            (None, of_file) => of_file.is_some_and(|t| t.direction == TruncationDirection::Left),
+        };
+        let direction = if left { TruncationDirection::Left } else { TruncationDirection::Right };
         tokenizer.with_padding(None);
-        let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
+        let truncation = TruncationParams { max_length, direction, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
         let named = mask_token(folder)?;
         let candidates = named.iter().map(String::as_str).chain(MASKS);
         let mask = candidates
             .filter_map(|token| Some((token.to_owned(), tokenizer.token_to_id(token)?)))
             .next();
-        Ok(Self { tokenizer, mask, name })
+        Ok(Self { tokenizer, mask, lower_case: prepared.lower_case, name })
     }
 
     /// A text, or a pair of texts, as the file's template wants them.
@@ -60,14 +76,18 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str, pair: Option<&str>) -> Result<Sequence> {
+        let prepared = |text: &str| if self.lower_case { text.to_lowercase() } else { text.into() };
         let input: EncodeInput = match pair {
-            Some(pair) => (text, pair).into(),
-            None => text.into(),
+            Some(pair) => (prepared(text), prepared(pair)).into(),
+            None => prepared(text).into(),
         };
-        let encoding = self.tokenizer.encode(input, true).map_err(|cause| Error::Tokenizer {
-            name: self.name.clone(),
-            reason: cause.to_string(),
-        })?;
+        let encode = || {
+            self.tokenizer.encode(input, true).map_err(|cause| Error::Tokenizer {
+                name: self.name.clone(),
+                reason: cause.to_string(),
+            })
+        };
+        let encoding = without_panic(&self.name, encode)?;
         Ok(Sequence {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
@@ -106,4 +126,15 @@ impl Tokenizer {
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }
+}
+
+/// Runs code of the tokenizers crate, which indexes and unwraps by what a file says: a panic of it becomes an error. (The process's panic hook
+/// runs all the same.)
+fn without_panic<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
+        let reason = format!("the file contradicts itself: {text}");
+        Err(Error::Tokenizer { name: name.into(), reason })
+    })
 }
