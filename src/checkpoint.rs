@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::error::{Error, Result};
-use crate::files::open_regular;
+use crate::files::open_file;
 
 /// The longest header that is read, bytes; the same bound as the safetensors library's own.
 const MAX_HEADER: u64 = 100_000_000;
@@ -36,7 +36,7 @@ impl Checkpoint<'static> {
     /// [`Error::Io`], or [`Error::Checkpoint`] if the header is malformed or does not describe exactly the bytes of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let (file, length) = open_regular(path)?;
+        let (file, length) = open_file(path)?;
         let name = path.display().to_string();
         let (metadata, data_start) = read_header(&name, &file, length)?;
         Ok(Self { name, metadata, data_start, source: Source::File(file) })

@@ -22,7 +22,7 @@ pub const LONGEST_TEXT: u64 = 4 << 30;
 /// [`Error::Io`]; [`Error::Mismatch`] for anything but a regular file, one that is longer, or a git-lfs pointer in its place.
 pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    let (file, length) = open_regular(path)?;
+    let (file, length) = open_file(path)?;
     if length > longest {
         let what = format!("length of {}", path.display());
         return Err(Error::mismatch(what, format!("at most {longest} bytes"), length));
@@ -40,7 +40,10 @@ pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
 }
 
 /// Opens a regular file, with its length. What it is is asked before it is opened: to open a pipe waits for somebody who writes.
-pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Mismatch`] for anything else.
+pub fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |source| Error::Io { path: path.into(), source };
     let regular = |info: &std::fs::Metadata| {
         if info.is_file() {

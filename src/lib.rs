@@ -21,7 +21,7 @@ mod text;
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
 pub use fff::{Activations, FffLayer, FffShape, FffWeights, Forward, Schedule};
-pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, read_file};
+pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{
     AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, KernelSource,
     Precision, Reduction, Timer, Variant, WeightFormat, adapter, adapters,

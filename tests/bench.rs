@@ -191,3 +191,40 @@ fn a_race_measures_and_checks_both_layers_on_the_callers_tokens() {
         }
     }
 }
+
+/// Times of zero, of nearly zero, of ages: the page is made, at once, and the row is marked.
+#[test]
+fn a_report_with_impossible_times_is_shown_with_its_broken_rows_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("page.html");
+    let show = |file: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cmm"))
+            .args(["bench", "show"])
+            .arg(file)
+            .arg("--html")
+            .arg(&page)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let html = std::fs::read_to_string(&page).unwrap();
+        let table = String::from_utf8(output.stdout).unwrap();
+        assert!(html.contains("BROKEN") && table.contains("BROKEN"), "{table}");
+        assert!(!html.contains("NaN") && !html.contains("inf"), "{}", file.display());
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    show(&root.join("tests/cases/report_median0_one.json"));
+    show(&root.join("tests/cases/report_hang.json"));
+    let sound = std::fs::read(root.join("results/nvidia-h100-model.json")).unwrap();
+    for value in [0.0, -1.0, 5e-324, 1e-300, 1e300, f64::MAX] {
+        let mut report: serde_json::Value = serde_json::from_slice(&sound).unwrap();
+        report["peaks"]["copy"] = value.into();
+        report["peaks"]["f32"] = value.into();
+        for (place, key) in ["median", "min", "max"].iter().enumerate() {
+            report["rows"][place]["seconds"][key] = value.into();
+        }
+        report["rows"][3]["flops"] = value.into();
+        let file = dir.path().join("report.json");
+        std::fs::write(&file, report.to_string()).unwrap();
+        show(&file);
+    }
+}

@@ -287,3 +287,144 @@ fn write_npy(path: &Path, values: &[f32], shape: &[u64]) {
     writer.extend(values.iter().copied()).unwrap();
     writer.finish().unwrap();
 }
+
+#[test]
+fn hostile_npy_headers_are_errors_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |bytes: &[u8], message: &str| {
+        let input = dir.path().join("x.npy");
+        std::fs::write(&input, bytes).unwrap();
+        assert_fails(&run_d5(&input, &dir.path().join("y.npy"), &[]), message);
+    };
+    let case = |name: &str| {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)).unwrap()
+    };
+    refused(&case("braces16.npy"), "no dictionary");
+    refused(&case("hdr4g.npy"), "its header claims 4294967295 bytes");
+    refused(b"", "too short");
+    refused(b"\x93NUMPY\x07\0\0\0", "version 1, 2 or 3");
+    refused(b"PK\x03\x04 an archive", "NUMPY");
+    let with = |header: &str| {
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes
+    };
+    let shape = |shape: &str| {
+        with(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"))
+    };
+    refused(&shape("(4611686018427387904, 37)"), "more than its");
+    refused(&shape("(1000, 37)"), "more than its");
+    refused(&with(&format!("{}{}\n", "(".repeat(40), ")".repeat(40))), "no dictionary");
+}
+
+/// A pipe that nobody writes to, a device without end: what is meant to be a file of tokens, weights or a report is one.
+#[cfg(unix)]
+#[test]
+fn pipes_and_endless_devices_are_no_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("x.npy");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_fails(&run_d5(&pipe, &dir.path().join("y.npy"), &[]), "a regular file");
+    let model = dir.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", model.join("config.json")).unwrap();
+    assert_fails(&cmm(&["inspect", "--model", model.to_str().unwrap()]), "a regular file");
+    assert_fails(&cmm(&["bench", "show", "/dev/zero"]), "a regular file");
+    let input = dir.path().join("in.npy");
+    write_npy(&input, &[0.5; 37], &[1, 37]);
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("full.npy")).unwrap();
+    assert_fails(
+        &run_d5(&input, &dir.path().join("full.npy"), &[]),
+        "expected a file, found a device",
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn results_keep_links_and_have_the_umasks_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("x.npy");
+    write_npy(&input, &[0.5; 37], &[1, 37]);
+    let (real, link) = (dir.path().join("real.npy"), dir.path().join("link.npy"));
+    for there in [false, true] {
+        if there {
+            std::fs::write(&real, "old").unwrap();
+        } else {
+            std::os::unix::fs::symlink("real.npy", &link).unwrap();
+        }
+        assert!(run_d5(&input, &link, &[]).status.success());
+        assert!(link.is_symlink() && std::fs::metadata(&real).unwrap().len() > 64);
+    }
+    let page = dir.path().join("page.html");
+    let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/nvidia-h100-model.json");
+    let script = r#"umask 027 && "$0" bench show "$1" --html "$2" >/dev/null"#;
+    let shown = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_cmm")])
+        .args([&report, &page])
+        .status()
+        .unwrap();
+    assert!(shown.success());
+    assert_eq!(std::fs::metadata(&page).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+/// Texts, labels and names are others': none may move the cursor or hide what stands before it.
+#[test]
+fn control_characters_are_written_out() {
+    let output = cmm(&["inspect", "--model", "no\u{1b}[2Jsuch\u{7}model"]);
+    assert_fails(&output, "no\\u{1b}[2Jsuch\\u{7}model");
+    if common::gpus().is_empty() {
+        return;
+    }
+    let model = common::golden().join("mlm_tiny");
+    let output = cmm(&["embed", "--model", model.to_str().unwrap(), "a\u{1b}]0;title\u{7}b"]);
+    assert!(stdout(&output).contains("a\\u{1b}]0;title\\u{7}b"), "{}", stdout(&output));
+}
+
+/// Mesa's layer for Vulkan devices looks for a Wayland compositor, and prints that there is none.
+#[test]
+fn nothing_but_the_answer_is_printed_where_there_is_no_desktop() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cmm"))
+        .arg("devices")
+        .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("WAYLAND_DISPLAY")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("XDG_RUNTIME_DIR"), "{stderr}");
+}
+
+/// Told to end in the middle of a result, the command leaves nothing of it.
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_temporary_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("x.npy");
+    // Enough tokens that the reference is at it for minutes.
+    write_npy(&input, &common::random_tokens(300_000 * 37, 1), &[300_000, 37]);
+    let weights = common::golden().join("fff/d5_k2_d7.safetensors");
+    for signal in ["INT", "TERM"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cmm"))
+            .args(["run", "--trees", "2", "--depth", "7", "--weights"])
+            .arg(&weights)
+            .arg("--input")
+            .arg(&input)
+            .arg("--output")
+            .arg(dir.path().join("y.npy"))
+            .env("WGPU_BACKEND", "metal,dx12")
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let files = || std::fs::read_dir(dir.path()).unwrap().count();
+        while files() < 2 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(files(), 1, "SIG{signal} left something");
+    }
+}

@@ -32,7 +32,7 @@ pub fn html(report: &Report) -> Result<String> {
     workloads.dedup();
     for workload in workloads {
         let rows: Vec<&Row> =
-            report.rows.iter().filter(|row| row.workload == workload && row.check.passed).collect();
+            report.rows.iter().filter(|row| row.workload == workload && sound(row)).collect();
         charts.push_str(&format!("<h2>{}</h2>\n", escaped(workload)));
         let by_tokens = series(&rows, |row| Some((row.tokens as f64, row.seconds.median * 1e6)));
         let faster =
@@ -91,6 +91,11 @@ pub fn html(report: &Report) -> Result<String> {
     ))
 }
 
+/// What charts are drawn of.
+fn sound(row: &Row) -> bool {
+    row.check.passed && row.broken().is_none()
+}
+
 fn name(row: &Row) -> String {
     let unit = if row.unit == Unit::Gpu { "GPU" } else { "CPU" };
     let precision = match (row.precision, row.activations) {
@@ -145,8 +150,17 @@ fn roofline(report: &Report, rows: &[&Row]) -> Series {
 
 /// A chart with logarithmic axes.
 fn chart(title: &str, x: &str, y: &str, series: &Series) -> Result<String> {
-    let points =
-        || series.iter().flat_map(|(_, points)| points).filter(|(x, y)| *x > 0.0 && *y > 0.0);
+    // Ticks of an axis are drawn decade by decade: a peak of a damaged file must not ask for endless ones.
+    let drawable = |value: f64| (1e-15..1e30).contains(&value);
+    let drawn = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+        points.iter().copied().filter(|(x, y)| drawable(*x) && drawable(*y)).collect()
+    };
+    let series: Series =
+        series.iter().map(|(name, points)| (name.clone(), drawn(points))).collect();
+    let points = || series.iter().flat_map(|(_, points)| points);
+    if points().count() < 2 {
+        return Ok(String::new());
+    }
     let range = |value: fn(&(f64, f64)) -> f64| {
         let (least, most) =
             points().map(value).fold((f64::INFINITY, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));

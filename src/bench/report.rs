@@ -10,6 +10,11 @@ use crate::gpu::{Gpu, Precision};
 /// Version of the file's form.
 pub const SCHEMA: u32 = 1;
 
+/// Seconds that a measurement may be: below is less than a clock's tick, above more than ten years.
+const PLAUSIBLE_SECONDS: std::ops::Range<f64> = 1e-12..3e8;
+/// Operations or bytes of a forward.
+const PLAUSIBLE_SIZES: std::ops::Range<f64> = 1.0..1e24;
+
 /// A run of the benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -255,6 +260,16 @@ impl std::fmt::Display for Layer {
 }
 
 impl Row {
+    /// What no measurement can have left here, of a file that was damaged or made up: such a row is marked, and no ratio or chart is made of it.
+    pub fn broken(&self) -> Option<String> {
+        let times = [&self.seconds, &self.wall].into_iter().flat_map(|s| [s.median, s.min, s.max]);
+        let sizes = [self.flops, self.bytes];
+        let time = |v: &f64| !PLAUSIBLE_SECONDS.contains(v);
+        let size = |v: &f64| !PLAUSIBLE_SIZES.contains(v);
+        let off = times.clone().find(time).map(|v| format!("a time of {v:e} s"));
+        off.or_else(|| sizes.into_iter().find(size).map(|v| format!("{v:e} operations or bytes")))
+    }
+
     /// Tokens a second.
     pub fn rate(&self) -> f64 {
         self.tokens as f64 / self.seconds.median
@@ -323,11 +338,14 @@ impl Report {
         if !row.layer.is_conditional() {
             return None;
         }
+        if row.broken().is_some() {
+            return None;
+        }
         let dense = |precision: Option<Precision>| {
             let peers = self.rows.iter().filter(|other| {
                 !other.layer.is_conditional()
                     && (other.workload == row.workload && other.tokens == row.tokens)
-                    && (other.unit == row.unit && other.check.passed)
+                    && (other.unit == row.unit && other.check.passed && other.broken().is_none())
                     && precision.is_none_or(|p| p == other.precision)
             });
             peers.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))

@@ -1,6 +1,6 @@
 //! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
 
-use crate::bench::{Layer, Report, Timing, Unit};
+use crate::bench::{Layer, Report, Row, Timing, Unit};
 use crate::gpu::Precision;
 
 /// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
@@ -63,7 +63,11 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
                 Layer::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
                 _ => String::new(),
             },
-            if row.check.passed { format!("pass {error}") } else { format!("FAIL {error}") },
+            match (row.broken(), row.check.passed) {
+                (Some(why), _) => format!("BROKEN: {why}"),
+                (None, true) => format!("pass {error}"),
+                (None, false) => format!("FAIL {error}"),
+            },
         ]);
     }
     rows
@@ -102,15 +106,16 @@ pub struct Compared {
     pub beyond_noise: bool,
 }
 
-/// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed rows are left out.
+/// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed and broken rows are left out.
 pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
     let mut compared = Vec::new();
-    for row in a.rows.iter().filter(|row| row.check.passed) {
+    let sound = |row: &&Row| row.check.passed && row.broken().is_none();
+    for row in a.rows.iter().filter(sound) {
         let same = b.rows.iter().find(|other| {
             (&other.workload, other.unit, other.layer) == (&row.workload, row.unit, row.layer)
                 && (other.precision, other.activations, other.tokens)
                     == (row.precision, row.activations, row.tokens)
-                && other.check.passed
+                && sound(other)
         });
         let Some(other) = same else { continue };
         let (x, y) = (&row.seconds, &other.seconds);

@@ -11,6 +11,7 @@ use cmm::bench::{
 use cmm::{AdapterChoice, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
 
+use crate::cli::pending::Pending;
 use crate::cli::table::{row, table};
 use crate::cli::{Failure, print};
 
@@ -259,13 +260,12 @@ fn json(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
 }
 
-/// Writes a file whole: under another name first.
+/// Writes a file whole.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = Pending::create(path)?;
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.temporary.write_all(text.as_bytes()).map_err(failed)?;
+    file.finish()?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::model::{ModelArguments, in_steps};
 use crate::cli::prompt::PromptArguments;
+use crate::cli::shown::shown;
 use crate::cli::table::{row, table};
 use crate::cli::tensor_out::TensorsOut;
 use crate::cli::text_in::{TextArguments, TextFile};
@@ -91,8 +92,8 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
         out += &if arguments.json {
             json!({ "text": text, "embedding": vector }).to_string()
         } else {
-            let shown: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
-            format!("[{}, ... {width} values]  {text}", shown.join(", "))
+            let first: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
+            format!("[{}, ... {width} values]  {}", first.join(", "), shown(text))
         };
         out.push('\n');
     }

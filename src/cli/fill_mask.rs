@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::model::{ModelArguments, in_steps};
+use crate::cli::shown::shown;
 use crate::cli::table::{row, table};
 use crate::cli::text_in::TextArguments;
 use crate::cli::{Failure, print};
@@ -35,7 +36,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             out += &(json!({ "text": text, "masks": masks }).to_string() + "\n");
             continue;
         }
-        out += &format!("{text}\n");
+        out += &format!("{}\n", shown(text));
         for (index, candidates) in masks.iter().enumerate() {
             let rows: Vec<_> = candidates
                 .iter()

@@ -11,8 +11,10 @@ mod hub;
 mod hub_settings;
 mod inspect;
 mod model;
+mod pending;
 mod prompt;
 mod run;
+mod shown;
 mod table;
 mod tensor_in;
 mod tensor_out;
@@ -23,6 +25,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
+
+use crate::cli::shown::shown;
 
 /// Conditional matrix multiplication and fast feedforward layers on any GPU.
 #[derive(Parser)]
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
             log::debug!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
         }
     }));
+    pending::remove_on_signals();
     std::panic::catch_unwind(run_command).unwrap_or_else(|_| {
         let told = told.lock().unwrap_or_else(PoisonError::into_inner);
         tell(&format!("a fault of cmm itself, please report it: {told}"));
@@ -106,7 +111,7 @@ fn run_command() -> ExitCode {
 /// An error in one line, whatever a driver or compiler put into its message.
 fn tell(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    let _ = writeln!(std::io::stderr(), "error: {}", shown(&line));
 }
 
 /// Writes to stdout; a reader that has gone away is an error that `main` forgives.

@@ -209,7 +209,13 @@ impl Engine {
         let precision = arguments
             .variant
             .map_or(arguments.precision.into(), |variant| variant.weights.precision());
-        if arguments.device.is_none() && cmm::adapters().await.is_empty() {
+        let options = GpuOptions {
+            adapter: arguments.device.clone().unwrap_or_default(),
+            ..GpuOptions::default()
+        }
+        .for_layer(weights.shape(), precision);
+        let gpu = Gpu::request(&options).await;
+        if arguments.device.is_none() && matches!(gpu, Err(Error::NoAdapter { .. })) {
             eprintln!("NO GPU ADAPTER FOUND: computing with the CPU reference (slow)");
             let weights = match precision {
                 Precision::F32 => weights,
@@ -217,12 +223,7 @@ impl Engine {
             };
             return Ok(Self::Reference { weights, overflow_passes: arguments.allow_overflow });
         }
-        let options = GpuOptions {
-            adapter: arguments.device.clone().unwrap_or_default(),
-            ..GpuOptions::default()
-        }
-        .for_layer(weights.shape(), precision);
-        let gpu = Gpu::request(&options).await?;
+        let gpu = gpu?;
         let layer = match arguments.variant {
             Some(variant) => FffLayer::upload_as(&gpu, &weights, variant).await?,
             None => FffLayer::upload(&gpu, &weights, precision).await?,

@@ -7,20 +7,14 @@ use std::path::{Path, PathBuf};
 use npyz::{NpyWriter, WriterBuilder};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use tempfile::NamedTempFile;
 
 use crate::cli::Failure;
+use crate::cli::pending::Pending;
 
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.
 pub enum TensorsOut {
     Npy { y: Box<Npy<f32>>, path: Option<Box<Npy<u32>>> },
     Safetensors { file: Pending, y_at: u64, path_at: u64 },
-}
-
-/// A file that is not there yet under its own name.
-pub struct Pending {
-    temporary: NamedTempFile,
-    target: PathBuf,
 }
 
 /// A `.npy` file in the making.
@@ -116,34 +110,6 @@ impl<T: npyz::Serialize> Npy<T> {
     fn finish(self) -> Result<PathBuf, Failure> {
         self.writer.finish()?;
         self.pending.finish()
-    }
-}
-
-impl Pending {
-    fn create(target: &Path) -> Result<Self, Failure> {
-        let failed = |cause: std::io::Error| format!("{}: {cause}", target.display());
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".cmm-");
-        #[cfg(unix)]
-        let builder = {
-            use std::os::unix::fs::PermissionsExt;
-            // As any new file: what the umask leaves.
-            builder.permissions(std::fs::Permissions::from_mode(0o666))
-        };
-        let temporary = builder.tempfile_in(folder).map_err(failed)?;
-        Ok(Self { temporary, target: target.into() })
-    }
-
-    fn finish(self) -> Result<PathBuf, Failure> {
-        let shown = self.target.display();
-        self.temporary
-            .persist(&self.target)
-            .map_err(|cause| format!("{shown}: {}", cause.error))?;
-        Ok(self.target)
     }
 }
 

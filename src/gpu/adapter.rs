@@ -48,8 +48,46 @@ impl std::fmt::Display for AdapterChoice {
 /// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL; with
 /// f16 before without. wgpu's `WGPU_BACKEND` narrows the list.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    adapters_of(&instance(Probe::All)).await
+}
+
+/// Which backends are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// All of them.
+    All,
+    /// Vulkan, Metal, DX12, WebGPU. GL is slow to ask, and its drivers print what nobody wants to read.
+    Modern,
+}
+
+/// The process's instance of wgpu: resources of two instances that meet in one pass are mistaken for each other. Where all backends have been
+/// looked at, or once they are, that instance serves everything that follows.
+#[cfg(not(target_arch = "wasm32"))]
+fn instance(probe: Probe) -> wgpu::Instance {
+    use std::sync::OnceLock;
+    static ALL: OnceLock<wgpu::Instance> = OnceLock::new();
+    static MODERN: OnceLock<wgpu::Instance> = OnceLock::new();
+    let new = || {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        if probe == Probe::Modern {
+            descriptor.backends.remove(wgpu::Backends::GL);
+        }
+        wgpu::Instance::new(descriptor)
+    };
+    match (probe, ALL.get()) {
+        (_, Some(all)) => all.clone(),
+        (Probe::All, None) => ALL.get_or_init(new).clone(),
+        (Probe::Modern, None) => MODERN.get_or_init(new).clone(),
+    }
+}
+
+/// The browser's own: an instance there holds nothing.
+#[cfg(target_arch = "wasm32")]
+fn instance(_: Probe) -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     adapters.retain(|adapter| {
         adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
@@ -74,18 +112,26 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
 /// # Errors
 /// [`Error::NoAdapter`] lists what there is.
 pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
-    let mut all = adapters().await;
-    let wanted = match choice {
-        AdapterChoice::Default => (!all.is_empty()).then_some(0),
-        AdapterChoice::Index(index) => (*index < all.len()).then_some(*index),
-        AdapterChoice::Backend(backend) => {
-            all.iter().position(|a| a.get_info().backend == *backend)
+    let hardware =
+        |adapter: &wgpu::Adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu;
+    let enough = match choice {
+        AdapterChoice::Default => Some(hardware as fn(&wgpu::Adapter) -> bool),
+        AdapterChoice::Backend(backend) if *backend != wgpu::Backend::Gl => {
+            Some((|_| true) as fn(&wgpu::Adapter) -> bool)
         }
-        AdapterChoice::Name(name) => {
-            let name = name.to_lowercase();
-            all.iter().position(|a| a.get_info().name.to_lowercase().contains(&name))
-        }
+        // A place in the whole list, or a name that any backend may have.
+        _ => None,
     };
+    if let Some(enough) = enough {
+        let mut modern = adapters_of(&instance(Probe::Modern)).await;
+        if let Some(index) = chosen(choice, &modern)
+            && enough(&modern[index])
+        {
+            return Ok(modern.swap_remove(index));
+        }
+    }
+    let mut all = adapters().await;
+    let wanted = chosen(choice, &all);
     match wanted {
         Some(index) => Ok(all.swap_remove(index)),
         None => {
@@ -98,6 +144,21 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
                 wanted: choice.to_string(),
                 available: if names.is_empty() { "none".into() } else { names.join(", ") },
             })
+        }
+    }
+}
+
+/// The place of what `choice` means.
+fn chosen(choice: &AdapterChoice, all: &[wgpu::Adapter]) -> Option<usize> {
+    match choice {
+        AdapterChoice::Default => (!all.is_empty()).then_some(0),
+        AdapterChoice::Index(index) => (*index < all.len()).then_some(*index),
+        AdapterChoice::Backend(backend) => {
+            all.iter().position(|a| a.get_info().backend == *backend)
+        }
+        AdapterChoice::Name(name) => {
+            let name = name.to_lowercase();
+            all.iter().position(|a| a.get_info().name.to_lowercase().contains(&name))
         }
     }
 }

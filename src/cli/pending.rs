@@ -1,0 +1,83 @@
+//! A file written under another name first: it gets its own when it is whole, and nothing of it stays behind when it does not.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::cli::Failure;
+
+/// Temporary files that are there now.
+static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// Links that are followed to where a file really goes.
+const MOST_LINKS: usize = 40;
+
+/// A file that is not there yet under its own name.
+pub struct Pending {
+    pub temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Pending {
+    /// Starts a file. A link is kept: what it leads to is written.
+    pub fn create(target: &Path) -> Result<Self, Failure> {
+        let failed = |cause: std::io::Error| format!("{}: {cause}", target.display());
+        let mut place = target.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Ok(next) = std::fs::read_link(&place) else { break };
+            place = place.parent().unwrap_or(Path::new("")).join(next);
+        }
+        if let Ok(info) = std::fs::metadata(&place)
+            && !info.is_file()
+        {
+            let found = if info.is_dir() { "a folder" } else { "a device, pipe or socket" };
+            return Err(format!("{}: expected a file, found {found}", target.display()).into());
+        }
+        let folder = match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".cmm-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As any new file: what the umask leaves.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        // Under the lock, so that a signal finds either no file or its name.
+        let mut there = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        let temporary = builder.tempfile_in(folder).map_err(failed)?;
+        there.insert(temporary.path().to_owned());
+        Ok(Self { temporary, target: place })
+    }
+
+    /// Gives the file its name.
+    pub fn finish(self) -> Result<PathBuf, Failure> {
+        let shown = self.target.display().to_string();
+        // A full disk may say so only now.
+        self.temporary.as_file().sync_all().map_err(|cause| format!("{shown}: {cause}"))?;
+        let mut there = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self { temporary, target } = self;
+        let name: TempPath = temporary.into_temp_path();
+        there.remove(&*name);
+        name.persist(&target).map_err(|cause| format!("{shown}: {}", cause.error))?;
+        Ok(target)
+    }
+}
+
+/// Removes what is not whole when the process is told to end (Ctrl-C, SIGTERM, SIGHUP), and ends it.
+pub fn remove_on_signals() {
+    let handler = || {
+        let there = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in there.iter() {
+            let _ = std::fs::remove_file(path);
+        }
+        // 128 and the number of SIGINT, as shells say it.
+        std::process::exit(130);
+    };
+    if let Err(cause) = ctrlc::set_handler(handler) {
+        log::warn!("signals are not handled: {cause}");
+    }
+}
