@@ -11,6 +11,7 @@ mod hub;
 mod hub_settings;
 mod inspect;
 mod model;
+mod npy;
 mod pending;
 mod prompt;
 mod run;

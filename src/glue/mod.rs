@@ -5,5 +5,5 @@ mod read;
 mod task;
 
 pub use metric::{accuracy, f1, matthews, pearson, spearman};
-pub use read::{Example, read};
+pub use read::{Example, read, read_bytes};
 pub use task::{Metric, Task};

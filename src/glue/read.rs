@@ -35,8 +35,15 @@ struct Places {
 /// [`Error::Io`]; [`Error::Mismatch`] names the line that is malformed, a header that lacks a column, or a file without examples.
 pub fn read(task: Task, path: impl AsRef<Path>) -> Result<Vec<Example>> {
     let path = path.as_ref();
-    let bytes = read_file(path, LONGEST_TEXT)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    read_bytes(task, path, &read_file(path, LONGEST_TEXT)?)
+}
+
+/// As [`read`], of a file's bytes; `path` is its name.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(task: Task, path: &Path, bytes: &[u8]) -> Result<Vec<Example>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // The benchmark's own sts-dev.csv is separated by tabs.
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));

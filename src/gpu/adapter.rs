@@ -48,50 +48,47 @@ impl std::fmt::Display for AdapterChoice {
 /// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL; with
 /// f16 before without. wgpu's `WGPU_BACKEND` narrows the list.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    adapters_of(&instance(Probe::All)).await
+    let mut adapters = modern_adapters().await;
+    adapters.extend(enumerated(&new_instance(wgpu::Backends::GL)).await);
+    sorted(adapters)
 }
 
-/// Which backends are looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Probe {
-    /// All of them.
-    All,
-    /// Vulkan, Metal, DX12, WebGPU. GL is slow to ask, and its drivers print what nobody wants to read.
-    Modern,
+/// The adapters of Vulkan, Metal, DX12 or WebGPU. GL is slow to ask, and its drivers print what nobody wants to read.
+async fn modern_adapters() -> Vec<wgpu::Adapter> {
+    sorted(enumerated(&modern_instance()).await)
 }
 
-/// The process's instance of wgpu: resources of two instances that meet in one pass are mistaken for each other. Where all backends have been
-/// looked at, or once they are, that instance serves everything that follows.
+/// An instance of wgpu with those of these backends that the environment allows.
+fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends;
+    wgpu::Instance::new(descriptor)
+}
+
+/// The process's instance for all backends but GL: resources of two instances that meet in one pass are mistaken for each other, where
+/// those of two devices of one instance are an error. (GL's devices share their instance's context, which only one thread may use
+/// at a time: each list of adapters has its own.)
 #[cfg(not(target_arch = "wasm32"))]
-fn instance(probe: Probe) -> wgpu::Instance {
-    use std::sync::OnceLock;
-    static ALL: OnceLock<wgpu::Instance> = OnceLock::new();
-    static MODERN: OnceLock<wgpu::Instance> = OnceLock::new();
-    let new = || {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-        if probe == Probe::Modern {
-            descriptor.backends.remove(wgpu::Backends::GL);
-        }
-        wgpu::Instance::new(descriptor)
-    };
-    match (probe, ALL.get()) {
-        (_, Some(all)) => all.clone(),
-        (Probe::All, None) => ALL.get_or_init(new).clone(),
-        (Probe::Modern, None) => MODERN.get_or_init(new).clone(),
-    }
+fn modern_instance() -> wgpu::Instance {
+    static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
+    INSTANCE.get_or_init(|| new_instance(!wgpu::Backends::GL)).clone()
 }
 
 /// The browser's own: an instance there holds nothing.
 #[cfg(target_arch = "wasm32")]
-fn instance(_: Probe) -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+fn modern_instance() -> wgpu::Instance {
+    new_instance(!wgpu::Backends::GL)
 }
 
-async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+async fn enumerated(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     adapters.retain(|adapter| {
         adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
     });
+    adapters
+}
+
+fn sorted(mut adapters: Vec<wgpu::Adapter>) -> Vec<wgpu::Adapter> {
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();
         let kind = match info.device_type {
@@ -123,7 +120,7 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         _ => None,
     };
     if let Some(enough) = enough {
-        let mut modern = adapters_of(&instance(Probe::Modern)).await;
+        let mut modern = modern_adapters().await;
         if let Some(index) = chosen(choice, &modern)
             && enough(&modern[index])
         {

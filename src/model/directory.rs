@@ -56,12 +56,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Mismatch`] if it is no index, or a name in it is not plain ([`is_plain_name`]).
 pub fn shards(index: &Path) -> Result<Vec<String>> {
+    shards_in(&index.display().to_string(), &read(index)?)
+}
+
+/// As [`shards`], of an index in memory; `name` is used in errors.
+///
+/// # Errors
+/// As [`shards`].
+pub fn shards_in(name: &str, json: &[u8]) -> Result<Vec<String>> {
     let bad = |found: String| {
         let expected = "an index with a weight_map from tensors to files beside it";
-        Error::mismatch(index.display().to_string(), expected, found)
+        Error::mismatch(name, expected, found)
     };
     let json: serde_json::Value =
-        serde_json::from_slice(&read(index)?).map_err(|cause| bad(cause.to_string()))?;
+        serde_json::from_slice(json).map_err(|cause| bad(cause.to_string()))?;
     let map = json.get("weight_map").and_then(|map| map.as_object());
     let map = map.ok_or_else(|| bad("no weight_map".into()))?;
     let mut names = Vec::new();

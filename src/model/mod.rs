@@ -19,7 +19,7 @@ pub use batch::{Batch, Sequence};
 pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
 #[cfg(feature = "text")]
 pub(crate) use directory::base;
-pub use directory::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards};
+pub use directory::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards, shards_in};
 pub use encoder::{Encoded, Encoder, Output, Tap};
 pub use names::{is_plain_name, is_plain_path};
 pub use problem::Problem;

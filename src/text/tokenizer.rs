@@ -8,7 +8,7 @@ use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationPara
 use crate::error::{Error, Result};
 use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
 use crate::text::files::{Preparation, mask_token};
-use crate::text::folder::Folder;
+use crate::text::folder::{Folder, ModelFiles};
 
 /// Spellings of the mask that are understood in texts, whatever the model calls it.
 const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
@@ -29,6 +29,14 @@ impl Tokenizer {
     /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Mismatch`] if so few tokens leave no room beside the special ones.
     pub fn open(dir: &Path, max_tokens: usize) -> Result<Self> {
         Self::read(&Folder::Disk(dir.into()), max_tokens)
+    }
+
+    /// As [`Tokenizer::open`], of a model's files in memory.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`].
+    pub fn from_files(files: &ModelFiles, max_tokens: usize) -> Result<Self> {
+        Self::read(&Folder::Memory(files), max_tokens)
     }
 
     pub(crate) fn read(folder: &Folder<'_>, max_tokens: usize) -> Result<Self> {

@@ -1,0 +1,80 @@
+//! Makes and drops devices, layers and encoders for a while, and watches the process's memory: it must stay flat.
+//!
+//! `cargo run --release --example soak -- [ROUNDS]`. A round makes a device, uploads a layer and an encoder, runs both with several batch
+//! sizes, and drops everything. Fails if the memory of the last quarter of the rounds is above that of the second by more than a tenth.
+
+use std::error::Error;
+
+use cmm::model::{
+    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Pooler, Problem, Sequence,
+    Tap,
+};
+use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
+
+/// Bytes of memory that the process has now.
+fn resident() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 =
+        line.ok_or("no VmRSS in /proc/self/status")?.trim_end_matches("kB").trim().parse()?;
+    Ok(kib << 10)
+}
+
+fn config() -> EncoderConfig {
+    EncoderConfig {
+        family: Family::Bert,
+        layers: 2,
+        hidden: 64,
+        heads: 4,
+        vocabulary: 1000,
+        positions: 128,
+        token_types: 2,
+        norm_eps: 1e-12,
+        embedding_norm: true,
+        final_norm: false,
+        ffn: Ffn::Fff { trees: 1, depth: 6 },
+        head: Head::None,
+        problem: Problem::Unsaid,
+        labels: Vec::new(),
+    }
+}
+
+async fn round(number: u64) -> cmm::Result<()> {
+    let gpu = Gpu::request(&GpuOptions::default()).await?;
+    let weights = FffWeights::random(FffShape::new(64, 1, 8)?, number);
+    let layer = FffLayer::upload(&gpu, &weights, Precision::F32).await?;
+    let encoder =
+        Encoder::upload(&gpu, &EncoderWeights::random(config(), number)?, Precision::F16).await?;
+    for tokens in [1, 16, 100] {
+        layer.forward_with_path(&vec![0.5; tokens * 64]).await?;
+        let ids = (0..tokens as u32).collect();
+        let batch = encoder.batch(&[Sequence { ids, ..Sequence::default() }])?;
+        let output = Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true };
+        encoder.forward(&batch, &output, Tap::Stages).await?;
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let rounds: usize = std::env::args().nth(1).map_or(Ok(200), |rounds| rounds.parse())?;
+    let mut memory = Vec::with_capacity(rounds);
+    for number in 0..rounds {
+        pollster::block_on(round(number as u64))?;
+        memory.push(resident()?);
+        if number % (rounds / 10).max(1) == 0 {
+            println!("round {number:5}: {:7.1} MiB", memory[number] as f64 / f64::from(1 << 20));
+        }
+    }
+    let quarter = rounds / 4;
+    let mean = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len().max(1) as f64;
+    let (early, late) = (mean(&memory[quarter..2 * quarter]), mean(&memory[rounds - quarter..]));
+    println!(
+        "second quarter {:.1} MiB, last quarter {:.1} MiB",
+        early / 1048576.0,
+        late / 1048576.0
+    );
+    if late > 1.1 * early {
+        return Err("memory grows".into());
+    }
+    Ok(())
+}
