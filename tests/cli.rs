@@ -428,3 +428,31 @@ fn a_signal_leaves_no_temporary_file() {
         assert_eq!(files(), 1, "SIG{signal} left something");
     }
 }
+
+/// A shell that bounds what its command may take; `limits` come first.
+#[cfg(unix)]
+fn limited(limits: &str, arguments: &[&std::ffi::OsStr]) -> Output {
+    let script = format!("{limits}; exec \"$0\" \"$@\"");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_cmm")]).args(arguments);
+    shell.env("WGPU_BACKEND", "metal,dx12").output().unwrap()
+}
+
+/// A disk that is full in the middle of a result, as a limit on the size of files plays it.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_an_error_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("x.npy");
+    write_npy(&input, &common::random_tokens(400 * 37, 1), &[400, 37]);
+    let weights = common::golden().join("fff/d5_k2_d7.safetensors");
+    for output in ["y.npy", "y.safetensors"] {
+        let output = dir.path().join(output);
+        let fixed = ["run", "--trees", "2", "--depth", "7", "--weights"].map(std::ffi::OsStr::new);
+        let files = [weights.as_os_str(), "--input".as_ref(), input.as_os_str()];
+        let last = ["--output".as_ref(), output.as_os_str()];
+        let full = limited("trap '' XFSZ; ulimit -f 8", &[&fixed[..], &files, &last].concat());
+        assert_fails(&full, "too large");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{}", output.display());
+    }
+}

@@ -4,7 +4,8 @@ mod common;
 
 use cmm::check::{check_variant, golden_cases, random_cases};
 use cmm::{
-    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, Variant, WeightFormat, reference,
+    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Variant, WeightFormat,
+    reference,
 };
 use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
 use pollster::block_on;
@@ -233,6 +234,41 @@ fn f16_activations_beyond_their_range_are_refused_on_both_sides() {
         let expected =
             matches!(error, Error::Overflow { token: 0, tree: 1, node: 0, what: "output", .. });
         assert!(expected, "{}: {error}", label(&gpu, variant));
+    }
+}
+
+/// Destroyed while another thread computes: that thread gets a typed error, and what the error advises, a new device, goes on.
+#[test]
+fn a_device_destroyed_while_it_works_is_lost_and_a_new_one_goes_on() {
+    let weights = FffWeights::random(FffShape::new(64, 1, 5).unwrap(), 5);
+    let x = random_tokens(64 * 64, 3);
+    for adapter in block_on(cmm::adapters()) {
+        // GL's context belongs to one thread at a time.
+        if adapter.get_info().backend == wgpu::Backend::Gl {
+            continue;
+        }
+        let upload = || {
+            let gpu = block_on(Gpu::from_adapter(&adapter, &GpuOptions::default())).unwrap();
+            block_on(FffLayer::upload(&gpu, &weights, cmm::Precision::F32)).unwrap()
+        };
+        let layer = upload();
+        let want = block_on(layer.forward(&x)).unwrap();
+        let (started, runs) = std::sync::mpsc::channel();
+        let error = std::thread::scope(|threads| {
+            let work = threads.spawn(|| {
+                loop {
+                    if let Err(error) = block_on(layer.forward(&x)) {
+                        break error;
+                    }
+                    let _ = started.send(());
+                }
+            });
+            runs.recv().unwrap();
+            layer.gpu().device().destroy();
+            work.join().unwrap()
+        });
+        assert!(matches!(error, Error::DeviceLost { .. }), "{}: {error}", adapter.get_info().name);
+        assert_eq!(block_on(upload().forward(&x)).unwrap(), want);
     }
 }
 

@@ -1,11 +1,19 @@
-//! What the fuzz targets have kept (`fuzz/kept`), and mutations of it, through the same readers on stable Rust: none may panic.
+//! What the fuzz targets have kept (`fuzz/kept`), and mutations of it, through the same readers on stable Rust: none may panic, or take more
+//! memory than a small model's files are worth.
 
 #[path = "../fuzz/readers.rs"]
 mod readers;
 
 use std::path::Path;
 
+use cap::Cap;
 use readers::READERS;
+
+/// What a reader may take, bytes: an input that makes one ask for more than this ends the test.
+const MOST_MEMORY: usize = 256 << 20;
+
+#[global_allocator]
+static MEMORY: Cap<std::alloc::System> = Cap::new(std::alloc::System, MOST_MEMORY);
 
 /// Mutations of each kept input.
 const MUTATIONS: u64 = 2000;

@@ -4,6 +4,7 @@ mod cosine;
 mod fast_bert;
 mod files;
 mod folder;
+mod guarded;
 mod prompts;
 mod tokenizer;
 

@@ -1,6 +1,5 @@
 //! Text to token ids with the tokenizer that a checkpoint ships.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationParams};
@@ -9,9 +8,15 @@ use crate::error::{Error, Result};
 use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
 use crate::text::files::{Preparation, mask_token};
 use crate::text::folder::{Folder, ModelFiles};
+use crate::text::guarded::{within, without_panic};
 
 /// Spellings of the mask that are understood in texts, whatever the model calls it.
 const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
+
+/// Seconds that reading a tokenizer and trying it on [`PROBE`] may take: twenty times what the largest vocabularies in use need.
+const LONGEST: f64 = 60.0;
+/// Letters, digits, marks, other scripts, joined ones: what normalizers and patterns of a hostile file would loop on.
+const PROBE: &str = "The caf\u{e9} cost $1,234.50 \u{2014} aaaaaaaa don't! \u{4f60}\u{597d} \u{1f469}\u{200d}\u{1f4bb} \t <mask> ";
 
 /// A tokenizer, with its template obeyed as the file says, no padding, and a longest sequence.
 #[derive(Debug)]
@@ -53,11 +58,23 @@ impl Tokenizer {
             }
             read => read?,
         };
-        let read = || tokenizers::Tokenizer::from_bytes(&bytes).map_err(fail);
-        let mut tokenizer = without_panic(&name, read)?;
+        let (bytes, shown) = (bytes.into_owned(), name.clone());
+        let read = move || {
+            let failed = |cause: tokenizers::Error| Error::Tokenizer {
+                name: shown,
+                reason: cause.to_string(),
+            };
+            let tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(failed)?;
+            // A text that it cannot cut is an error when somebody has such a text.
+            let _ = tokenizer.encode(PROBE.repeat(16), true);
+            Ok(tokenizer)
+        };
+        let mut tokenizer = within(LONGEST, &name, read)?;
         let prepared = Preparation::read(folder)?;
         let max_length = prepared.max_tokens.unwrap_or(max_tokens).min(max_tokens);
-        let special = tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(true));
+        let special =
+            || Ok(tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(true)));
+        let special = without_panic(&name, special)?;
         if max_length <= special {
             let what = format!("longest text of {name}");
             let expected = format!("more than the {special} special tokens of a pair");
@@ -124,25 +141,17 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer.decode(ids, true).map_err(|cause| Error::Tokenizer {
-            name: self.name.clone(),
-            reason: cause.to_string(),
-        })
+        let decode = || {
+            self.tokenizer.decode(ids, true).map_err(|cause| Error::Tokenizer {
+                name: self.name.clone(),
+                reason: cause.to_string(),
+            })
+        };
+        without_panic(&self.name, decode)
     }
 
     /// Rows of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }
-}
-
-/// Runs code of the tokenizers crate, which indexes and unwraps by what a file says: a panic of it becomes an error. (The process's panic hook
-/// runs all the same.)
-fn without_panic<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-        let reason = format!("the file contradicts itself: {text}");
-        Err(Error::Tokenizer { name: name.into(), reason })
-    })
 }
