@@ -223,6 +223,8 @@ fn a_report_with_impossible_times_is_shown_with_its_broken_rows_marked() {
             report["rows"][place]["seconds"][key] = value.into();
         }
         report["rows"][3]["flops"] = value.into();
+        let trees = serde_json::json!({ "input": 8, "output": 8, "trees": 1, "depth": u64::MAX });
+        report["rows"][4]["layer"] = serde_json::json!({ "cmm": trees });
         let file = dir.path().join("report.json");
         std::fs::write(&file, report.to_string()).unwrap();
         show(&file);

@@ -185,13 +185,31 @@ impl Layer {
 
     /// Neurons present, and neurons that a token engages.
     pub fn neurons(&self) -> (usize, usize) {
+        // Without overflow, since a report may say anything; `Row::broken` tells what no layer can be.
+        let of_trees = |trees: usize, depth: usize| {
+            let levels = depth.saturating_add(1);
+            let nodes = u32::try_from(levels).ok().and_then(|levels| 1_usize.checked_shl(levels));
+            let nodes = nodes.map_or(usize::MAX, |leaves| leaves - 1);
+            (trees.saturating_mul(nodes), trees.saturating_mul(levels))
+        };
         match *self {
-            Self::Cmm { trees, depth, .. } => (trees * ((2 << depth) - 1), trees * (depth + 1)),
-            Self::Encoder { trees, depth, .. } if trees > 0 => {
-                (trees * ((2 << depth) - 1), trees * (depth + 1))
-            }
+            Self::Cmm { trees, depth, .. } => of_trees(trees, depth),
+            Self::Encoder { trees, depth, .. } if trees > 0 => of_trees(trees, depth),
             Self::Dmm { neurons, .. } | Self::Encoder { neurons, .. } => (neurons, neurons),
         }
+    }
+
+    /// Whether there can be such a layer: sizes below 2^32, and trees of nodes that can be counted so.
+    fn is_possible(&self) -> bool {
+        let sizes = match *self {
+            Self::Cmm { input, output, trees, .. } => [input, output, trees, 0],
+            Self::Dmm { input, output, neurons } => [input, output, neurons, 0],
+            Self::Encoder { layers, hidden, length, neurons, .. } => {
+                [layers, hidden, length, neurons]
+            }
+        };
+        sizes.iter().all(|size| u32::try_from(*size).is_ok())
+            && u32::try_from(self.neurons().0).is_ok()
     }
 
     /// Whether feedforward layers are conditional.
@@ -266,6 +284,9 @@ impl Row {
         let sizes = [self.flops, self.bytes];
         let time = |v: &f64| !PLAUSIBLE_SECONDS.contains(v);
         let size = |v: &f64| !PLAUSIBLE_SIZES.contains(v);
+        if !self.layer.is_possible() {
+            return Some(format!("a layer of {}", self.layer));
+        }
         let off = times.clone().find(time).map(|v| format!("a time of {v:e} s"));
         off.or_else(|| sizes.into_iter().find(size).map(|v| format!("{v:e} operations or bytes")))
     }
