@@ -331,6 +331,7 @@ fn pipes_and_endless_devices_are_no_files() {
     std::os::unix::fs::symlink("/dev/zero", model.join("config.json")).unwrap();
     assert_fails(&cmm(&["inspect", "--model", model.to_str().unwrap()]), "a regular file");
     assert_fails(&cmm(&["bench", "show", "/dev/zero"]), "a regular file");
+    assert_fails(&cmm(&["embed", "--in", "/dev/zero"]), "found a device");
     let input = dir.path().join("in.npy");
     write_npy(&input, &[0.5; 37], &[1, 37]);
     std::os::unix::fs::symlink("/dev/full", dir.path().join("full.npy")).unwrap();

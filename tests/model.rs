@@ -106,7 +106,7 @@ fn what_a_model_does_not_have_comes_from_its_base() {
     let layer = mixed.layer(0).unwrap();
     assert!(whole.iter().all(|whole| whole.layer(0).unwrap() != layer));
 
-    for name in ["../base", "", ".", "a/b", "c:\\d"] {
+    for name in ["../base", "", ".", "..", "a/b", "/a", "a\\b", "c:\\d", "a\0b"] {
         config["base"] = name.into();
         write(&config);
         let message = EncoderWeights::open(&own).unwrap_err().to_string();
@@ -233,9 +233,13 @@ fn a_shard_outside_the_directory_is_refused() {
     let dir = tempdir().unwrap();
     TINY.write(dir.path(), 1, 2);
     let index = dir.path().join("model.safetensors.index.json");
-    std::fs::write(&index, r#"{"weight_map":{"a":"../secret.safetensors"}}"#).unwrap();
-    let error = EncoderWeights::open(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("secret") && error.contains("beside it"), "{error}");
+    let secret = dir.path().join("secret.safetensors").display().to_string();
+    for name in ["../secret.safetensors", &secret, "..", "a\\b", "", "a\0b", "C:x", ".x", "a/b"] {
+        let json = serde_json::json!({ "weight_map": { "a": name } });
+        std::fs::write(&index, json.to_string()).unwrap();
+        let error = EncoderWeights::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("beside it"), "{name:?}: {error}");
+    }
 }
 
 #[test]

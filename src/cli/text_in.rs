@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::Failure;
+
+/// The longest file of texts, or stdin, bytes.
+const LONGEST: u64 = 1 << 30;
 
 #[derive(Args)]
 pub struct TextArguments {
@@ -104,15 +107,17 @@ impl TextFile {
         let (name, bytes) = match &self.file {
             Some(file) if !stdin => {
                 let name = file.display().to_string();
-                let bytes = std::fs::read(file).map_err(|cause| format!("{name}: {cause}"))?;
-                (name, bytes)
+                (name.clone(), read_texts(file).map_err(|cause| format!("{name}: {cause}"))?)
             }
             _ => {
                 let mut bytes = Vec::new();
-                std::io::stdin().read_to_end(&mut bytes)?;
+                std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes)?;
                 ("stdin".into(), bytes)
             }
         };
+        if bytes.len() as u64 > LONGEST {
+            return Err(format!("{name}: more than {LONGEST} bytes of text; split it").into());
+        }
         let text = String::from_utf8(bytes).map_err(|cause| {
             let line = 1 + cause.as_bytes()[..cause.utf8_error().valid_up_to()]
                 .iter()
@@ -126,6 +131,24 @@ impl TextFile {
         }
         Ok((name, text))
     }
+}
+
+/// A file or a pipe; a device has no end.
+fn read_texts(path: &Path) -> std::io::Result<Vec<u8>> {
+    let kind = std::fs::metadata(path)?.file_type();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(std::io::Error::other("expected a file of texts, found a device"));
+        }
+    }
+    if kind.is_dir() {
+        return Err(std::io::Error::other("expected a file of texts, found a folder"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// JSON with U+FFFD in place of each half of a surrogate pair that stands alone, as a text cut in the middle of an emoji leaves it: one such

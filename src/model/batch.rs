@@ -94,6 +94,17 @@ impl Batch {
         Ok(())
     }
 
+    /// Refuses rows that are not in the batch.
+    pub(crate) fn holds(&self, rows: &[u32]) -> Result<()> {
+        match rows.iter().find(|row| **row as usize >= self.len()) {
+            None => Ok(()),
+            Some(row) => {
+                let expected = format!("below the batch's {} tokens", self.len());
+                Err(Error::mismatch("a row", expected, row))
+            }
+        }
+    }
+
     /// Tokens of all sequences.
     pub fn len(&self) -> usize {
         self.tokens.len()

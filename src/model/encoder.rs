@@ -237,10 +237,7 @@ impl Encoder {
         let width = match output {
             Output::Hidden | Output::Pooled { .. } => self.config.hidden,
             Output::Tokens(rows) => {
-                if let Some(row) = rows.iter().find(|row| **row as usize >= batch.len()) {
-                    let expected = format!("below the batch's {} tokens", batch.len());
-                    return Err(Error::mismatch("a row", expected, row));
-                }
+                batch.holds(rows)?;
                 self.config.vocabulary
             }
             Output::Classes => self.head.classes(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Batch, EncoderWeights, Family, FfnWeights, Head, HeadWeights, LayerWeights, Output,
 };
@@ -27,6 +27,7 @@ pub struct EncoderOutput {
 /// Errors of reading the weights.
 pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Result<EncoderOutput> {
     let config = weights.config();
+    batch.belongs_to(config)?;
     let (hidden, eps) = (config.hidden, config.norm_eps);
     let mut out = EncoderOutput::default();
     let embedding = weights.embedding()?;
@@ -63,10 +64,11 @@ pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Resu
             if *normalized { l2_norm(hidden, &pooled) } else { pooled }
         }
         Output::Tokens(rows) => {
+            batch.holds(rows)?;
             let mut x: Vec<f64> =
                 rows.iter().flat_map(|r| &x[*r as usize * hidden..][..hidden]).copied().collect();
             let HeadWeights::MaskedLm { transform, bias } = weights.head()? else {
-                return Ok(out);
+                return Err(lacks("a masked-LM head"));
             };
             if let Some((first, norm)) = transform {
                 x = layer_norm(&norm, eps, &mapped(dense(&first, &x), gelu));
@@ -83,12 +85,16 @@ pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Resu
             let (HeadWeights::Classifier { dense: first, out: last }, Head::Classifier { pooler }) =
                 (weights.head()?, config.head)
             else {
-                return Ok(out);
+                return Err(lacks("a classification head"));
             };
             dense(&last, &mapped(dense(&first, &pool(batch, pooler, &x)), libm::tanh))
         }
     };
     Ok(out)
+}
+
+fn lacks(head: &str) -> Error {
+    Error::mismatch("this checkpoint", head, "none; see the `architectures` of its config.json")
 }
 
 fn mapped(mut x: Vec<f64>, f: fn(f64) -> f64) -> Vec<f64> {

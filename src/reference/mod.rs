@@ -9,12 +9,12 @@ mod fff;
 mod layer_norm;
 mod pool;
 
-pub use attention::attention;
+pub(crate) use attention::attention;
 pub use bound::{F16_ROUNDING, F32_RTOL, logit_bound};
 pub use compare::{Comparison, compare, row_error};
-pub use dense::dense;
+pub(crate) use dense::dense;
 pub use encoder::{EncoderOutput, encoder};
 pub(crate) use fff::fff_f64;
 pub use fff::{FffOutput, fff, gelu};
-pub use layer_norm::layer_norm;
-pub use pool::{l2_norm, pool};
+pub(crate) use layer_norm::layer_norm;
+pub(crate) use pool::{l2_norm, pool};
