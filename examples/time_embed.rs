@@ -63,7 +63,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "{} {}: {sentences} sentences, {tokens} tokens, {} batches: median {:.2} ms, min {:.2}, max {:.2}",
         gpu.info().name,
-        encoder.variant(),
+        encoder.variant().map_or("cpu".into(), |variant| variant.to_string()),
         batches.len(),
         times[times.len() / 2],
         times[0],

@@ -4,14 +4,15 @@
 pub mod bench;
 pub mod check;
 mod checkpoint;
-#[cfg(feature = "cpu")]
-pub mod cpu;
+mod device;
 mod error;
 mod fff;
 mod files;
 #[cfg(feature = "text")]
 pub mod glue;
 mod gpu;
+#[cfg(feature = "cpu")]
+pub mod host;
 pub mod model;
 mod ops;
 pub mod reference;
@@ -19,6 +20,7 @@ pub mod reference;
 mod text;
 
 pub use checkpoint::Checkpoint;
+pub use device::Device;
 pub use error::{Error, Result};
 pub use fff::{Activations, FffLayer, FffShape, FffWeights, Forward, Schedule};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};

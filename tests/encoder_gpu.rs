@@ -5,13 +5,13 @@ mod common;
 use std::path::Path;
 
 use cmm::check::{
-    check_embeddings, check_model, check_model_half, check_model_reference, golden_models,
-    golden_texts,
+    check_embeddings, check_model, check_model_half, check_model_host, check_model_reference,
+    golden_models, golden_texts,
 };
 use cmm::model::{
     Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
-use cmm::{Gpu, GpuOptions};
+use cmm::{Device, Gpu, GpuOptions, Precision};
 use common::golden;
 use pollster::block_on;
 
@@ -114,6 +114,8 @@ fn one_wrong_weight_anywhere_is_found_out() {
         let case = models.iter().find(|case| case.name == model).unwrap();
         let reference = check_model_reference(case).unwrap();
         assert_eq!(reference.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
+        let host = block_on(check_model_host(case)).unwrap();
+        assert_eq!(host.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
         if let Some(gpu) = &gpu {
             let variant = "workgroup/f32".parse().unwrap();
             let device = block_on(check_model(gpu, case, variant)).unwrap();
@@ -139,15 +141,28 @@ fn minilm_embeds_as_published() {
         return;
     };
     let texts = golden_texts(&golden()).unwrap();
+    for case in &texts.embeddings {
+        let check = check_embeddings(Device::Host, case, &model, None, Precision::F32);
+        let outcome = block_on(check).unwrap();
+        assert!(outcome.passed(), "on the host: {outcome:?}");
+    }
     for (gpu, variant) in common::gpus_and_variants() {
         for case in &texts.embeddings {
-            let outcome = block_on(check_embeddings(&gpu, case, &model, Some(variant))).unwrap();
+            let outcome = block_on(check_embeddings(
+                &gpu,
+                case,
+                &model,
+                Some(variant),
+                variant.weights.precision(),
+            ))
+            .unwrap();
             assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
         }
     }
     for gpu in common::gpus().into_iter().filter(|gpu| gpu.capabilities().cooperative) {
         for case in &texts.embeddings {
-            let outcome = block_on(check_embeddings(&gpu, case, &model, None)).unwrap();
+            let outcome =
+                block_on(check_embeddings(&gpu, case, &model, None, Precision::F16)).unwrap();
             assert!(outcome.passed(), "{} cooperative: {outcome:?}", gpu.info().name);
         }
     }

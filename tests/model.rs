@@ -5,6 +5,7 @@ mod checkpoints;
 mod common;
 
 use checkpoints::{Spec, TINY};
+use cmm::check::{check_host, check_model_host, golden_cases, golden_models, random_cases};
 use cmm::model::{Batch, Encoder, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Precision, reference};
 use pollster::block_on;
@@ -226,6 +227,68 @@ fn ids_lengths_and_rows_outside_the_model_are_named() {
     assert_eq!(message(wrong), "mask of sequence 0: expected 2 values, found 1");
     let wrong = Sequence { ids: vec![1], mask: vec![], types: vec![1] };
     assert_eq!(message(wrong), "a token type of sequence 0: expected below 1, found 1");
+}
+
+#[test]
+fn golden_models_and_layers_on_the_host() {
+    for model in golden_models(&common::golden()).unwrap() {
+        for outcome in block_on(check_model_host(&model)).unwrap() {
+            assert!(outcome.passed(), "{outcome:?}");
+        }
+    }
+    let (mut cases, _) = golden_cases(&common::golden()).unwrap();
+    cases.extend(random_cases(3).unwrap());
+    for case in cases {
+        let outcome = check_host(&case).unwrap();
+        assert!(outcome.passed(), "{outcome:?}");
+    }
+}
+
+/// Lengths around every block of queries and vector of keys, masks with holes, heads of any width.
+#[test]
+fn the_host_computes_what_the_reference_computes_whatever_the_lengths() {
+    for spec in [TINY, Spec { crammed: false, ..TINY }, Spec { crammed: false, fff: None, ..TINY }]
+    {
+        let dir = tempdir().unwrap();
+        spec.write(dir.path(), 9, 1);
+        let weights = EncoderWeights::open(dir.path()).unwrap();
+        let host = Encoder::on_host(&weights).unwrap();
+        let longest = weights.config().positions;
+        let sequences: Vec<_> = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, longest]
+            .into_iter()
+            .filter(|length| *length <= longest)
+            .map(|length| Sequence {
+                ids: (0..length).map(|i| (i * 7 % spec.vocabulary) as u32).collect(),
+                mask: (0..length).map(|i| i % 5 != 3).collect(),
+                ..Sequence::default()
+            })
+            .collect();
+        let batch = host.batch(&sequences).unwrap();
+        for output in [
+            Output::Hidden,
+            Output::Tokens(vec![0, 5]),
+            Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true },
+            Output::Pooled { pooler: Pooler::Lse, normalized: false },
+        ] {
+            let want = reference::encoder(&weights, &batch, &output).unwrap();
+            let got = block_on(host.forward(&batch, &output, Tap::Stages)).unwrap();
+            assert_eq!(got.paths, want.paths);
+            for (got, want) in got.values.iter().zip(&want.values) {
+                assert!(
+                    (f64::from(*got) - want).abs() < 2e-5 * want.abs().max(1.0),
+                    "{got} {want}"
+                );
+            }
+            let alone = host.batch(&sequences[4..5]).unwrap();
+            if let Output::Pooled { .. } = output {
+                let alone = block_on(host.forward(&alone, &output, Tap::None)).unwrap().values;
+                let width = alone.len();
+                for (a, b) in alone.iter().zip(&got.values[4 * width..]) {
+                    assert!((a - b).abs() < 1e-6, "{a} {b}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,17 +3,14 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use gemm::{Parallelism, gemm};
-use rayon::prelude::*;
-
 use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin, finite};
 use crate::bench::workload::random_tokens;
 use crate::bench::{Check, Effort, Layer, Progress, Report, Row, Stats, Timing, Unit, Workload};
-use crate::cpu;
 use crate::error::Result;
 use crate::fff::FffWeights;
 use crate::gpu::Precision;
-use crate::model::DenseWeights;
+use crate::host;
+use crate::model::plan::Activation;
 use crate::reference;
 
 /// Inputs that a row's runs take turns in: many where one is small, so that no cache holds the rows of all.
@@ -44,12 +41,12 @@ pub fn run_cpu(
             let mut y = vec![0.0; tokens * shape.output()];
             let mut path = vec![0; tokens * shape.engaged()];
             let (seconds, runs) = measure(effort, |run| {
-                cpu::fff_into(&weights, &x[run % x.len()], &mut y, &mut path);
+                host::fff_into(&weights, &x[run % x.len()], &mut y, &mut path);
             });
-            let got = cpu::fff(&weights, &x[0])?;
+            let got = host::fff(&weights, &x[0])?;
             let truth = reference::fff(&weights, &x[0])?;
             let compared =
-                reference::compare(*shape, &truth, &got.y, &got.path, cpu::roundings(*shape))?;
+                reference::compare(*shape, &truth, &got.y, &got.path, host::roundings(*shape))?;
             let walks = got.path.chunks(shape.levels()).enumerate();
             let leaves: HashSet<_> =
                 walks.map(|(walk, path)| (walk % shape.trees(), path[shape.depth()])).collect();
@@ -74,11 +71,8 @@ pub fn run_cpu(
         let mut neurons = vec![0.0; tokens * up.output];
         let mut y = vec![0.0; tokens * down.output];
         let mut forward = |run: usize| {
-            dense(&up, &x[run % x.len()], &mut neurons);
-            neurons
-                .par_chunks_mut(4096)
-                .for_each(|values| values.iter_mut().for_each(|z| *z = cpu::gelu(*z)));
-            dense(&down, &neurons, &mut y);
+            host::dense(&up, Activation::Gelu, false, &x[run % x.len()], &mut neurons);
+            host::dense(&down, Activation::None, false, &neurons, &mut y);
         };
         let (seconds, runs) = measure(effort, &mut forward);
         forward(0);
@@ -136,51 +130,4 @@ fn measure(effort: Effort, mut run: impl FnMut(usize)) -> (Stats, usize) {
         samples.push(start.elapsed().as_secs_f64() / runs as f64);
     }
     (Stats::new(samples), runs)
-}
-
-/// y = x * weight^T + bias on all threads: the `gemm` crate, and for one token a product per output, which it does not specialise as well.
-#[allow(unsafe_code, reason = "the `gemm` crate's only entry point is unsafe")]
-fn dense(weights: &DenseWeights, x: &[f32], y: &mut [f32]) {
-    let (input, output) = (weights.input, weights.output);
-    let tokens = x.len() / input;
-    assert_eq!((x.len(), y.len()), (tokens * input, tokens * output));
-    assert_eq!(weights.weight.len(), input * output);
-    if tokens == 1 {
-        let arch = pulp::Arch::new();
-        y.par_iter_mut()
-            .with_min_len(64)
-            .zip(weights.weight.par_chunks_exact(input))
-            .for_each(|(y, row)| *y = arch.dispatch(cpu::Dot { a: row, b: x }));
-    } else {
-        // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and `[output, input]`, row after row, of the lengths
-        // asserted above; y is borrowed mutably, so it overlaps neither.
-        unsafe {
-            gemm(
-                tokens,
-                output,
-                input,
-                y.as_mut_ptr(),
-                1,
-                output as isize,
-                false,
-                x.as_ptr(),
-                1,
-                input as isize,
-                weights.weight.as_ptr(),
-                input as isize,
-                1,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                Parallelism::Rayon(0),
-            );
-        }
-    }
-    if let Some(bias) = &weights.bias {
-        for row in y.chunks_exact_mut(output) {
-            row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
-        }
-    }
 }

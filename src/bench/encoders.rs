@@ -5,7 +5,7 @@ use crate::bench::{Check, EncoderShape, Layer, Row, Unit};
 use crate::check::{Limits, compare_encoded};
 use crate::error::Result;
 use crate::gpu::Precision;
-use crate::model::{Batch, Encoder, EncoderWeights, Ffn, Output, Tap};
+use crate::model::{Batch, EncoderWeights, Ffn, GpuEncoder, Output, Tap};
 use crate::reference::{self, F32_RTOL};
 
 /// Tokens of the sequence on which every stage is held against the f64 reference.
@@ -48,7 +48,7 @@ impl Bench<'_> {
     ) -> Result<()> {
         let gpu = self.gpu;
         let (config, workload) = (weights.config(), self.workload);
-        let encoder = Encoder::upload(gpu, weights, precision).await?;
+        let encoder = GpuEncoder::upload(gpu, weights, precision).await?;
         let activations = encoder.activations();
         let check = self.check_encoder(shape, weights, &encoder).await?;
         let (trees, depth, neurons) = match ffn {
@@ -94,7 +94,7 @@ impl Bench<'_> {
         &self,
         shape: EncoderShape,
         weights: &EncoderWeights<'_>,
-        encoder: &Encoder,
+        encoder: &GpuEncoder,
     ) -> Result<Check> {
         let config = weights.config();
         let limits = match encoder.activations() {

@@ -12,8 +12,12 @@ mod text;
 pub use case::{Case, Expected};
 pub use golden::golden_cases;
 pub use kernels::{compile_kernels, kernels_of};
+#[cfg(feature = "cpu")]
+pub use model::check_model_host;
 pub(crate) use model::{Limits, compare_encoded};
 pub use model::{ModelCase, check_model, check_model_half, check_model_reference, golden_models};
+#[cfg(feature = "cpu")]
+pub use run::check_host;
 pub use run::{Outcome, check_layer, check_reference, check_variant, random_cases};
 #[cfg(feature = "text")]
 pub use text::{TextCases, check_embeddings, golden_texts};

@@ -179,7 +179,7 @@ pub fn check_model_reference(case: &ModelCase) -> Result<Vec<Outcome>> {
 /// # Errors
 /// Errors of the files and of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
 pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Result<Vec<Outcome>> {
-    check(gpu, case, Some(variant)).await
+    check(case, On::Variant(gpu, variant)).await
 }
 
 /// As [`check_model`], with f16 activations on cooperative matrices.
@@ -187,12 +187,59 @@ pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Resul
 /// # Errors
 /// As [`check_model`]; [`Error::Unsupported`] if the device has no cooperative matrices.
 pub async fn check_model_half(gpu: &Gpu, case: &ModelCase) -> Result<Vec<Outcome>> {
-    check(gpu, case, None).await
+    check(case, On::Half(gpu)).await
 }
 
-async fn check(gpu: &Gpu, case: &ModelCase, variant: Option<Variant>) -> Result<Vec<Outcome>> {
+/// As [`check_model`], on the host, in f32.
+///
+/// # Errors
+/// As [`check_model`].
+#[cfg(feature = "cpu")]
+pub async fn check_model_host(case: &ModelCase) -> Result<Vec<Outcome>> {
+    check(case, On::Host).await
+}
+
+/// Where a checkpoint runs, and how.
+#[derive(Clone, Copy)]
+enum On<'g> {
+    Variant(&'g Gpu, Variant),
+    /// f16 activations on cooperative matrices.
+    Half(&'g Gpu),
+    #[cfg(feature = "cpu")]
+    Host,
+}
+
+impl On<'_> {
+    fn precision(self) -> Precision {
+        match self {
+            Self::Variant(_, variant) => variant.weights.precision(),
+            Self::Half(_) => Precision::F16,
+            #[cfg(feature = "cpu")]
+            Self::Host => Precision::F32,
+        }
+    }
+
+    fn limits(self) -> Limits {
+        match (self, self.precision()) {
+            (Self::Half(_), _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
+            (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
+            (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
+        }
+    }
+
+    async fn upload(self, weights: &EncoderWeights<'_>) -> Result<Encoder> {
+        match self {
+            Self::Variant(gpu, variant) => Encoder::upload_as(gpu, weights, variant).await,
+            Self::Half(gpu) => Encoder::upload_half(gpu, weights).await,
+            #[cfg(feature = "cpu")]
+            Self::Host => Encoder::on_host(weights),
+        }
+    }
+}
+
+async fn check(case: &ModelCase, on: On<'_>) -> Result<Vec<Outcome>> {
     let config = EncoderWeights::open(&case.dir)?.config().clone();
-    let precision = variant.map_or(Precision::F16, |variant| variant.weights.precision());
+    let precision = on.precision();
     let mut outcomes = Vec::new();
     let mut uploaded: Option<(Option<Pooler>, Encoder)> = None;
     for golden in case.golden(&config)? {
@@ -200,10 +247,7 @@ async fn check(gpu: &Gpu, case: &ModelCase, variant: Option<Variant>) -> Result<
         let truth = encoder(&weights, &golden.batch, &golden.output)?;
         let device = match uploaded.take() {
             Some((pooler, device)) if pooler == golden.pooler => device,
-            _ => match variant {
-                Some(variant) => Encoder::upload_as(gpu, &weights, variant).await?,
-                None => Encoder::upload_half(gpu, &weights).await?,
-            },
+            _ => on.upload(&weights).await?,
         };
         let got = device.forward(&golden.batch, &golden.output, Tap::Stages).await?;
         let untapped = device.forward(&golden.batch, &golden.output, Tap::None).await?;
@@ -212,13 +256,8 @@ async fn check(gpu: &Gpu, case: &ModelCase, variant: Option<Variant>) -> Result<
             Precision::F32 => Some(disagreements(&golden, &config, &got)?),
             Precision::F16 => None,
         };
-        let limits = match (variant, precision) {
-            (None, _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
-            (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
-            (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
-        };
         let mut reference =
-            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
+            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, on.limits());
         if untapped.values != got.values {
             reference.worst_error = f64::INFINITY;
         }

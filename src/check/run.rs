@@ -49,6 +49,21 @@ pub fn check_reference(case: &Case) -> Result<Outcome> {
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
 
+/// As [`check_variant`], on the host, in f32.
+///
+/// # Errors
+/// Errors of the layer: the input does not fit it.
+#[cfg(feature = "cpu")]
+pub fn check_host(case: &Case) -> Result<Outcome> {
+    let shape = case.weights.shape();
+    let truth = fff(&case.weights, &case.x)?;
+    let got = crate::host::fff(&case.weights, &case.x)?;
+    let roundings = if case.exact { 0 } else { crate::host::roundings(shape) };
+    let reference = compare(shape, &truth, &got.y, &got.path, roundings)?;
+    let golden_disagreements = golden_disagreements(case, &got.y, &got.path);
+    Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
+}
+
 /// Runs a case on a device in one variant, by every schedule there is and with every kind of activations, and holds the worst result against the reference and against the stored results.
 ///
 /// # Errors

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use crate::check::Outcome;
 use crate::check::golden::{IndexEntry, read_json};
 use crate::checkpoint::Checkpoint;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Precision, Variant};
+use crate::gpu::{Precision, Variant};
 use crate::reference::Comparison;
 use crate::text::{FastBert, ModelOptions, Tokenizer};
 
@@ -109,18 +110,18 @@ fn comparison(
 /// # Errors
 /// Errors of the files and of the device.
 pub async fn check_embeddings(
-    gpu: &Gpu,
+    device: impl Into<Device>,
     golden: &(String, PathBuf),
     model: &Path,
     variant: Option<Variant>,
+    precision: Precision,
 ) -> Result<Outcome> {
     let (name, dir) = golden;
     let sentences: Sentences = read_json(&dir.join("sentences.json"))?;
     let want =
         Checkpoint::open(dir.join("embeddings.safetensors"))?.floats("expected.embedding")?;
-    let precision = variant.map_or(Precision::F16, |variant| variant.weights.precision());
     let options = ModelOptions { variant, precision, ..ModelOptions::default() };
-    let model = FastBert::load_with(gpu, model, &options).await?;
+    let model = FastBert::load_with(device, model, &options).await?;
     let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
     let vectors = model.embed(&texts).await?;
     let width = model.encoder().config().hidden;

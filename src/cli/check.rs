@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use cmm::check::{
-    Case, ModelCase, Outcome, TextCases, check_embeddings, check_model, check_model_half,
-    check_model_reference, check_reference, check_variant, golden_cases, golden_models,
-    golden_texts, random_cases,
+    Case, ModelCase, Outcome, TextCases, check_embeddings, check_host, check_model,
+    check_model_half, check_model_host, check_model_reference, check_reference, check_variant,
+    golden_cases, golden_models, golden_texts, random_cases,
 };
-use cmm::{AdapterChoice, Error, Gpu, GpuOptions, Precision, Variant, adapters};
+use cmm::{Device, Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::cli::model::DeviceChoice;
 use crate::cli::table::{row, table};
 use crate::cli::{Failure, print};
 
@@ -21,9 +22,9 @@ pub struct Arguments {
     /// A directory of golden cases with an index.json [default: tests/golden here, or where cmm was built]
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
-    /// Only this adapter: an index of `cmm devices`, a backend, or part of a name [default: all]
+    /// Only this device: `cpu`, or of the adapters an index of `cmm devices`, a backend, or part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
-    device: Option<AdapterChoice>,
+    device: Option<DeviceChoice>,
     /// Only this variant, such as subgroup/packed [default: all]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
@@ -50,8 +51,8 @@ struct Cases {
 #[derive(Serialize)]
 struct Report {
     passed: bool,
-    /// Results of the CPU reference alone, when there was no GPU adapter.
-    reference_only: bool,
+    /// Results of the CPU alone: there was no GPU adapter, or none was asked for.
+    cpu_only: bool,
     not_checked: Vec<String>,
     runs: Vec<Run>,
 }
@@ -92,13 +93,17 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
     let adapters = match &arguments.device {
         None => adapters().await,
-        Some(choice) => vec![cmm::adapter(choice).await?],
+        Some(DeviceChoice::Cpu) => Vec::new(),
+        Some(DeviceChoice::Gpu(choice)) => vec![cmm::adapter(choice).await?],
     };
     let progress =
-        ProgressBar::new(((1 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
+        ProgressBar::new(((2 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
 
     let mut runs = vec![reference_run(&cases, &progress)];
+    if arguments.variant.is_none() && !matches!(arguments.device, Some(DeviceChoice::Gpu(_))) {
+        runs.push(host_run(&cases, &progress).await);
+    }
     let (mut ran, mut gave_device) = (false, false);
     for adapter in &adapters {
         // A driver may list an adapter that gives no device: that says nothing about the others.
@@ -134,11 +139,11 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let reasons: Vec<_> = runs.iter().filter_map(|run| run.unavailable.clone()).collect();
         return Err(format!("no adapter here gives a device: {}", reasons.join("; ")).into());
     }
-    let report =
-        Report { passed: all_passed, reference_only: adapters.is_empty(), not_checked, runs };
-    if report.reference_only {
+    let no_gpu = adapters.is_empty() && arguments.device.is_none();
+    let report = Report { passed: all_passed, cpu_only: adapters.is_empty(), not_checked, runs };
+    if no_gpu {
         eprintln!(
-            "NO GPU ADAPTER FOUND: only the CPU reference was checked, no kernel ran. On Linux without a GPU: apt-get install mesa-vulkan-drivers"
+            "NO GPU ADAPTER FOUND: only the CPU was checked, no kernel ran. On Linux without a GPU: apt-get install mesa-vulkan-drivers"
         );
     }
     if arguments.json {
@@ -180,6 +185,25 @@ fn reference_run(cases: &Cases, progress: &ProgressBar) -> Run {
     Run { device: "CPU reference".into(), variant: "f64".into(), unavailable: None, rows }
 }
 
+/// The host as a device.
+async fn host_run(cases: &Cases, progress: &ProgressBar) -> Run {
+    let mut rows = Vec::new();
+    for case in &cases.layers {
+        progress.inc(1);
+        rows.push(Row::new(&case.name, check_host(case)));
+    }
+    for case in &cases.models {
+        progress.inc(1);
+        rows.extend(Row::of_all(&case.name, check_model_host(case).await));
+    }
+    for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
+        progress.inc(1);
+        let outcome = check_embeddings(Device::Host, golden, model, None, Precision::F32).await;
+        rows.push(Row::new(&golden.0, outcome));
+    }
+    Run { device: "CPU".into(), variant: "simd/f32".into(), unavailable: None, rows }
+}
+
 async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &ProgressBar) -> Run {
     let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
     let missing = gpu.capabilities().missing(variant);
@@ -204,7 +228,8 @@ async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &Prog
         if run(&golden.0) {
             rows.push(Row::new(
                 &golden.0,
-                check_embeddings(gpu, golden, model, Some(variant)).await,
+                check_embeddings(gpu, golden, model, Some(variant), variant.weights.precision())
+                    .await,
             ));
         }
     }
@@ -223,7 +248,10 @@ async fn half_run(gpu: &Gpu, cases: &Cases, progress: &ProgressBar) -> Run {
         }
     }
     for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
-        rows.push(Row::new(&golden.0, check_embeddings(gpu, golden, model, None).await));
+        rows.push(Row::new(
+            &golden.0,
+            check_embeddings(gpu, golden, model, None, Precision::F16).await,
+        ));
     }
     Run { device, variant: "cooperative/f16".into(), unavailable: None, rows }
 }
@@ -298,8 +326,8 @@ impl Report {
         let failed = results().filter(|row| !row.passed).count();
         let passed = results().count() - failed;
         text += &format!("\n{passed} passed, {failed} failed\n");
-        if self.reference_only {
-            text += "CPU reference only: no GPU adapter, no kernel ran\n";
+        if self.cpu_only {
+            text += "CPU only: no kernel ran\n";
         }
         text
     }

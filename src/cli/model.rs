@@ -1,8 +1,12 @@
 //! What the commands on whole models share: which model, on which device, how.
 
+use std::str::FromStr;
+
 use clap::Args;
-use cmm::model::EncoderWeights;
-use cmm::{AdapterChoice, FastBert, Gpu, GpuOptions, ModelOptions, Precision, Variant};
+use cmm::model::{EncoderConfig, EncoderWeights};
+use cmm::{
+    AdapterChoice, Device, Error, FastBert, Gpu, GpuOptions, ModelOptions, Precision, Variant,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Failure;
@@ -24,9 +28,10 @@ pub struct ModelArguments {
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
-    /// An index of `cmm devices`, a backend, or part of a name [default: the best]
+    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, or part of a name [default: the best GPU, and the CPU where there is none but in
+    /// software]
     #[arg(long, value_name = "DEVICE")]
-    device: Option<AdapterChoice>,
+    device: Option<DeviceChoice>,
     /// Tokens that run at once
     #[arg(long, default_value_t = 16_384)]
     batch_tokens: usize,
@@ -50,20 +55,58 @@ impl ModelArguments {
             Some(variant) => variant.weights.precision(),
             None => Precision::from(self.precision),
         };
-        let weights = EncoderWeights::open(&dir)?;
-        let options = GpuOptions {
-            adapter: self.device.clone().unwrap_or_default(),
-            ..GpuOptions::default()
-        };
-        let gpu = Gpu::request(&options.for_encoder(weights.config(), precision)).await?;
-        drop(weights);
+        let config = EncoderWeights::open(&dir)?.config().clone();
+        let device = self.device(&config, precision).await?;
         let options = ModelOptions {
             precision,
             variant: self.variant,
             batch_tokens: self.batch_tokens,
             pooler: None,
         };
-        Ok(FastBert::load_with(&gpu, &dir, &options).await?)
+        Ok(FastBert::load_with(device, &dir, &options).await?)
+    }
+
+    /// The device that is asked for; else the best GPU; else, where the only GPUs are software, the CPU, which is faster than it plays one.
+    async fn device(
+        &self,
+        config: &EncoderConfig,
+        precision: Precision,
+    ) -> Result<Device, Failure> {
+        let options = |adapter| {
+            GpuOptions { adapter, ..GpuOptions::default() }.for_encoder(config, precision)
+        };
+        match &self.device {
+            Some(DeviceChoice::Cpu) => Ok(Device::Host),
+            Some(DeviceChoice::Gpu(choice)) => {
+                Ok(Gpu::request(&options(choice.clone())).await?.into())
+            }
+            None if self.variant.is_some() => {
+                Ok(Gpu::request(&options(AdapterChoice::Default)).await?.into())
+            }
+            None => match cmm::adapter(&AdapterChoice::Default).await {
+                Ok(adapter) if adapter.get_info().device_type != wgpu::DeviceType::Cpu => {
+                    let options = options(AdapterChoice::Default);
+                    Ok(Gpu::from_adapter(&adapter, &options).await?.into())
+                }
+                Ok(_) | Err(Error::NoAdapter { .. }) => Ok(Device::Host),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// Where a model runs.
+#[derive(Clone)]
+pub enum DeviceChoice {
+    Cpu,
+    Gpu(AdapterChoice),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text.eq_ignore_ascii_case("cpu") { Self::Cpu } else { Self::Gpu(text.parse()?) })
     }
 }
 

@@ -1,84 +1,24 @@
-//! An encoder on a device: uploaded layer by layer, run with one submit a batch.
+//! An encoder, wherever it runs.
 
-use std::sync::{Mutex, PoisonError};
+use crate::error::Result;
+use crate::gpu::{Gpu, Precision, Variant};
+#[cfg(feature = "cpu")]
+use crate::host::HostEncoder;
+use crate::model::gpu_encoder::GpuEncoder;
+use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Sequence, Tap};
 
-use crate::error::{Error, Result, check_finite};
-use crate::gpu::{Gpu, Precision, Readback, Variant, row_stride};
-use crate::model::half_layer::HalfLayer;
-use crate::model::heads::DeviceHead;
-use crate::model::layer::Layer;
-use crate::model::recording::{Recording, Stage};
-use crate::model::workspace::{Views, Widths, Workspace};
-use crate::model::{Batch, EncoderConfig, EncoderWeights, Family, FfnWeights, Pooler, Sequence};
-use crate::ops::{Embed, Gather, LayerNorm, NormOutput, QUERIES, QUERIES_COOP};
-
-/// What a forward returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// The hidden states of all tokens, `[tokens, hidden]`.
-    Hidden,
-    /// A row for each sequence, `[sequences, hidden]`.
-    Pooled {
-        /// How.
-        pooler: Pooler,
-        /// Whether rows are divided by their Euclidean norm.
-        normalized: bool,
-    },
-    /// The vocabulary's scores for these tokens, rows of the batch: `[rows, vocabulary]`.
-    Tokens(Vec<u32>),
-    /// Scores of the classes for each sequence, `[sequences, classes]`.
-    Classes,
-}
-
-/// What else to read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tap {
-    /// Nothing.
-    #[default]
-    None,
-    /// The nodes that each token engaged.
-    Paths,
-    /// Paths, and what every stage of every layer left: for inspection and tests.
-    Stages,
-}
-
-/// What a forward computed.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Encoded {
-    /// Rows of the output.
-    pub values: Vec<f32>,
-    /// Width of those rows.
-    pub width: usize,
-    /// With [`Tap::Stages`]: name and `[tokens, width]` of every stage, named as
-    /// [`reference::encoder`](crate::reference::encoder) names them.
-    pub stages: Vec<(String, Vec<f32>)>,
-    /// With taps: for each FFF layer `[tokens, trees, levels]`, ids within the tree.
-    pub paths: Vec<Vec<u32>>,
-}
-
-/// An encoder on a device.
+/// An encoder on a GPU, or on the host's threads.
 #[derive(Debug)]
 pub struct Encoder {
-    gpu: Gpu,
     config: EncoderConfig,
-    variant: Variant,
-    widths: Widths,
-    embed: Embed,
-    embedding_norm: Option<LayerNorm>,
-    layers: Layers,
-    final_norm: Option<LayerNorm>,
-    gather: Gather,
-    head: DeviceHead,
-    workspace: Mutex<Option<Workspace>>,
+    engine: Engine,
 }
 
-/// The layers, by what passes between their operations.
 #[derive(Debug)]
-enum Layers {
-    /// f32.
-    Full(Vec<Layer>),
-    /// f16.
-    Half(Vec<HalfLayer>),
+enum Engine {
+    Gpu(Box<GpuEncoder>),
+    #[cfg(feature = "cpu")]
+    Host(Box<HostEncoder>),
 }
 
 impl Encoder {
@@ -87,33 +27,26 @@ impl Encoder {
     ///
     /// # Errors
     /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    ///
+    /// [`Error::TooLarge`]: crate::Error::TooLarge
+    /// [`Error::Unsupported`]: crate::Error::Unsupported
+    /// [`Error::OutOfMemory`]: crate::Error::OutOfMemory
+    /// [`Error::DeviceLost`]: crate::Error::DeviceLost
     pub async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
         precision: Precision,
     ) -> Result<Self> {
-        if precision == Precision::F16
-            && HalfLayer::variant(gpu.capabilities(), weights.config()).is_some()
-        {
-            return Self::upload_half(gpu, weights).await;
-        }
-        Self::upload_as(gpu, weights, gpu.capabilities().best(precision)?).await
+        Ok(Self::of_gpu(GpuEncoder::upload(gpu, weights, precision).await?))
     }
 
     /// Uploads an encoder whose activations are f16 too, between f32 residuals, for cooperative matrices (tensor cores).
     ///
     /// # Errors
-    /// As [`Encoder::upload`]; [`Error::Unsupported`] if the device has no cooperative matrices, or heads are not of 16, 32, 48 or 64 values.
+    /// As [`Encoder::upload`]; [`Error::Unsupported`](crate::Error::Unsupported) if the device has no cooperative matrices, or heads are not of
+    /// 16, 32, 48 or 64 values.
     pub async fn upload_half(gpu: &Gpu, weights: &EncoderWeights<'_>) -> Result<Self> {
-        let device = gpu.capabilities();
-        let variant =
-            HalfLayer::variant(device, weights.config()).ok_or_else(|| Error::Unsupported {
-                what: "an encoder with f16 activations".into(),
-                adapter: device.adapter.clone(),
-                missing: "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64"
-                    .into(),
-            })?;
-        Self::upload_of(gpu, weights, variant, true).await
+        Ok(Self::of_gpu(GpuEncoder::upload_half(gpu, weights).await?))
     }
 
     /// Uploads an encoder with f32 activations in a given variant, one layer at a time.
@@ -125,66 +58,30 @@ impl Encoder {
         weights: &EncoderWeights<'_>,
         variant: Variant,
     ) -> Result<Self> {
-        Self::upload_of(gpu, weights, variant, false).await
+        Ok(Self::of_gpu(GpuEncoder::upload_as(gpu, weights, variant).await?))
     }
 
-    async fn upload_of(
-        gpu: &Gpu,
-        weights: &EncoderWeights<'_>,
-        variant: Variant,
-        half: bool,
-    ) -> Result<Self> {
-        let config = weights.config().clone();
-        let (hidden, eps) = (config.hidden, config.norm_eps);
-        let head4 = config.head_width().div_ceil(4);
-        let context = config.heads * head4 * 4;
-        let queries = if half { QUERIES_COOP } else { QUERIES };
-        let mut widths = Widths { hidden, qkv: 3 * context, context, ffn: 0, queries, half };
-        let embedding = weights.embedding()?;
-        let embed = Embed::upload(gpu, &embedding, hidden, variant.weights).await?;
-        let first = match (half, config.family) {
-            (true, Family::Bert) => NormOutput::Both,
-            _ => NormOutput::F32,
-        };
-        let embedding_norm = norm(gpu, embedding.norm.as_ref(), eps, variant, first).await?;
-        drop(embedding.words);
-        let mut layers = if half { Layers::Half(Vec::new()) } else { Layers::Full(Vec::new()) };
-        for index in 0..config.layers {
-            let layer = weights.layer(index)?;
-            if let FfnWeights::Dense { up, .. } = &layer.ffn {
-                widths.ffn = up.output;
-            }
-            match &mut layers {
-                Layers::Full(layers) => {
-                    layers.push(Layer::upload(gpu, &config, layer, head4, variant).await?);
-                }
-                Layers::Half(layers) => {
-                    layers.push(HalfLayer::upload(gpu, &config, layer, variant).await?);
-                }
-            }
+    /// Reads an encoder for the host's threads, in f32. Work goes to the rayon pool of the thread that calls.
+    ///
+    /// # Errors
+    /// Errors of the checkpoint.
+    #[cfg(feature = "cpu")]
+    pub fn on_host(weights: &EncoderWeights<'_>) -> Result<Self> {
+        let encoder = HostEncoder::read(weights)?;
+        Ok(Self { config: weights.config().clone(), engine: Engine::Host(Box::new(encoder)) })
+    }
+
+    fn of_gpu(encoder: GpuEncoder) -> Self {
+        Self { config: encoder.config().clone(), engine: Engine::Gpu(Box::new(encoder)) }
+    }
+
+    /// The device that the encoder lies on; none: the host.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match &self.engine {
+            Engine::Gpu(encoder) => Some(encoder.gpu()),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => None,
         }
-        let last = weights.final_norm()?;
-        let final_norm = norm(gpu, last.as_ref(), eps, variant, NormOutput::F32).await?;
-        let head = DeviceHead::upload(gpu, weights, &embed, variant).await?;
-        let gather = Gather::new(gpu, hidden).await?;
-        Ok(Self {
-            gpu: gpu.clone(),
-            config,
-            variant,
-            widths,
-            embed,
-            embedding_norm,
-            layers,
-            final_norm,
-            gather,
-            head,
-            workspace: Mutex::new(None),
-        })
-    }
-
-    /// The device that the encoder lies on.
-    pub fn gpu(&self) -> &Gpu {
-        &self.gpu
     }
 
     /// Lays sequences out for [`Encoder::forward`].
@@ -200,241 +97,60 @@ impl Encoder {
         &self.config
     }
 
-    /// The variant that runs.
-    pub fn variant(&self) -> Variant {
-        self.variant
+    /// The kernels' variant that runs; none: the host's own loops, in f32.
+    pub fn variant(&self) -> Option<Variant> {
+        match &self.engine {
+            Engine::Gpu(encoder) => Some(encoder.variant()),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => None,
+        }
     }
 
     /// How activations are stored between a layer's operations.
     pub fn activations(&self) -> Precision {
-        if self.widths.half { Precision::F16 } else { Precision::F32 }
+        match &self.engine {
+            Engine::Gpu(encoder) => encoder.activations(),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => Precision::F32,
+        }
     }
 
-    /// Tokens that a batch may have on this device.
+    /// Tokens that a batch may have.
     pub fn max_tokens(&self) -> usize {
-        let limits = &self.gpu.capabilities().limits;
-        let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let widest = self.widths.qkv.max(self.widths.ffn).max(self.widths.hidden);
-        (bytes / (row_stride(widest) as u64 * 4)) as usize / 256 * 256
+        match &self.engine {
+            Engine::Gpu(encoder) => encoder.max_tokens(),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => crate::host::MAX_TOKENS,
+        }
     }
 
-    /// Rows of [`Output::Tokens`] that one forward may ask for on this device.
+    /// Rows of [`Output::Tokens`] that one forward may ask for.
     pub fn max_rows(&self) -> usize {
-        let limits = &self.gpu.capabilities().limits;
-        let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        (bytes / (self.head.widest_scores() as u64 * 4)) as usize
+        match &self.engine {
+            Engine::Gpu(encoder) => encoder.max_rows(),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => crate::host::MAX_ROWS,
+        }
     }
 
-    /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
+    /// Runs a batch: on a GPU by one submit, after which the result is read back, with what `tap` asks for.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with other
-    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
-    /// [`Encoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with larger
+    /// tables; [`Error::TooLarge`] if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    ///
+    /// [`Error::Mismatch`]: crate::Error::Mismatch
+    /// [`Error::TooLarge`]: crate::Error::TooLarge
+    /// [`Error::Value`]: crate::Error::Value
+    /// [`Error::OutOfMemory`]: crate::Error::OutOfMemory
+    /// [`Error::DeviceLost`]: crate::Error::DeviceLost
+    /// [`Error::Gpu`]: crate::Error::Gpu
     pub async fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
-        batch.belongs_to(&self.config)?;
-        let gpu = &self.gpu;
-        let width = match output {
-            Output::Hidden | Output::Pooled { .. } => self.config.hidden,
-            Output::Tokens(rows) => {
-                batch.holds(rows)?;
-                self.config.vocabulary
-            }
-            Output::Classes => self.head.classes(),
-        };
-        let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
-        if batch.is_empty() || (nothing && tap == Tap::None) {
-            return Ok(Encoded { width, ..Encoded::default() });
+        match &self.engine {
+            Engine::Gpu(encoder) => encoder.forward(batch, output, tap).await,
+            #[cfg(feature = "cpu")]
+            Engine::Host(encoder) => encoder.forward(batch, output, tap),
         }
-        // Taps alone: the hidden states stand in for a result of no rows.
-        let output = if nothing { &Output::Hidden } else { output };
-        let kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let workspace = match kept {
-            Some(workspace) if workspace.holds(batch) => workspace,
-            _ => Workspace::new(gpu, self.widths, batch).await?,
-        };
-        let stages = self.head.stages(gpu, &self.config, self.variant, batch, output).await?;
-        let mut encoded = Encoded { width, ..Encoded::default() };
-
-        let (mut recording, parts) = gpu
-            .scoped("running an encoder", || -> Result<_> {
-                let views = workspace.write(gpu, batch);
-                let mut recording = Recording::new(gpu, tap);
-                let x = self.record(&mut recording, &views)?;
-                let pass = recording.pass();
-                self.head.record(gpu, pass, &self.gather, &stages, &views, x);
-                let mut parts: Vec<_> = stages.result().collect();
-                if parts.is_empty() {
-                    parts.push((x, self.config.hidden));
-                }
-                let out = |(part, width): (wgpu::BufferSlice<'_>, usize)| {
-                    (recording.copy_out(part), part.size(), width)
-                };
-                let parts: Vec<_> = parts.into_iter().map(out).collect();
-                Ok((recording, parts))
-            })
-            .await??;
-        let tapped = std::mem::take(&mut recording.stages);
-        let paths = std::mem::take(&mut recording.paths);
-        gpu.scoped("running an encoder", || gpu.queue().submit(recording.finish())).await?;
-
-        if !nothing {
-            encoded.values = side_by_side(gpu, &parts).await?;
-        }
-        // Sums may overflow, and what passes between operations in f16 sooner than those.
-        let result = match self.activations() {
-            Precision::F32 => "the encoder's result, whose sums overflowed:",
-            Precision::F16 => "the encoder's result with f16 activations, which f32 ones may help:",
-        };
-        check_finite(result, &encoded.values)?;
-        for Stage { name, readback, bytes, width, stored } in tapped {
-            let values = match stored {
-                Precision::F32 => rows(gpu, &readback, bytes, row_stride(width), width).await?,
-                Precision::F16 => half_rows(gpu, &readback, bytes, width).await?,
-            };
-            encoded.stages.push((name, values));
-        }
-        for (readback, bytes) in paths {
-            let nodes = readback
-                .read(gpu, bytes, |bytes| {
-                    bytes.as_chunks::<4>().0.iter().map(|v| u32::from_le_bytes(*v)).collect()
-                })
-                .await?;
-            encoded.paths.push(nodes);
-        }
-        *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace);
-        Ok(encoded)
     }
-
-    /// Buffers that hold a batch and what comes of it, for [`Encoder::record_into`].
-    pub(crate) async fn prepare(&self, batch: &Batch) -> Result<Workspace> {
-        batch.belongs_to(&self.config)?;
-        let gpu = &self.gpu;
-        let workspace = Workspace::new(gpu, self.widths, batch).await?;
-        gpu.scoped("preparing an encoder", || workspace.write(gpu, batch).ids.size()).await?;
-        Ok(workspace)
-    }
-
-    /// Records embedding, layers and final norm of a prepared batch into a pass that the caller began, for measurements.
-    pub(crate) fn record_into(
-        &self,
-        pass: &mut wgpu::ComputePass<'static>,
-        workspace: &Workspace,
-        batch: &Batch,
-    ) -> Result<()> {
-        self.record(&mut Recording::within(&self.gpu, pass), &workspace.views(batch)).map(|_| ())
-    }
-
-    /// Records embedding, layers and final norm; returns where the hidden states are.
-    fn record<'w>(
-        &self,
-        recording: &mut Recording<'_>,
-        views: &Views<'w>,
-    ) -> Result<wgpu::BufferSlice<'w>> {
-        let gpu = recording.gpu;
-        let hidden = self.config.hidden;
-        let [mut x, mut other] = views.hidden;
-        self.embed.record(gpu, recording.pass(), views.ids, x);
-        if let Some(norm) = &self.embedding_norm {
-            let mut outputs = vec![other];
-            if let (Layers::Half(_), Family::Bert) = (&self.layers, self.config.family) {
-                outputs.push(views.normed()?);
-            }
-            norm.record(gpu, recording.pass(), x, &outputs);
-            (x, other) = (other, x);
-        }
-        recording.stage(|| "hidden.embed".into(), x, hidden);
-        match &self.layers {
-            Layers::Half(layers) => {
-                let half = views.normed()?;
-                for (index, layer) in layers.iter().enumerate() {
-                    match self.config.family {
-                        Family::CrammedBert => {
-                            layer.record_pre_norm(recording, views, half, x, index)?;
-                        }
-                        Family::Bert => {
-                            layer.record_post_norm(recording, views, half, [x, other], index)?;
-                        }
-                    }
-                    recording.stage(|| format!("hidden.layer{index}"), x, hidden);
-                }
-            }
-            Layers::Full(layers) => {
-                for (index, layer) in layers.iter().enumerate() {
-                    (x, other) = match self.config.family {
-                        Family::CrammedBert => {
-                            layer.record_pre_norm(recording, views, x, other, index)?
-                        }
-                        Family::Bert => {
-                            layer.record_post_norm(recording, views, x, other, index)?
-                        }
-                    };
-                    recording.stage(|| format!("hidden.layer{index}"), x, hidden);
-                }
-            }
-        }
-        if let Some(norm) = &self.final_norm {
-            norm.record(gpu, recording.pass(), x, &[other]);
-            x = other;
-        }
-        recording.stage(|| "hidden.final".into(), x, hidden);
-        Ok(x)
-    }
-}
-
-async fn norm(
-    gpu: &Gpu,
-    weights: Option<&crate::model::NormWeights>,
-    eps: f64,
-    variant: Variant,
-    stored: NormOutput,
-) -> Result<Option<LayerNorm>> {
-    match weights {
-        None => Ok(None),
-        Some(weights) => LayerNorm::upload(gpu, weights, eps, variant, stored).await.map(Some),
-    }
-}
-
-/// Reads the parts of a result back, each `(rows, bytes, width)`: row by row, one part's values after the other's.
-async fn side_by_side(gpu: &Gpu, parts: &[(Readback, u64, usize)]) -> Result<Vec<f32>> {
-    let mut read = Vec::with_capacity(parts.len());
-    for (part, bytes, width) in parts {
-        read.push((rows(gpu, part, *bytes, row_stride(*width), *width).await?, *width));
-    }
-    if read.len() == 1 {
-        return Ok(read.swap_remove(0).0);
-    }
-    let count = read.iter().map(|(values, width)| values.len() / width).min().unwrap_or(0);
-    let row = |row| read.iter().flat_map(move |(part, width)| &part[row * width..][..*width]);
-    Ok((0..count).flat_map(row).copied().collect())
-}
-
-/// Reads rows back without their padding.
-async fn rows(
-    gpu: &Gpu,
-    readback: &Readback,
-    bytes: u64,
-    stride: usize,
-    width: usize,
-) -> Result<Vec<f32>> {
-    readback
-        .read(gpu, bytes, |bytes| {
-            let rows = bytes.chunks_exact(stride * 4);
-            rows.flat_map(|row| row[..width * 4].as_chunks::<4>().0)
-                .map(|v| f32::from_le_bytes(*v))
-                .collect()
-        })
-        .await
-}
-
-/// As [`rows`], of f16.
-async fn half_rows(gpu: &Gpu, readback: &Readback, bytes: u64, width: usize) -> Result<Vec<f32>> {
-    readback
-        .read(gpu, bytes, |bytes| {
-            let rows = bytes.chunks_exact(row_stride(width) * 2);
-            rows.flat_map(|row| row[..width * 2].as_chunks::<2>().0)
-                .map(|v| half::f16::from_le_bytes(*v).to_f32())
-                .collect()
-        })
-        .await
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Variant, row_stride};
-use crate::model::encoder::Output;
+use crate::model::output::Output;
 use crate::model::workspace::Views;
 use crate::model::{Batch, EncoderConfig, EncoderWeights, Head, HeadWeights, Pooler};
 use crate::ops::{Activation, Dense, Embed, Epilogue, Gather, L2Norm, LayerNorm, NormOutput, Pool};

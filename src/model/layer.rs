@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::fff::{Activations, FffLayer, Residual};
 use crate::gpu::{Gpu, Variant};
-use crate::model::encoder::Tap;
+use crate::model::output::Tap;
 use crate::model::recording::Recording;
 use crate::model::workspace::Views;
 use crate::model::{DenseWeights, EncoderConfig, Family, FfnWeights, LayerWeights};

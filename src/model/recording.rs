@@ -1,7 +1,7 @@
 //! Dispatches on their way into one command buffer, with copies of what is tapped.
 
 use crate::gpu::{Gpu, Precision, Readback};
-use crate::model::encoder::Tap;
+use crate::model::output::Tap;
 
 /// A command buffer in the making.
 pub(crate) struct Recording<'g> {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions, Precision, Variant};
+use crate::gpu::{GpuOptions, Precision, Variant};
 use crate::model::{
     Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
     Tap, base,
@@ -84,8 +85,8 @@ impl FastBert {
     ///
     /// # Errors
     /// Errors of the checkpoint, of the tokenizer and of the device; each names its file.
-    pub async fn load(gpu: &Gpu, dir: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(gpu, dir, &ModelOptions::default()).await
+    pub async fn load(device: impl Into<Device>, dir: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(device, dir, &ModelOptions::default()).await
     }
 
     /// As [`FastBert::load`], with options.
@@ -93,7 +94,7 @@ impl FastBert {
     /// # Errors
     /// As [`FastBert::load`].
     pub async fn load_with(
-        gpu: &Gpu,
+        device: impl Into<Device>,
         dir: impl AsRef<Path>,
         options: &ModelOptions,
     ) -> Result<Self> {
@@ -102,7 +103,7 @@ impl FastBert {
         // A model with a base and no tokenizer of its own reads and pools text as its base does.
         let base = if dir.join("tokenizer.json").exists() { None } else { base(dir)? };
         let folder = Folder::Disk(base.unwrap_or_else(|| dir.into()));
-        Self::assemble(gpu, weights, &folder, options).await
+        Self::assemble(device.into(), weights, &folder, options).await
     }
 
     /// As [`FastBert::load_with`], of files in memory: `config.json`, `model.safetensors` and `tokenizer.json`, and what else a directory
@@ -110,13 +111,17 @@ impl FastBert {
     ///
     /// # Errors
     /// As [`FastBert::load`].
-    pub async fn load_files(gpu: &Gpu, files: &ModelFiles, options: &ModelOptions) -> Result<Self> {
+    pub async fn load_files(
+        device: impl Into<Device>,
+        files: &ModelFiles,
+        options: &ModelOptions,
+    ) -> Result<Self> {
         let weights = EncoderWeights::from_files(files)?;
-        Self::assemble(gpu, weights, &Folder::Memory(files), options).await
+        Self::assemble(device.into(), weights, &Folder::Memory(files), options).await
     }
 
     async fn assemble(
-        gpu: &Gpu,
+        device: Device,
         mut weights: EncoderWeights<'_>,
         folder: &Folder<'_>,
         options: &ModelOptions,
@@ -135,9 +140,15 @@ impl FastBert {
         if let Some(pooler) = options.pooler {
             weights = weights.with_pooler(pooler);
         }
-        let encoder = match options.variant {
-            Some(variant) => Encoder::upload_as(gpu, &weights, variant).await?,
-            None => Encoder::upload(gpu, &weights, options.precision).await?,
+        let encoder = match (&device, options.variant) {
+            (Device::Gpu(gpu), Some(variant)) => Encoder::upload_as(gpu, &weights, variant).await?,
+            (Device::Gpu(gpu), None) => Encoder::upload(gpu, &weights, options.precision).await?,
+            #[cfg(feature = "cpu")]
+            (Device::Host, Some(variant)) => {
+                return Err(Error::mismatch("a kernel variant", "none on the CPU", variant));
+            }
+            #[cfg(feature = "cpu")]
+            (Device::Host, None) => Encoder::on_host(&weights.stored_as(options.precision))?,
         };
         let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens().max(1));
         Ok(Self { encoder, tokenizer, pooling, prompts, batch_tokens })

@@ -1,12 +1,11 @@
-//! An FFF layer on the host: f32, vectorised, on all threads, tokens ordered so that the rows they share stay in cache.
-//!
-//! The fast twin of [`reference::fff`](crate::reference::fff), which is the truth it is held against.
+//! An FFF layer on the host: tokens ordered so that the rows they share stay in cache.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffShape, FffWeights, Forward};
+use crate::host::exp::gelu;
 
 /// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
 const STAGE: usize = 6;
@@ -227,16 +226,6 @@ impl WithSimd for Accumulate<'_> {
             *y = rows.iter().map(|(at, scale)| scale * row(*at)[first_rest + index]).sum();
         }
     }
-}
-
-/// z * Phi(z) in f32, as shaders/parts/gelu.wgsl computes it.
-pub(crate) fn gelu(z: f32) -> f32 {
-    const Q: [f32; 7] =
-        [0.029448112, -0.10227835, 0.04094145, 0.15947378, 0.06979787, 0.16109747, 0.1415197];
-    let a = z.abs();
-    let k = 1.0 / (1.0 + 0.36 * a);
-    let q = Q.into_iter().fold(0.0, |q, c| q * k + c);
-    z.max(0.0) - a * (-0.5 * a * a).exp() * k * q
 }
 
 /// What the roundings of a logit are bounded by, as [`logit_bound`](crate::reference::logit_bound) takes it.

@@ -1,0 +1,152 @@
+//! Self-attention within each sequence on the host: no padding, a head's scores in a thread's own memory.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::host::exp::exp;
+use crate::model::Batch;
+
+/// Queries that a thread takes at once: of short sequences all, of long ones a part.
+const QUERIES: usize = 32;
+/// Queries that share a read of keys and values.
+const SIDE_BY_SIDE: usize = 4;
+/// Vectors of a row that are summed in registers at once.
+const VECTORS: usize = 2;
+/// Rows of packed keys and values are whole vectors of any instruction set.
+const LANES: usize = 16;
+
+/// softmax(q.k * scale + masked) v. `qkv`: `[tokens, 3 * hidden]`, q of all heads, then k, then v; `context`: `[tokens, hidden]`.
+pub(crate) fn attention(batch: &Batch, heads: usize, scale: f32, qkv: &[f32], context: &mut [f32]) {
+    let hidden = context.len() / batch.len().max(1);
+    let arch = Arch::new();
+    let mut tasks = Vec::new();
+    let mut rest = context;
+    for rows in batch.rows() {
+        for first in rows.clone().step_by(QUERIES) {
+            let count = QUERIES.min(rows.end - first);
+            let (context, after) = rest.split_at_mut(count * hidden);
+            rest = after;
+            tasks.push(Task {
+                qkv,
+                masked: &batch.masked,
+                heads,
+                scale,
+                rows: rows.clone(),
+                first,
+                context,
+            });
+        }
+    }
+    tasks.into_par_iter().for_each(|task| arch.dispatch(task));
+}
+
+/// The contexts of some queries of one sequence.
+struct Task<'a> {
+    qkv: &'a [f32],
+    masked: &'a [f32],
+    heads: usize,
+    scale: f32,
+    /// The sequence's tokens.
+    rows: std::ops::Range<usize>,
+    /// The first query.
+    first: usize,
+    /// `[queries, hidden]`.
+    context: &'a mut [f32],
+}
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { qkv, masked, heads, scale, rows, first, context } = self;
+        let stride = qkv.len() / masked.len();
+        let hidden = stride / 3;
+        let width = hidden / heads;
+        let masked = &masked[rows.clone()];
+        let (keys, wide) = (rows.len(), width.next_multiple_of(LANES));
+        let long = keys.next_multiple_of(LANES);
+        let part = |token: usize, part: usize, head: usize| {
+            &qkv[token * stride + part * hidden + head * width..][..width]
+        };
+        // Keys column by column, so that the scores of several are summed side by side; values row by row. Both end in zeros.
+        let mut columns = vec![0.0_f32; width * long];
+        let mut values = vec![0.0_f32; keys * wide];
+        let mut scores = vec![0.0_f32; SIDE_BY_SIDE * long];
+        let mut sums = vec![0.0_f32; SIDE_BY_SIDE * wide];
+        for head in 0..heads {
+            for (key, token) in rows.clone().enumerate() {
+                let k = part(token, 1, head);
+                k.iter().enumerate().for_each(|(d, k)| columns[d * long + key] = *k);
+                values[key * wide..][..width].copy_from_slice(part(token, 2, head));
+            }
+            for (block, context) in context.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
+                let query = first + block * SIDE_BY_SIDE;
+                let last = query + context.len() / hidden - 1;
+                // Beyond the last query: that one again, whose sums nobody reads.
+                let q = std::array::from_fn(|i| part((query + i).min(last), 0, head));
+                products(simd, q, &columns, long, &mut scores);
+                for scores in scores.chunks_exact_mut(long) {
+                    softmax(&mut scores[..keys], masked, scale);
+                }
+                let weights = std::array::from_fn(|i| &scores[i * long..][..keys]);
+                products(simd, weights, &values, wide, &mut sums);
+                for (context, sums) in context.chunks_exact_mut(hidden).zip(sums.chunks(wide)) {
+                    context[head * width..][..width].copy_from_slice(&sums[..width]);
+                }
+            }
+        }
+    }
+}
+
+/// Each row of `x`, `[SIDE_BY_SIDE, count]`, times `rows`, `[count, stride]`: to `y`, `[SIDE_BY_SIDE, stride]`. The stride is whole vectors.
+#[inline(always)]
+fn products<S: Simd>(
+    simd: S,
+    x: [&[f32]; SIDE_BY_SIDE],
+    rows: &[f32],
+    stride: usize,
+    y: &mut [f32],
+) {
+    let (rows, _) = S::as_simd_f32s(rows);
+    let (y, _) = S::as_mut_simd_f32s(y);
+    let vectors = stride / S::F32_LANES;
+    let count = x[0].len();
+    let x = x.map(|x| &x[..count]);
+    let mut at = 0;
+    while at < vectors {
+        let width = VECTORS.min(vectors - at);
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SIDE_BY_SIDE];
+        for (i, row) in rows.chunks_exact(vectors).take(count).enumerate() {
+            // The last vector again where a row has an odd one: that sum is not stored.
+            let row: [_; VECTORS] = std::array::from_fn(|v| row[at + v.min(width - 1)]);
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let x = simd.splat_f32s(x[i]);
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = simd.mul_add_e_f32s(x, row, *sum);
+                }
+            }
+        }
+        for (y, sums) in y.chunks_exact_mut(vectors).zip(sums) {
+            y[at..at + width].copy_from_slice(&sums[..width]);
+        }
+        at += VECTORS;
+    }
+}
+
+/// Scores become weights that sum to one.
+#[inline(always)]
+fn softmax(scores: &mut [f32], masked: &[f32], scale: f32) {
+    let mut largest = f32::NEG_INFINITY;
+    for (score, masked) in scores.iter_mut().zip(masked) {
+        *score = *score * scale + masked;
+        largest = largest.max(*score);
+    }
+    let mut total = 0.0;
+    for score in scores.iter_mut() {
+        *score = exp(*score - largest);
+        total += *score;
+    }
+    let share = 1.0 / total;
+    scores.iter_mut().for_each(|score| *score *= share);
+}

@@ -1,0 +1,15 @@
+//! The host as a device: FFF layers and whole encoders in f32, vectorised, on the threads of the rayon pool that calls.
+//!
+//! The fast twin of [`reference`](crate::reference), which is the truth it is held against.
+
+mod attention;
+mod dense;
+mod encoder;
+mod exp;
+mod fff;
+mod rows;
+
+pub(crate) use dense::dense;
+pub(crate) use encoder::{HostEncoder, MAX_ROWS, MAX_TOKENS};
+pub use fff::fff;
+pub(crate) use fff::{fff_into, roundings};
