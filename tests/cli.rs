@@ -358,6 +358,14 @@ fn results_keep_links_and_have_the_umasks_mode() {
         assert!(run_d5(&input, &link, &[]).status.success());
         assert!(link.is_symlink() && std::fs::metadata(&real).unwrap().len() > 64);
     }
+    // A file that is there keeps its mode.
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&real, private).unwrap();
+    assert!(run_d5(&input, &link, &[]).status.success());
+    assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+    let round = dir.path().join("round.npy");
+    std::os::unix::fs::symlink("round.npy", &round).unwrap();
+    assert_fails(&run_d5(&input, &round, &[]), "in a circle");
     let page = dir.path().join("page.html");
     let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/nvidia-h100-model.json");
     let script = r#"umask 027 && "$0" bench show "$1" --html "$2" >/dev/null"#;

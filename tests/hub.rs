@@ -17,7 +17,15 @@ enum Fault {
     CutOff,
     /// All bytes, but not a safetensors file of that length.
     Broken,
+    /// An ETag, a commit, that is a way out of the cache.
+    Etag,
+    Commit,
+    /// Sent on, to nowhere.
+    NoLocation,
 }
+
+/// What a hostile server names its files by.
+const HOSTILE: &str = "../../../../elsewhere";
 
 struct Hub {
     address: String,
@@ -87,6 +95,12 @@ fn answer(
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
     };
+    if fault == Fault::NoLocation {
+        return write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
     let mut body = body.clone();
     let weights = name == "model.safetensors";
     if weights && fault == Fault::Broken {
@@ -98,10 +112,11 @@ fn answer(
     let part = &body[first.min(total)..=last];
     write!(
         stream,
-        "HTTP/1.1 206 Partial Content\r\nETag: \"{}-{}\"\r\nX-Repo-Commit: abc\r\n\
+        "HTTP/1.1 206 Partial Content\r\nETag: \"{}-{}\"\r\nX-Repo-Commit: {}\r\n\
          Content-Range: bytes {first}-{last}/{total}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        name.replace('/', "-"),
+        if fault == Fault::Etag { HOSTILE.into() } else { name.replace('/', "-") },
         fault as u8,
+        if fault == Fault::Commit { HOSTILE } else { "abc" },
         part.len()
     )?;
     let sent = if weights && fault == Fault::CutOff { part.len() / 2 } else { part.len() };
@@ -309,4 +324,34 @@ fn what_cannot_be_read_is_refused_with_what_to_do() {
     let file = dir.join("model.safetensors");
     let output = inspect(&hub, &cache, file.to_str().unwrap(), false);
     assert!(stderr(&output).contains("is a file; give the folder"), "{}", stderr(&output));
+}
+
+/// A hostile server, or mirror: what it answers is not a path until it was checked.
+#[test]
+fn what_a_server_answers_leads_nowhere() {
+    for (fault, message) in [
+        (Fault::Etag, "the server's ETag is no plain name"),
+        (Fault::Commit, "the server's commit is no plain name"),
+        (Fault::NoLocation, "the server names no commit"),
+    ] {
+        let (hub, around) = (hub(), tempdir().unwrap());
+        let cache = TempDir::new_in(around.path()).unwrap();
+        *hub.fault.lock().unwrap() = fault;
+        let output = inspect(&hub, &cache, "some/model", false);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+        assert_eq!(std::fs::read_dir(around.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_hub_that_cannot_be_reached_is_said_so() {
+    let (mut hub, cache) = (hub(), tempdir().unwrap());
+    // A port that nobody listens on.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    hub.address = format!("http://{free}");
+    let output = inspect(&hub, &cache, "some/model", false);
+    assert!(!output.status.success());
+    let last = stderr(&output).lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("the hub does not answer") && last.contains("--model"), "{last}");
 }

@@ -12,6 +12,7 @@ use cmm::{AdapterChoice, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
 
 use crate::cli::pending::Pending;
+use crate::cli::shown::shown;
 use crate::cli::table::{row, table};
 use crate::cli::{Failure, print};
 
@@ -277,15 +278,18 @@ fn finish(report: &Report, output: &OutputArguments) -> Result<(), Failure> {
     match output.output {
         Format::Json => print(&json(report)),
         Format::Csv => {
-            let quoted = |cell: &String| match cell.contains([',', '"']) {
-                true => format!("\"{}\"", cell.replace('"', "\"\"")),
-                false => cell.clone(),
+            let quoted = |cell: &String| match cell.contains([',', '"', '\n', '\r']) {
+                true => format!("\"{}\"", shown(cell).replace('"', "\"\"")),
+                false => shown(cell).into_owned(),
             };
             let lines = rows.iter().map(|row| row.iter().map(quoted).collect::<Vec<_>>().join(","));
             print(&(lines.collect::<Vec<_>>().join("\n") + "\n"))
         }
         Format::Md => {
-            let line = |row: &Vec<String>| format!("| {} |\n", row.join(" | "));
+            let cell = |cell: &String| shown(cell).replace('|', "\\|");
+            let line = |row: &Vec<String>| {
+                format!("| {} |\n", row.iter().map(cell).collect::<Vec<_>>().join(" | "))
+            };
             let mut text = line(&rows[0]) + &"|---".repeat(rows[0].len()) + "|\n";
             text.extend(rows[1..].iter().map(line));
             print(&text)
@@ -306,7 +310,8 @@ fn finish(report: &Report, output: &OutputArguments) -> Result<(), Failure> {
 
 fn machine_lines(report: &Report) -> String {
     let Machine { adapter, kind, backend, driver, system, threads, .. } = &report.machine;
-    let mut text = format!("{adapter} ({kind}, {backend}, {driver}), {system}");
+    let machine = format!("{adapter} ({kind}, {backend}, {driver}), {system}");
+    let mut text = shown(&machine).into_owned();
     if *threads > 0 {
         text.push_str(&format!(", {threads} CPU threads"));
     }

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cmm::model::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, is_plain_path, shards};
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo};
-
 use crate::cli::Failure;
+use crate::cli::hub_cache::ModelCache;
+use crate::cli::hub_client::HubModel;
 use crate::cli::hub_settings::Settings;
+use cmm::model::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, is_plain_path, shards};
 
 /// What a model needs; of the weights, one file or an index with its shards.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -81,11 +80,7 @@ pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
         cached => match (fetch(&settings, model), cached) {
             (Ok(dir), _) => Ok(dir),
             (Err(cause), Some(Cached { dir, .. })) => {
-                say_that_pooling_is_guessed(
-                    model,
-                    &dir,
-                    &format!("and the hub does not answer ({cause})"),
-                );
+                say_that_pooling_is_guessed(model, &dir, &format!("and {cause}"));
                 Ok(dir)
             }
             (Err(cause), None) => {
@@ -113,7 +108,7 @@ struct Cached {
 
 impl Cached {
     fn find(settings: &Settings, model: &str) -> Option<Self> {
-        let cache = Cache::new(settings.cache.clone()).repo(Repo::model(model.to_owned()));
+        let cache = ModelCache::new(&settings.cache, model);
         for file in NEEDED {
             cache.get(file)?;
         }
@@ -128,16 +123,10 @@ impl Cached {
             Some(modules) => {
                 pooling_files(&modules).ok()?.iter().all(|file| cache.get(file).is_some())
             }
-            None => missing_marker(&dir, MODULES).is_some_and(|marker| marker.is_file()),
+            None => cache.lacks(&dir, MODULES),
         };
         Some(Self { dir, modules_known: known })
     }
-}
-
-/// The file by which huggingface_hub remembers that a snapshot lacks another: `.no_exist/COMMIT/FILE` beside `snapshots`.
-fn missing_marker(snapshot: &Path, file: &str) -> Option<PathBuf> {
-    let commit = snapshot.file_name()?;
-    Some(snapshot.parent()?.parent()?.join(".no_exist").join(commit).join(file))
 }
 
 /// The configurations of poolings that a modules.json names.
@@ -163,16 +152,9 @@ fn pooling_files(modules: &Path) -> Result<Vec<String>, Failure> {
 
 fn fetch(settings: &Settings, model: &str) -> Result<PathBuf, Failure> {
     eprintln!("fetching {model}");
-    let api = ApiBuilder::from_env()
-        .with_cache_dir(settings.cache.clone())
-        .with_token(settings.token.clone())
-        .with_progress(true)
-        .with_retries(2)
-        .build()?;
-    let repo = api.model(model.to_owned());
-    let there: Vec<String> = repo.info()?.siblings.into_iter().map(|file| file.rfilename).collect();
+    let hub = HubModel::new(settings, model);
+    let there = hub.files()?;
     let has = |file: &str| there.iter().any(|name| name == file);
-    let get = |file: &str| get(settings, &repo, file);
     if !has("tokenizer.json") && has("vocab.txt") {
         return Err(NEEDS_TOKENIZER_JSON.into());
     }
@@ -188,50 +170,25 @@ fn fetch(settings: &Settings, model: &str) -> Result<PathBuf, Failure> {
         return Err(format!("the repository has neither {WEIGHTS} nor {INDEX}").into());
     }
     for file in NEEDED.iter().chain(OPTIONAL.iter().filter(|file| has(file))) {
-        let path = get(file)?;
+        let path = hub.get(file)?;
         if *file == MODULES {
             for file in pooling_files(&path)?.iter().filter(|file| has(file)) {
-                get(file)?;
+                hub.get(file)?;
             }
         }
     }
     let weights = if has(WEIGHTS) {
-        get(WEIGHTS)?
+        hub.get(WEIGHTS)?
     } else {
-        let index = get(INDEX)?;
+        let index = hub.get(INDEX)?;
         for shard in shards(&index)? {
-            get(&shard)?;
+            hub.get(&shard)?;
         }
         index
     };
     let dir: PathBuf = weights.parent().ok_or("no folder in the cache")?.into();
-    if !has(MODULES)
-        && let Some(marker) = missing_marker(&dir, MODULES)
-        && let Some(folder) = marker.parent()
-    {
-        // Without it the hub is asked again the next time.
-        let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&marker, ""));
+    if !has(MODULES) {
+        hub.cache.mark_missing(&dir, MODULES);
     }
     Ok(dir)
-}
-
-/// A file that is whole, or none: one whose header does not describe its length is taken out of the cache again.
-fn get(settings: &Settings, repo: &ApiRepo, file: &str) -> Result<PathBuf, Failure> {
-    if !is_plain_path(file) {
-        return Err(format!("expected a file below the model, found {file:?}").into());
-    }
-    let path = repo.get(file).map_err(|cause| format!("{file}: {cause}"))?;
-    if file.ends_with(".safetensors")
-        && let Err(cause) = cmm::Checkpoint::open(&path)
-    {
-        // What the link in the snapshot leads to, and nothing outside of the cache.
-        if let (Ok(blob), Ok(cache)) = (path.canonicalize(), settings.cache.canonicalize())
-            && blob.starts_with(cache)
-        {
-            std::fs::remove_file(blob)?;
-        }
-        let _ = std::fs::remove_file(&path);
-        return Err(format!("the download is broken: {cause}").into());
-    }
-    Ok(path)
 }

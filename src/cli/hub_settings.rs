@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+/// The hub that everybody means.
+const HUB: &str = "https://huggingface.co";
+
 /// What the environment says.
 pub struct Settings {
+    /// Address of the hub, without a slash at its end.
+    pub endpoint: String,
     /// The cache of models.
     pub cache: PathBuf,
     /// Who asks, for models that are not for everybody.
@@ -15,9 +20,16 @@ pub struct Settings {
 impl Settings {
     /// `HF_HUB_CACHE`, before `HUGGINGFACE_HUB_CACHE`, before `hub` in `HF_HOME`, which is `huggingface` in `XDG_CACHE_HOME` or `~/.cache`;
     /// `HF_TOKEN`, before `HUGGING_FACE_HUB_TOKEN`, before the file `HF_TOKEN_PATH` or `token` in `HF_HOME`;
-    /// `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`.
+    /// `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`; `HF_ENDPOINT`.
     pub fn from_env() -> Self {
         Self::of(|name| std::env::var(name).ok())
+    }
+
+    /// Scheme and host of the hub.
+    pub fn origin(&self) -> &str {
+        let host = self.endpoint.find("://").map_or(0, |scheme| scheme + 3);
+        let path = self.endpoint[host..].find('/').map_or(self.endpoint.len(), |path| host + path);
+        &self.endpoint[..path]
     }
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -36,7 +48,9 @@ impl Settings {
             String::from_utf8(cmm::read_file(token_file, cmm::LONGEST_JSON).ok()?).ok()
         };
         let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(stored);
+        let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| HUB.into());
         Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache: cache.unwrap_or_else(|| home.join("hub")),
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             offline: on(set("HF_HUB_OFFLINE")) || on(set("TRANSFORMERS_OFFLINE")),
@@ -93,6 +107,11 @@ mod tests {
         let both = [("HUGGING_FACE_HUB_TOKEN", "old"), ("HF_TOKEN", "new")];
         assert_eq!(token(&both).as_deref(), Some("new"));
         assert_eq!(token(&[("HF_TOKEN_PATH", "/nowhere")]), None);
+        let mirror = settings(&[("HF_ENDPOINT", "http://mirror:8/hub/")]);
+        assert_eq!(
+            (&*mirror.endpoint, mirror.origin()),
+            ("http://mirror:8/hub", "http://mirror:8")
+        );
         for (name, value, offline) in [
             ("HF_HUB_OFFLINE", "ON", true),
             ("TRANSFORMERS_OFFLINE", "1", true),

@@ -8,6 +8,8 @@ mod embed;
 mod fill_mask;
 mod glue;
 mod hub;
+mod hub_cache;
+mod hub_client;
 mod hub_settings;
 mod inspect;
 mod model;

@@ -24,11 +24,16 @@ impl Pending {
     pub fn create(target: &Path) -> Result<Self, Failure> {
         let failed = |cause: std::io::Error| format!("{}: {cause}", target.display());
         let mut place = target.to_owned();
-        for _ in 0..MOST_LINKS {
-            let Ok(next) = std::fs::read_link(&place) else { break };
+        let mut links = 0;
+        while let Ok(next) = std::fs::read_link(&place) {
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(format!("{}: its links go round in a circle", target.display()).into());
+            }
             place = place.parent().unwrap_or(Path::new("")).join(next);
         }
-        if let Ok(info) = std::fs::metadata(&place)
+        let there = std::fs::metadata(&place).ok();
+        if let Some(info) = &there
             && !info.is_file()
         {
             let found = if info.is_dir() { "a folder" } else { "a device, pipe or socket" };
@@ -47,9 +52,14 @@ impl Pending {
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         // Under the lock, so that a signal finds either no file or its name.
-        let mut there = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut temporaries = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = builder.tempfile_in(folder).map_err(failed)?;
-        there.insert(temporary.path().to_owned());
+        temporaries.insert(temporary.path().to_owned());
+        drop(temporaries);
+        if let Some(info) = there {
+            // Of a file that is replaced, its own.
+            temporary.as_file().set_permissions(info.permissions()).map_err(failed)?;
+        }
         Ok(Self { temporary, target: place })
     }
 

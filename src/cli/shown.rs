@@ -2,16 +2,22 @@
 
 use std::borrow::Cow;
 
-/// A text whose control characters are written out (`\\u{1b}`), so that none moves the cursor, changes colours or hides what stands before it.
+/// A text whose control characters are written out (`\\u{1b}`), so that none moves the cursor, changes colours or hides what stands before it;
+/// those that change the direction of writing too.
 pub fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
-    let escaped = text.chars().map(|c| match c.is_control() {
-        true => c.escape_default().to_string(),
+    let escaped = text.chars().map(|c| match steers(c) {
+        true => c.escape_unicode().to_string(),
         false => c.to_string(),
     });
     Cow::Owned(escaped.collect())
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -21,6 +27,7 @@ mod tests {
     #[test]
     fn control_characters_are_written_out() {
         assert_eq!(shown("caf\u{e9} \u{1f389}"), "caf\u{e9} \u{1f389}");
-        assert_eq!(shown("a\u{1b}[2Jb\r\n\u{9b}"), "a\\u{1b}[2Jb\\r\\n\\u{9b}");
+        assert_eq!(shown("a\u{1b}[2Jb\r\n\u{9b}"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{9b}");
+        assert_eq!(shown("a\u{202e}b \u{1f469}\u{200d}"), "a\\u{202e}b \u{1f469}\u{200d}");
     }
 }
