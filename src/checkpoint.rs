@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -188,14 +188,39 @@ impl<'data> Checkpoint<'data> {
             Source::Bytes(bytes) => Ok(Cow::Borrowed(&bytes[start as usize..][..length])),
             Source::File(file) => {
                 let mut bytes = vec![0; length];
-                let mut file = file;
-                file.seek(SeekFrom::Start(start))
-                    .and_then(|_| file.read_exact(&mut bytes))
+                read_at(file, &mut bytes, start)
                     .map_err(|source| Error::Io { path: self.name.clone().into(), source })?;
                 Ok(Cow::Owned(bytes))
             }
         }
     }
+}
+
+/// Fills the bytes from a place of a file. The file has no position that threads share: several may read at once.
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut start: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, bytes, start)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[count..];
+        start += count as u64;
+    }
+    Ok(())
+}
+
+/// Where files have no such call (wasm32) there is one thread.
+#[cfg(not(any(unix, windows)))]
+fn read_at(mut file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(bytes)
 }
 
 /// What the scales of an I8 matrix are called, after its own name.

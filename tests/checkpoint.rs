@@ -210,3 +210,29 @@ fn files_and_folders() {
         FffWeights::from_safetensors(&Checkpoint::open(&path).unwrap(), "", shape()).unwrap();
     assert_eq!(weights.linear_out(), [4.0]);
 }
+
+/// Threads that read one file at once get each tensor's own values.
+#[test]
+fn several_threads_read_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.safetensors");
+    let (count, width) = (64, 257);
+    let parts: Vec<_> = (0..count)
+        .map(|i| {
+            let (start, end) = (i * width * 4, (i + 1) * width * 4);
+            tensor(&format!("t{i}"), "F32", &format!("[{width}]"), start, end)
+        })
+        .collect();
+    let data: Vec<f32> = (0..count * width).map(|i| (i / width) as f32).collect();
+    std::fs::write(&path, file(&format!("{{{}}}", parts.join(",")), &f32s(&data))).unwrap();
+    let file = Checkpoint::open(&path).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for i in (0..20 * count).map(|i| i * 7 % count) {
+                    assert_eq!(file.floats(&format!("t{i}")).unwrap(), vec![i as f32; width]);
+                }
+            });
+        }
+    });
+}

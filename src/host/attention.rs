@@ -63,7 +63,8 @@ impl WithSimd for Task<'_> {
         let stride = qkv.len() / masked.len();
         let hidden = stride / 3;
         let width = hidden / heads;
-        let masked = &masked[rows.clone()];
+        let mut unseen = vec![f32::NEG_INFINITY; rows.len().next_multiple_of(LANES)];
+        unseen[..rows.len()].copy_from_slice(&masked[rows.clone()]);
         let (keys, wide) = (rows.len(), width.next_multiple_of(LANES));
         let long = keys.next_multiple_of(LANES);
         let part = |token: usize, part: usize, head: usize| {
@@ -87,7 +88,7 @@ impl WithSimd for Task<'_> {
                 let q = std::array::from_fn(|i| part((query + i).min(last), 0, head));
                 products(simd, q, &columns, long, &mut scores);
                 for scores in scores.chunks_exact_mut(long) {
-                    softmax(&mut scores[..keys], masked, scale);
+                    softmax(scores, &unseen, scale);
                 }
                 let weights = std::array::from_fn(|i| &scores[i * long..][..keys]);
                 products(simd, weights, &values, wide, &mut sums);
@@ -134,7 +135,7 @@ fn products<S: Simd>(
     }
 }
 
-/// Scores become weights that sum to one.
+/// Scores become weights that sum to one. Beyond the last key `masked` is -infinity, which leaves no weight.
 #[inline(always)]
 fn softmax(scores: &mut [f32], masked: &[f32], scale: f32) {
     let mut largest = f32::NEG_INFINITY;

@@ -1,5 +1,7 @@
 //! A plan on the host's threads.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result, check_finite};
 use crate::fff::FffWeights;
 use crate::host::{attention, dense, fff, rows};
@@ -68,7 +70,10 @@ impl HostEncoder {
         let config = weights.config().clone();
         let embedding = weights.embedding()?;
         Ok(Self {
-            layers: (0..config.layers).map(|layer| weights.layer(layer)).collect::<Result<_>>()?,
+            layers: (0..config.layers)
+                .into_par_iter()
+                .map(|layer| weights.layer(layer))
+                .collect::<Result<_>>()?,
             final_norm: weights.final_norm()?,
             head: HostHead::read(weights, &embedding.words)?,
             embedding,

@@ -16,7 +16,7 @@ export function ask(page: Page): View {
     if (!page.model || !page.indexed) return;
     if (text.trim() === "") return clear();
     try {
-      render(await page.engine.ask(text, SHOWN));
+      render(text, await page.engine.ask(text, SHOWN));
     } catch (error) {
       page.failed(error);
     }
@@ -24,11 +24,14 @@ export function ask(page: Page): View {
 
   function clear(): void {
     found.replaceChildren();
+    found.removeAttribute("aria-label");
     get("ask-cost").textContent = "Type a question, or take one of the examples.";
     get("fields").replaceChildren();
   }
 
-  function render(answer: Answer): void {
+  function render(question: string, answer: Answer): void {
+    // While somebody types, what is shown may answer an earlier question: a reader, and the tests, are told which.
+    found.setAttribute("aria-label", `The lines nearest to: ${question}`);
     const best = Math.max(...answer.found.map((line) => line.similarity), 0.01);
     found.replaceChildren(
       ...answer.found.map(({ text, similarity }) => {

@@ -77,6 +77,12 @@ export async function type(page, selector, words) {
   await page.type(selector, words);
 }
 
+/** Types a question into Ask and waits until the lines shown are its answer, not that of the letters typed so far. */
+export async function ask(page, question) {
+  await type(page, "#query", question);
+  await page.waitForSelector(`#found[aria-label=${JSON.stringify(`The lines nearest to: ${question}`)}]`, { timeout: 120_000 });
+}
+
 export const view = async (page, name) => page.click(`nav a[href="#${name}"]`);
 
 /** The failure that the page shows. */

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { cmm, cosine, dist, failure, jsonLines, launchChromium, open, said, shot, state, text, type, view } from "./browser.mjs";
+import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, open, said, shot, state, text, type, view } from "./browser.mjs";
 import { sentences } from "./sentences.mjs";
 import { serve } from "./server.mjs";
 
@@ -139,7 +139,7 @@ test("vectors are the native engine's", async () => {
 
 test("a search finds what the native engine finds", async () => {
   await view(ready, "ask");
-  await type(ready, "#query", "birds that travel in winter");
+  await ask(ready, "birds that travel in winter");
   await said(ready, "#ask-cost", /for 7 tokens.*12 of 4,095/);
   const found = await ready.$$eval("#found li", (lines) =>
     lines.map((line) => [line.querySelector(".text").textContent, Number(line.querySelector("data").textContent)]),
@@ -165,7 +165,7 @@ test("the visitor's own lines are searched, and the page's own come back", async
   await ready.type("#own-lines", "The cat sleeps.\n\nStocks fell on Tuesday.\n");
   await ready.click("#use-own");
   await said(ready, "#corpus-size", /^2 lines/);
-  await type(ready, "#query", "a pet takes a nap");
+  await ask(ready, "a pet takes a nap");
   await said(ready, "#found li:first-child .text", /The cat sleeps/);
   await ready.click("#use-shipped");
   await said(ready, "#corpus-size", /^100 lines/);
@@ -252,7 +252,7 @@ test("a lost device is said so, and the page starts again, from its cache", asyn
   await state(ready, "ready");
   assert.ok(!server.asked.some((path) => path.endsWith(".gz")), "nothing is fetched again");
   await view(ready, "ask");
-  await type(ready, "#query", "thunderstorm");
+  await ask(ready, "thunderstorm");
   await said(ready, "#found li:first-child .text", /Lightning/);
 });
 
@@ -265,7 +265,7 @@ test("typing, switching and changing batches leave no error and no memory behind
   const pick = (from) => from[(seed = (seed * 16807) % 2147483647) % from.length];
   const memory = async () => {
     await view(ready, "ask");
-    await type(ready, "#query", "plants and sunlight");
+    await ask(ready, "plants and sunlight");
     await said(ready, "#found li:first-child .text", /Leaves/);
     await new Promise((resolve) => setTimeout(resolve, 300));
     return Number.parseFloat(await text(ready, "#memory"));
