@@ -5,9 +5,9 @@
 
 use std::error::Error;
 
+use cmm::Encoder;
 use cmm::model::{
-    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Pooler, Problem, Sequence,
-    Tap,
+    EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Pooler, Problem, Sequence, Tap,
 };
 use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
 

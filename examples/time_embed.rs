@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use cmm::model::{Encoder, EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::Encoder;
+use cmm::model::{EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Gpu, GpuOptions, Precision, Tokenizer};
 
 const BATCH_TOKENS: usize = 16_384;

@@ -15,10 +15,10 @@ struct Tile {
     keys: u32,     // its tokens
 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;           // [tokens, IN4]
-@group(0) @binding(1) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
-@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
-@group(0) @binding(3) var<storage, read_write> context: array<vec4<f32>>; // [tokens, OUT4]
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;           // [tokens, IN4]
+@group(0) @binding(2) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
+@group(0) @binding(3) var<storage, read> tiles: array<Tile>;
+@group(0) @binding(4) var<storage, read_write> context: array<vec4<f32>>; // [tokens, OUT4]
 
 var<workgroup> tile_key: array<vec4<f32>, TILE_VALUES>;
 var<workgroup> tile_value: array<vec4<f32>, TILE_VALUES>;
@@ -27,7 +27,7 @@ var<workgroup> tile_masked: array<f32, KEYS>;
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let tile_index = group.z * groups.x + group.x;
-    if tile_index >= arrayLength(&tiles) {
+    if tile_index >= extent() {
         return;
     }
     let tile = tiles[tile_index];
@@ -36,7 +36,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
 
     var query: array<vec4<f32>, HEAD4>;
     var sum: array<vec4<f32>, HEAD4>;
-    for (var d = 0u; d < HEAD4; d++) {
+    /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
         query[d] = qkv[token * IN4 + head + d] * SCALE;
     }
     var largest = -3.4e38;
@@ -58,9 +58,9 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         workgroupBarrier();
         var score: array<f32, KEYS>;
         var tile_largest = largest;
-        for (var key = 0u; key < KEYS; key++) {
+        /* unrolled */ for (var key = 0u; key < KEYS; key++) {
             var product = 0.0;
-            for (var d = 0u; d < HEAD4; d++) {
+            /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
                 product += dot(query[d], tile_key[key * HEAD4 + d]);
             }
             score[key] = max(product + tile_masked[key], -3.4e38);
@@ -69,19 +69,19 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         let kept = exp(largest - tile_largest);
         largest = tile_largest;
         total *= kept;
-        for (var d = 0u; d < HEAD4; d++) {
+        /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
             sum[d] *= kept;
         }
-        for (var key = 0u; key < KEYS; key++) {
+        /* unrolled */ for (var key = 0u; key < KEYS; key++) {
             let weight = exp(score[key] - largest);
             total += weight;
-            for (var d = 0u; d < HEAD4; d++) {
+            /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
                 sum[d] = fma(vec4<f32>(weight), tile_value[key * HEAD4 + d], sum[d]);
             }
         }
     }
     if thread < tile.queries {
-        for (var d = 0u; d < HEAD4; d++) {
+        /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
             context[token * OUT4 + head + d] = sum[d] / total;
         }
     }

@@ -21,10 +21,10 @@ struct Tile {
     keys: u32,     // its tokens
 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<Half8>;               // [tokens, IN8]
-@group(0) @binding(1) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
-@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
-@group(0) @binding(3) var<storage, read_write> context: array<vec4<f16>>; // [tokens, OUT4]
+@group(0) @binding(1) var<storage, read> qkv: array<Half8>;               // [tokens, IN8]
+@group(0) @binding(2) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
+@group(0) @binding(3) var<storage, read> tiles: array<Tile>;
+@group(0) @binding(4) var<storage, read_write> context: array<vec4<f16>>; // [tokens, OUT4]
 
 const GROUP: u32 = 2u * QUERIES;
 const KEYS: u32 = 64u; // as many as QUERIES: the same loads bring either
@@ -75,7 +75,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let tile_index = group.z * groups.x + group.x;
-    if tile_index >= arrayLength(&tiles) {
+    if tile_index >= extent() {
         return;
     }
     let tile = tiles[tile_index];
@@ -89,7 +89,7 @@ fn main(
     let value_head = HEADS * HEAD8 + key_head;
     var next_key: array<Half8, LOADS>;
     var next_value: array<Half8, LOADS>;
-    for (var n = 0u; n < LOADS; n++) {
+    /* unrolled */ for (var n = 0u; n < LOADS; n++) {
         let i = thread + n * GROUP;
         keep_key(i, load(tile.query + min(i / HEAD8, tile.queries - 1u), head + i % HEAD8));
         next_key[n] = load(key_token(tile, i / HEAD8), key_head + i % HEAD8);
@@ -97,7 +97,7 @@ fn main(
     }
     workgroupBarrier();
     var query: array<coop_mat16x16<f16, A>, HEAD16>;
-    for (var h = 0u; h < HEAD16; h++) {
+    /* unrolled */ for (var h = 0u; h < HEAD16; h++) {
         query[h] = coopLoadT<coop_mat16x16<f16, A>>(&tile_key[16u * subgroup * STRIDE + 4u * h], STRIDE);
     }
 
@@ -106,7 +106,7 @@ fn main(
     var sum: array<vec4<f32>, HEAD8>;
     for (var first = 0u; first < tile.keys; first += KEYS) {
         workgroupBarrier(); // the tile before has been read
-        for (var n = 0u; n < LOADS; n++) {
+        /* unrolled */ for (var n = 0u; n < LOADS; n++) {
             let i = thread + n * GROUP;
             keep_key(i, next_key[n]);
             keep_value(i, next_value[n]);
@@ -117,15 +117,15 @@ fn main(
         }
         workgroupBarrier();
         if first + KEYS < tile.keys {
-            for (var n = 0u; n < LOADS; n++) {
+            /* unrolled */ for (var n = 0u; n < LOADS; n++) {
                 let i = thread + n * GROUP;
                 next_key[n] = load(key_token(tile, first + KEYS + i / HEAD8), key_head + i % HEAD8);
                 next_value[n] = load(key_token(tile, first + KEYS + i / HEAD8), value_head + i % HEAD8);
             }
         }
-        for (var n = 0u; n < FOUR; n++) {
+        /* unrolled */ for (var n = 0u; n < FOUR; n++) {
             var score: coop_mat16x16<f32, C>;
-            for (var h = 0u; h < HEAD16; h++) {
+            /* unrolled */ for (var h = 0u; h < HEAD16; h++) {
                 let key = coopLoad<coop_mat16x16<f16, B>>(&tile_key[16u * n * STRIDE + 4u * h], STRIDE);
                 score = coopMultiplyAdd(query[h], key, score);
             }
@@ -134,7 +134,7 @@ fn main(
         workgroupBarrier();
         let before = largest;
         var score: array<vec4<f32>, EIGHT>;
-        for (var j = 0u; j < EIGHT; j++) {
+        /* unrolled */ for (var j = 0u; j < EIGHT; j++) {
             let at = 2u * j + half;
             score[j] = max(scores[own + row * SCORES + at] * SCALE + tile_masked[at], vec4<f32>(-3.4e38));
             largest = max(largest, max(max(score[j].x, score[j].y), max(score[j].z, score[j].w)));
@@ -142,32 +142,32 @@ fn main(
         largest = max(largest, subgroupShuffleXor(largest, 1u));
         let shrunk = exp(before - largest);
         total *= shrunk;
-        for (var j = 0u; j < EIGHT; j++) {
+        /* unrolled */ for (var j = 0u; j < EIGHT; j++) {
             let weight = vec4<f16>(exp(score[j] - largest));
             weights[own + row * SCORES + 2u * j + half] = weight;
             total += dot(vec4<f32>(weight), vec4<f32>(1.0));
         }
         workgroupBarrier();
         var part: array<coop_mat16x16<f32, C>, HEAD16>;
-        for (var n = 0u; n < FOUR; n++) {
+        /* unrolled */ for (var n = 0u; n < FOUR; n++) {
             let weight = coopLoadT<coop_mat16x16<f16, A>>(&weights[own + 4u * n], SCORES);
-            for (var h = 0u; h < HEAD16; h++) {
+            /* unrolled */ for (var h = 0u; h < HEAD16; h++) {
                 let value = coopLoadT<coop_mat16x16<f16, B>>(&tile_value[16u * n * STRIDE + 4u * h], STRIDE);
                 part[h] = coopMultiplyAdd(weight, value, part[h]);
             }
         }
-        for (var h = 0u; h < HEAD16; h++) {
+        /* unrolled */ for (var h = 0u; h < HEAD16; h++) {
             coopStoreT(part[h], &scores[own + 4u * h], SCORES);
         }
         workgroupBarrier();
-        for (var j = 0u; j < HEAD8; j++) {
+        /* unrolled */ for (var j = 0u; j < HEAD8; j++) {
             sum[j] = fma(vec4<f32>(shrunk), sum[j], scores[own + row * SCORES + 2u * j + half]);
         }
     }
     total += subgroupShuffleXor(total, 1u);
     let query_row = 16u * subgroup + row;
     if query_row < tile.queries {
-        for (var j = 0u; j < HEAD8; j++) {
+        /* unrolled */ for (var j = 0u; j < HEAD8; j++) {
             context[(tile.query + query_row) * OUT4 + 4u * HEAD16 * group.y + 2u * j + half] = vec4<f16>(sum[j] / total);
         }
     }

@@ -11,10 +11,10 @@ override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh
 override ACCUMULATE: u32; // 1: add to what y holds
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // [tokens, IN4]
-@group(0) @binding(1) var<storage, read> weight: array<Weight4>;    // [ROWS, IN4]
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;    // [OUT4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [tokens, IN4]
+@group(0) @binding(2) var<storage, read> weight: array<Weight4>;    // [ROWS, IN4]
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;    // [OUT4]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
 
 const TILE: u32 = 8u * SIDE;
 const TILE4: u32 = 2u * SIDE;
@@ -35,7 +35,7 @@ fn load_x(row: u32, k4: u32) -> Block {
     if k4 >= IN4 {
         return Block();
     }
-    let last = arrayLength(&x) / IN4 - 1u;
+    let last = extent() - 1u;
     return Block(
         x[min(row, last) * IN4 + k4],
         x[min(row + 1u, last) * IN4 + k4],
@@ -80,7 +80,7 @@ fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
 }
 
 fn store(row: u32, column4: u32, value: vec4<f32>) {
-    if row < arrayLength(&x) / IN4 && column4 < OUT4 {
+    if row < extent() && column4 < OUT4 {
         let at = row * OUT4 + column4;
         let result = finished(value, column4);
         if ACCUMULATE == 1u {
@@ -100,7 +100,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
 
     var sum: array<vec4<f32>, 16>; // 8 rows x 2 vec4 columns
     var next: array<Block, LOADS>;
-    for (var load = 0u; load < LOADS; load++) {
+    /* unrolled */ for (var load = 0u; load < LOADS; load++) {
         let slot = thread + load * GROUP;
         if slot < TILE {
             next[load] = load_x(first_row + 4u * (slot / 4u), slot % 4u);
@@ -109,7 +109,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         }
     }
     for (var k4 = 0u; k4 < IN4; k4 += 4u) {
-        for (var load = 0u; load < LOADS; load++) {
+        /* unrolled */ for (var load = 0u; load < LOADS; load++) {
             let slot = thread + load * GROUP;
             let b = next[load];
             if slot < TILE {
@@ -126,7 +126,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         }
         workgroupBarrier();
         if k4 + 4u < IN4 {
-            for (var load = 0u; load < LOADS; load++) {
+            /* unrolled */ for (var load = 0u; load < LOADS; load++) {
                 let slot = thread + load * GROUP;
                 if slot < TILE {
                     next[load] = load_x(first_row + 4u * (slot / 4u), k4 + 4u + slot % 4u);
@@ -135,7 +135,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
                 }
             }
         }
-        for (var k = 0u; k < BLOCK; k++) {
+        /* unrolled */ for (var k = 0u; k < BLOCK; k++) {
             let permuted = 2u * (k / 4u);
             let x0 = tile_x[k * TILE4 + (down ^ permuted)];
             let x1 = tile_x[k * TILE4 + ((down + SIDE) ^ permuted)];
@@ -162,7 +162,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     }
 
     let column4 = first_column / 4u + across;
-    for (var i = 0u; i < EIGHT; i++) {
+    /* unrolled */ for (var i = 0u; i < EIGHT; i++) {
         let row = first_row + 4u * down + i % 4u + (i / 4u) * 4u * SIDE;
         store(row, column4, sum[2u * i]);
         store(row, column4 + SIDE, sum[2u * i + 1u]);

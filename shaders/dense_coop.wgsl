@@ -16,9 +16,9 @@ struct Half8 {
     high: vec4<f16>,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Half8>;        // [tokens, IN8]
-@group(0) @binding(1) var<storage, read> weight: array<Half8>;   // [ROWS, IN8]
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
+@group(0) @binding(1) var<storage, read> x: array<Half8>;        // [tokens, IN8]
+@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // [ROWS, IN8]
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
 
 const GROUP: u32 = 32u * DOWN * ACROSS;
 const ROWS_TILE: u32 = 16u * SUB_DOWN * DOWN;
@@ -39,7 +39,7 @@ fn load_x(row: u32, unit: u32) -> Half8 {
     if unit >= IN8 {
         return Half8();
     }
-    return x[min(row, arrayLength(&x) / IN8 - 1u) * IN8 + unit];
+    return x[min(row, extent() - 1u) * IN8 + unit];
 }
 
 fn load_weight(row: u32, unit: u32) -> Half8 {
@@ -77,45 +77,45 @@ fn main(
     let first_row = (group.z * groups.y + group.y) * ROWS_TILE;
     let from_row = 16u * SUB_DOWN * (subgroup / ACROSS);
     let from_column = 16u * SUB_ACROSS * (subgroup % ACROSS);
-    let tokens = arrayLength(&x) / IN8;
+    let tokens = extent();
 
     var sum: array<coop_mat16x16<f32, C>, MATRICES>;
     var next_x: array<Half8, LOADS_X>;
     var next_weight: array<Half8, LOADS_WEIGHT>;
-    for (var load = 0u; load < LOADS_X; load++) {
+    /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
         let slot = thread + load * GROUP;
         next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
     }
-    for (var load = 0u; load < LOADS_WEIGHT; load++) {
+    /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
         let slot = thread + load * GROUP;
         next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
     }
     for (var unit = 0u; unit < IN8; unit += UNITS) {
-        for (var load = 0u; load < LOADS_X; load++) {
+        /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
             keep(slot / UNITS * STRIDE + 2u * (slot % UNITS), next_x[load]);
         }
-        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+        /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
             let slot = thread + load * GROUP;
             keep(TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
         }
         workgroupBarrier();
-        for (var load = 0u; load < LOADS_X; load++) {
+        /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
             next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
         }
-        for (var load = 0u; load < LOADS_WEIGHT; load++) {
+        /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
             let slot = thread + load * GROUP;
             next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
         }
-        for (var k = 0u; k < STEPS; k++) {
+        /* unrolled */ for (var k = 0u; k < STEPS; k++) {
             var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;
-            for (var down = 0u; down < SUB_DOWN; down++) {
+            /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
                 a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles[(from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
             }
-            for (var across = 0u; across < SUB_ACROSS; across++) {
+            /* unrolled */ for (var across = 0u; across < SUB_ACROSS; across++) {
                 let b = coopLoad<coop_mat16x16<f16, B>>(&tiles[TILE_X + (from_column + 16u * across) * STRIDE + 4u * k], STRIDE);
-                for (var down = 0u; down < SUB_DOWN; down++) {
+                /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
                     sum[down * SUB_ACROSS + across] = coopMultiplyAdd(a[down], b, sum[down * SUB_ACROSS + across]);
                 }
             }
@@ -124,11 +124,11 @@ fn main(
     }
 
     let own = subgroup * 16u * OUT_STRIDE;
-    for (var matrix = 0u; matrix < MATRICES; matrix++) {
+    /* unrolled */ for (var matrix = 0u; matrix < MATRICES; matrix++) {
         workgroupBarrier();
         coopStoreT(sum[matrix], &sums[own], OUT_STRIDE);
         workgroupBarrier();
-        for (var i = 0u; i < TWO; i++) {
+        /* unrolled */ for (var i = 0u; i < TWO; i++) {
             let slot = lane + 32u * i;
             let row = first_row + from_row + 16u * (matrix / SUB_ACROSS) + slot / 4u;
             let column4 = (first_column + from_column) / 4u + 4u * (matrix % SUB_ACROSS) + slot % 4u;

@@ -9,10 +9,10 @@ override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh
 override ACCUMULATE: u32; // 1: add to what y holds
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;    // [tokens, IN4]
-@group(0) @binding(1) var<storage, read> weight: array<Weight4>; // [ROWS, IN4]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [OUT]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [tokens, OUT]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;    // [tokens, IN4]
+@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [ROWS, IN4]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;       // [OUT]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;    // [tokens, OUT]
 
 fn finished(sum: f32, row: u32) -> f32 {
     let z = sum + bias[row];
@@ -36,20 +36,20 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
     let first = lane_index(lane);
     let first_token = group.z * AT_ONCE;
-    let tokens = arrayLength(&x) / IN4;
+    let tokens = extent();
     let weight_row = min(row, ROWS - 1u) * IN4;
 
     var sum: array<f32, AT_ONCE>;
-    for (var i = 0u; i < PER_LANE; i++) {
+    /* unrolled */ for (var i = 0u; i < PER_LANE; i++) {
         let unit = first + i * LANES;
         if unit < IN4 {
             let w = widen4(weight[weight_row + unit]);
-            for (var token = 0u; token < AT_ONCE; token++) {
+            /* unrolled */ for (var token = 0u; token < AT_ONCE; token++) {
                 sum[token] += dot(w, x[min(first_token + token, tokens - 1u) * IN4 + unit]);
             }
         }
     }
-    for (var token = 0u; token < AT_ONCE; token++) {
+    /* unrolled */ for (var token = 0u; token < AT_ONCE; token++) {
         let total = lane_sum(sum[token], lane);
         let at = (first_token + token) * OUT + row;
         if first == 0u && first_token + token < tokens {

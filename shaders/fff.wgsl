@@ -7,13 +7,13 @@
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
-    if token >= tokens() {
+    if token >= extent() {
         return;
     }
     let first = lane_index(lane);
 
     var x_lane: array<Values, IN_PER_LANE>;
-    for (var i = 0u; i < IN_PER_LANE; i++) {
+    /* unrolled */ for (var i = 0u; i < IN_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, IN_UNITS) {
             x_lane[i] = load_x(token, unit, i);
@@ -21,7 +21,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
     var y_lane: array<Values, OUT_PER_LANE>;
 
-    for (var tree = 0u; tree < TREES; tree++) {
+    /* unrolled */ for (var tree = 0u; tree < TREES; tree++) {
         var node = 0u;
         for (var level = 0u; level <= DEPTH; level++) {
             let row = tree * NODES + node;
@@ -30,26 +30,26 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 keep_node((token * TREES + tree) * (DEPTH + 1u) + level, node);
                 partial = linear_in_bias[row]; // one lane asks for it, the sum carries it to all
             }
-            for (var i = 0u; i < IN_PER_LANE; i++) {
+            /* unrolled */ for (var i = 0u; i < IN_PER_LANE; i++) {
                 let unit = within_row(first + i * LANES, i, IN_UNITS);
                 partial += dot_values(linear_in[row * IN_UNITS + unit], x_lane[i]);
             }
             // Asked for before the sum is known, so that the two rows' latencies overlap.
             var out_lane: array<Weights, OUT_PER_LANE>;
-            for (var i = 0u; i < OUT_PER_LANE; i++) {
+            /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
                 let unit = within_row(first + i * LANES, i, OUT_UNITS);
                 out_lane[i] = linear_out[row * OUT_UNITS + unit];
             }
             let z = lane_sum(partial, lane);
             let engaged = activation(z);
-            for (var i = 0u; i < OUT_PER_LANE; i++) {
+            /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
                 y_lane[i] = scale_add(engaged, out_lane[i], y_lane[i]);
             }
             node = 2u * node + select(1u, 2u, z > 0.0);
         }
     }
 
-    for (var i = 0u; i < OUT_PER_LANE; i++) {
+    /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
         let unit = first + i * LANES;
         if in_row(unit, i, OUT_UNITS) {
             store_y(token, unit, i, y_lane[i]);

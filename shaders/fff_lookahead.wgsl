@@ -18,7 +18,7 @@ fn node_within(root: u32, place: u32) -> u32 {
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let token = group.y * groups.x + group.x;
-    if token >= tokens() {
+    if token >= extent() {
         return;
     }
     let evaluates = lane.subgroup < SUBTREE;
@@ -27,7 +27,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
 
     var x_lane: array<Values, IN_PER_LANE>;
     if evaluates {
-        for (var i = 0u; i < IN_PER_LANE; i++) {
+        /* unrolled */ for (var i = 0u; i < IN_PER_LANE; i++) {
             let unit = first + i * LANES;
             if in_row(unit, i, IN_UNITS) {
                 x_lane[i] = load_x(token, unit, i);
@@ -36,7 +36,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
     var y_thread: array<Values, OUT_PER_THREAD>;
 
-    for (var tree = 0u; tree < TREES; tree++) {
+    /* unrolled */ for (var tree = 0u; tree < TREES; tree++) {
         var root = 0u;
         // What the step before engaged: places in its subtree, rows, logits.
         var engaged: array<u32, AHEAD>;
@@ -44,7 +44,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         var z: array<f32, AHEAD>;
         // Every row that the last step may engage, asked for before it is known which ones it will.
         var candidate: array<Weights, SUBTREE * OUT_PER_THREAD>;
-        for (var step = 0u; step < STEPS; step++) {
+        /* unrolled */ for (var step = 0u; step < STEPS; step++) {
             let slot = ((tree * STEPS + step) % 2u) * SUBTREE;
             if evaluates {
                 let row = tree * NODES + node_within(root, lane.subgroup);
@@ -52,7 +52,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 if first == 0u {
                     partial = linear_in_bias[row];
                 }
-                for (var i = 0u; i < IN_PER_LANE; i++) {
+                /* unrolled */ for (var i = 0u; i < IN_PER_LANE; i++) {
                     let unit = within_row(first + i * LANES, i, IN_UNITS);
                     partial += dot_values(linear_in[row * IN_UNITS + unit], x_lane[i]);
                 }
@@ -62,17 +62,17 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 }
             } else {
                 if step + 1u == STEPS {
-                    for (var place = 0u; place < SUBTREE; place++) {
+                    /* unrolled */ for (var place = 0u; place < SUBTREE; place++) {
                         let row = tree * NODES + node_within(root, place);
-                        for (var i = 0u; i < OUT_PER_THREAD; i++) {
+                        /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
                             candidate[place * OUT_PER_THREAD + i] = linear_out[row * OUT_UNITS + min(first_out + i * OUT_THREADS, OUT_UNITS - 1u)];
                         }
                     }
                 }
                 if step > 0u {
-                    for (var level = 0u; level < AHEAD; level++) {
+                    /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
                         let scale = activation(z[level]);
-                        for (var i = 0u; i < OUT_PER_THREAD; i++) {
+                        /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
                             let unit = min(first_out + i * OUT_THREADS, OUT_UNITS - 1u);
                             y_thread[i] = scale_add(scale, linear_out[engaged_row[level] * OUT_UNITS + unit], y_thread[i]);
                         }
@@ -81,7 +81,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
             }
             workgroupBarrier();
             var here = 0u; // in heap order
-            for (var level = 0u; level < AHEAD; level++) {
+            /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
                 z[level] = 0.0; // below the leaves: nothing, as activation(0) = 0
                 if step * AHEAD + level <= DEPTH {
                     z[level] = logits[slot + here];
@@ -97,11 +97,11 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
             root = ((root + 1u) << AHEAD) + here - (1u << AHEAD);
         }
         if !evaluates {
-            for (var level = 0u; level < AHEAD; level++) {
+            /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
                 let scale = activation(z[level]);
-                for (var place = 0u; place < SUBTREE; place++) {
+                /* unrolled */ for (var place = 0u; place < SUBTREE; place++) {
                     if engaged[level] == place {
-                        for (var i = 0u; i < OUT_PER_THREAD; i++) {
+                        /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
                             y_thread[i] = scale_add(scale, candidate[place * OUT_PER_THREAD + i], y_thread[i]);
                         }
                     }
@@ -111,7 +111,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
 
     if !evaluates {
-        for (var i = 0u; i < OUT_PER_THREAD; i++) {
+        /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
             let unit = first_out + i * OUT_THREADS;
             if unit < OUT_UNITS {
                 store_y(token, unit, unit / LANES, y_thread[i]);

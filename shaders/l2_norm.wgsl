@@ -4,13 +4,13 @@
 
 override UNITS: u32; // vec4s from one row to the next; padding is zero
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // [rows, UNITS]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [rows, UNITS]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [rows, UNITS]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // [rows, UNITS]
 
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let row = (group.y * groups.x + group.x) * TOKENS + token_slot(lane);
-    if row >= arrayLength(&x) / UNITS {
+    if row >= extent() {
         return;
     }
     var partial = 0.0;

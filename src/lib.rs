@@ -5,7 +5,10 @@ pub mod bench;
 pub mod check;
 mod checkpoint;
 mod device;
+mod dtype;
+mod encoder;
 mod error;
+mod executor;
 mod fff;
 mod files;
 #[cfg(feature = "text")]
@@ -13,21 +16,26 @@ pub mod glue;
 mod gpu;
 #[cfg(feature = "cpu")]
 pub mod host;
+mod kernels;
+mod layer;
 pub mod model;
-mod ops;
+mod plan;
 pub mod reference;
 #[cfg(feature = "text")]
 mod text;
 
 pub use checkpoint::Checkpoint;
 pub use device::Device;
+pub use dtype::Precision;
+pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use fff::{Activations, FffLayer, FffShape, FffWeights, Forward, Schedule};
+pub use fff::{FffShape, FffWeights, Forward};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{
-    AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, KernelSource,
-    Precision, Reduction, Timer, Variant, WeightFormat, adapter, adapters,
+    AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, Grid, KernelSource,
+    Reduction, Timer, Variant, WeightFormat, adapter, adapters,
 };
-pub use ops::cooperative_kernels;
+pub use kernels::{Activations, Schedule, cooperative_kernels, kernels_of, peak_kernels};
+pub use layer::{BoundFff, FffLayer, FffLayerBuilder};
 #[cfg(feature = "text")]
 pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Prompts, Tokenizer, cosine};

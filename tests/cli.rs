@@ -127,7 +127,14 @@ fn check_one_device_and_variant() {
 }
 
 #[test]
-fn run_reads_and_writes_both_formats() {
+fn run_reads_and_writes_both_formats_on_the_cpu_and_on_a_gpu() {
+    run_reads_and_writes_both_formats_on("cpu", "on cpu (f32)");
+    if !common::gpus().is_empty() {
+        run_reads_and_writes_both_formats_on("0", "/f32)");
+    }
+}
+
+fn run_reads_and_writes_both_formats_on(device: &str, named: &str) {
     let dir = tempfile::tempdir().unwrap();
     let (cases, _) = golden_cases(&common::golden()).unwrap();
     let case = cases.iter().find(|case| case.name.contains("d5_k2")).unwrap();
@@ -140,7 +147,8 @@ fn run_reads_and_writes_both_formats() {
 
     // safetensors -> safetensors, with the path in it.
     let out = dir.path().join("y.safetensors");
-    let output = run_d5(&golden, &out, &["--tensor", "input.x", "--path", "--json"]);
+    let on = ["--device", device, "--path"];
+    let output = run_d5(&golden, &out, &[&on[..], &["--tensor", "input.x", "--json"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!(summary["tokens"], 257);
@@ -162,8 +170,9 @@ fn run_reads_and_writes_both_formats() {
     let input = dir.path().join("x.npy");
     write_npy(&input, &case.x, &[1, 257, 37]);
     let out = dir.path().join("y.npy");
-    let output = run_d5(&input, &out, &["--path"]);
+    let output = run_d5(&input, &out, &on);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout(&output).contains(named), "{}", stdout(&output));
     let read = |name: &str| {
         npyz::NpyFile::new(std::fs::File::open(dir.path().join(name)).unwrap()).unwrap()
     };
@@ -177,7 +186,7 @@ fn run_reads_and_writes_both_formats() {
 }
 
 #[test]
-fn run_without_an_adapter_uses_the_reference_and_says_so() {
+fn run_without_an_adapter_uses_the_cpu_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let golden = common::golden().join("fff/d5_k2_d7.safetensors");
     let golden = golden.to_str().unwrap();
@@ -198,11 +207,7 @@ fn run_without_an_adapter_uses_the_reference_and_says_so() {
         out.to_str().unwrap(),
     ]);
     assert!(output.status.success());
-    assert!(
-        String::from_utf8_lossy(&output.stderr)
-            .contains("NO GPU ADAPTER FOUND: computing with the CPU reference")
-    );
-    assert!(stdout(&output).contains("CPU reference"));
+    assert!(stdout(&output).contains("on cpu (f32)"), "{}", stdout(&output));
     assert!(out.is_file());
 }
 

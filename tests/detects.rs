@@ -31,14 +31,10 @@ fn with_kernel(gpu: &Gpu, variant: Variant, cases: &[Case], from: &str, to: &str
     cases
         .iter()
         .map(|case| {
-            let upload = FffLayer::upload_with(
-                gpu,
-                &case.weights,
-                variant,
-                kernel(case, false),
-                kernel(case, true),
-            );
-            block_on(check_layer(case, &block_on(upload).unwrap())).unwrap()
+            let layer = FffLayer::builder(&case.weights).variant(variant);
+            let layer = layer.kernels(kernel(case, false), kernel(case, true));
+            let layer = block_on(layer.upload(gpu)).unwrap();
+            block_on(check_layer(case, &layer)).unwrap()
         })
         .collect()
 }
@@ -108,7 +104,7 @@ fn one_weight_or_one_sign_flipped() {
         for case in &cases {
             for what in ["linear_in", "bias", "linear_out"] {
                 let flipped = flipped(case, what);
-                let upload = FffLayer::upload_as(&gpu, &flipped, variant);
+                let upload = FffLayer::builder(&flipped).variant(variant).upload(&gpu);
                 let outcome = block_on(check_layer(case, &block_on(upload).unwrap())).unwrap();
                 assert!(!outcome.passed(), "{} {} {what}", label(&gpu, variant), case.name);
             }

@@ -4,12 +4,13 @@ mod common;
 
 use std::path::Path;
 
+use cmm::Encoder;
 use cmm::check::{
     check_embeddings, check_model, check_model_half, check_model_host, check_model_reference,
     golden_models, golden_texts,
 };
 use cmm::model::{
-    Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
+    EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
 use cmm::{Device, Gpu, GpuOptions, Precision};
 use common::golden;

@@ -35,7 +35,8 @@ fn random_layers() {
 
 /// y and path agree with the reference of the weights as the variant stores them.
 fn agrees(gpu: &Gpu, variant: Variant, weights: &FffWeights, x: &[f32]) -> Result<(), String> {
-    let layer = block_on(FffLayer::upload_as(gpu, weights, variant)).map_err(|e| e.to_string())?;
+    let layer = block_on(FffLayer::builder(weights).variant(variant).upload(gpu))
+        .map_err(|e| e.to_string())?;
     assert_eq!(layer.variant(), variant);
     let got = block_on(layer.forward_with_path(x)).map_err(|e| e.to_string())?;
     let truth = reference::fff(&weights_as_stored(weights, variant), x).unwrap();
@@ -106,7 +107,7 @@ fn inputs_in_chunks() {
     let weights = FffWeights::random(FffShape::with_output(3, 3, 1, 1).unwrap(), 5);
     for gpu in gpus() {
         let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
-        let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+        let layer = block_on(FffLayer::builder(&weights).variant(variant).upload(&gpu)).unwrap();
         let tokens = layer.tokens_per_chunk() + 1;
         let x = random_tokens(tokens * 3, 3);
         let y = block_on(layer.forward(&x)).unwrap();
@@ -122,7 +123,7 @@ fn padding_is_ignored_and_zeroed() {
     let weights = FffWeights::random(FffShape::with_output(5, 3, 1, 2).unwrap(), 5);
     let x = [0.5, -1.0, 2.0, 0.25, -0.125];
     for (gpu, variant) in gpus_and_variants() {
-        let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+        let layer = block_on(FffLayer::builder(&weights).variant(variant).upload(&gpu)).unwrap();
         let want = block_on(layer.forward(&x)).unwrap();
         let buffer = |usage| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -183,13 +184,15 @@ fn overflowing() -> FffWeights {
 fn sums_that_overflow_name_the_token_and_the_node_unless_they_may_pass() {
     let mut x = vec![1.0; 3 * 8];
     x[8..16].fill(3e38);
+    let weights = overflowing();
     for (gpu, variant) in gpus_and_variants() {
-        let layer = block_on(FffLayer::upload_as(&gpu, &overflowing(), variant)).unwrap();
+        let layer = block_on(FffLayer::builder(&weights).variant(variant).upload(&gpu)).unwrap();
         let error = block_on(layer.forward(&x)).unwrap_err();
         let expected =
             matches!(error, Error::Overflow { token: 1, tree: 1, node: 2, what: "logit", .. });
         assert!(expected, "{}: {error}", label(&gpu, variant));
-        let layer = layer.with_overflow_passing();
+        let layer = FffLayer::builder(&weights).variant(variant).allow_overflow().upload(&gpu);
+        let layer = block_on(layer).unwrap();
         let y = block_on(layer.forward(&x)).unwrap();
         let finite: Vec<_> = y.iter().map(|v| v.is_finite()).collect();
         assert_eq!(finite, [true, true, true, false, false, false, true, true, true]);
@@ -207,7 +210,8 @@ fn the_node_of_an_overflow_is_found_in_rows_of_any_width() {
             let bias = vec![1.0, 1.0, 1e36];
             let linear_in = vec![0.0; 3 * width];
             let weights = FffWeights::new(shape, linear_in, Some(bias), linear_out).unwrap();
-            let layer = block_on(FffLayer::upload_as(&gpu, &weights, variant)).unwrap();
+            let layer =
+                block_on(FffLayer::builder(&weights).variant(variant).upload(&gpu)).unwrap();
             let error = block_on(layer.forward(&vec![1.0; width])).unwrap_err();
             let expected = matches!(error, Error::Overflow { token: 0, node: 2, what: "output", magnitude, .. }
                     if (5.9e40..6.1e40).contains(&magnitude));
@@ -224,7 +228,8 @@ fn f16_activations_beyond_their_range_are_refused_on_both_sides() {
         if variant.weights != WeightFormat::Packed {
             continue;
         }
-        let upload = FffLayer::upload_with_activations(&gpu, &weights, variant, Activations::F16);
+        let upload =
+            FffLayer::builder(&weights).variant(variant).activations(Activations::F16).upload(&gpu);
         let layer = block_on(upload).unwrap();
         let forward = |x: f32| block_on(layer.forward(&[x; 8]));
         assert!((forward(20.0).unwrap()[0] - 48_000.0).abs() < 32.0);

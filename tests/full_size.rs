@@ -5,8 +5,9 @@ mod checkpoints;
 mod common;
 
 use checkpoints::Spec;
+use cmm::Encoder;
 use cmm::Precision;
-use cmm::model::{Batch, Encoder, EncoderWeights, Output, Sequence, Tap};
+use cmm::model::{Batch, EncoderWeights, Output, Sequence, Tap};
 use pollster::block_on;
 
 /// The process's peak of resident memory, bytes; Linux only.

@@ -5,8 +5,9 @@ mod checkpoints;
 mod common;
 
 use checkpoints::{Spec, TINY};
+use cmm::Encoder;
 use cmm::check::{check_host, check_model_host, golden_cases, golden_models, random_cases};
-use cmm::model::{Batch, Encoder, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::model::{Batch, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Precision, reference};
 use pollster::block_on;
 use tempfile::tempdir;

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
+use cmm::Encoder;
 use cmm::model::{
-    Batch, Encoder, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence,
-    Tap,
+    Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision,
@@ -34,7 +34,7 @@ fn weights() -> FffWeights {
 fn every_variant_it_can_run_compiles_and_dispatches() {
     let gpu = noop();
     for variant in gpu.capabilities().variants() {
-        let layer = block_on(FffLayer::upload_as(&gpu, &weights(), variant)).unwrap();
+        let layer = block_on(FffLayer::builder(&weights()).variant(variant).upload(&gpu)).unwrap();
         let result = block_on(layer.forward_with_path(&[0.5; 37 * 9])).unwrap();
         assert_eq!((result.y.len(), result.path.len()), (9 * 5, 9 * 2 * 4), "{variant}");
     }
@@ -123,7 +123,8 @@ fn a_kernel_that_does_not_compile_is_an_error_with_the_place() {
             .unwrap();
     kernel.wgsl.push_str("fn broken( {");
     let weights = weights();
-    let upload = FffLayer::upload_with(&gpu, &weights, variant, kernel.clone(), kernel);
+    let upload =
+        FffLayer::builder(&weights).variant(variant).kernels(kernel.clone(), kernel).upload(&gpu);
     let error = block_on(upload).unwrap_err();
     assert!(matches!(error, Error::Gpu { .. }), "{error}");
     assert!(error.to_string().contains("broken"), "{error}");

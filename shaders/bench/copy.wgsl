@@ -8,10 +8,10 @@ override GROUP: u32 = 256u;
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let first = (group.y * groups.x + group.x) * GROUP * PIECES + thread;
     var pieces: array<vec4<u32>, PIECES>;
-    for (var i = 0u; i < PIECES; i++) {
+    /* unrolled */ for (var i = 0u; i < PIECES; i++) {
         pieces[i] = x[min(first + i * GROUP, arrayLength(&x) - 1u)];
     }
-    for (var i = 0u; i < PIECES; i++) {
+    /* unrolled */ for (var i = 0u; i < PIECES; i++) {
         let at = first + i * GROUP;
         if at < arrayLength(&x) {
             y[at] = pieces[i];

@@ -9,14 +9,14 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     let factor = vec4<Scalar>(Scalar(f32(thread) * 1e-3));
     let term = vec4<Scalar>(Scalar(f32(group.x) * 1e-6));
     for (var round = 0u; round < 64u; round++) {
-        for (var repeat = 0u; repeat < REPEATS; repeat++) {
-            for (var i = 0u; i < CHAINS; i++) {
+        /* unrolled */ for (var repeat = 0u; repeat < REPEATS; repeat++) {
+            /* unrolled */ for (var i = 0u; i < CHAINS; i++) {
                 sum[i] = fma(sum[i], factor, term);
             }
         }
     }
     var total = vec4<Scalar>();
-    for (var i = 0u; i < CHAINS; i++) {
+    /* unrolled */ for (var i = 0u; i < CHAINS; i++) {
         total += sum[i];
     }
     // Never true, which only the device finds out.

@@ -8,9 +8,9 @@ override DEPTH: u32;
 override NODES: u32;     // a tree's nodes: 2^(DEPTH+1) - 1
 override RESIDUAL: u32;  // what is added to the layer's output: 0 nothing, 1 what y held, 2 x (of the same width)
 
-@group(0) @binding(1) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
-@group(0) @binding(2) var<storage, read> linear_in_bias: array<f32>; // [TREES * NODES]
-@group(0) @binding(3) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
+@group(0) @binding(2) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
+@group(0) @binding(3) var<storage, read> linear_in_bias: array<f32>; // [TREES * NODES]
+@group(0) @binding(4) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
 
 // A lane owns the units lane, lane + LANES, ... of a row. All but a row's last LANES units need no test, and the compiler sees that.
 fn in_row(unit: u32, i: u32, units: u32) -> bool {

@@ -1,5 +1,5 @@
 // The rows in f32.
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [tokens, UNITS]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [tokens, UNITS]
 
 fn store_y(at: u32, value: vec4<f32>) {
     y[at] = value;

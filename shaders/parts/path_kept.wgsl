@@ -1,5 +1,5 @@
 // The nodes that each token engaged are written out.
-@group(0) @binding(5) var<storage, read_write> path: array<u32>; // [tokens, TREES, DEPTH + 1], ids within the tree
+@group(0) @binding(6) var<storage, read_write> path: array<u32>; // [tokens, TREES, DEPTH + 1], ids within the tree
 
 fn keep_node(position: u32, node: u32) {
     path[position] = node;

@@ -1,5 +1,5 @@
 // Added to what y holds, in f32.
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
 
 fn store_y(at: u32, value: vec4<f32>) {
     y[at] += value;

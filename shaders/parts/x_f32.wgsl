@@ -1,9 +1,5 @@
 // x in f32: [tokens, IN_UNITS * UNIT] vec4.
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-
-fn tokens() -> u32 {
-    return arrayLength(&x) / (IN_UNITS * UNIT);
-}
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
 // One vec4 of a token, zero beyond the width, whatever lies in the padding.
 fn x_vec4(token: u32, index: u32) -> vec4<f32> {

@@ -6,11 +6,11 @@ use std::time::Instant;
 use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin, finite};
 use crate::bench::workload::random_tokens;
 use crate::bench::{Check, Effort, Layer, Progress, Report, Row, Stats, Timing, Unit, Workload};
+use crate::dtype::Precision;
 use crate::error::Result;
 use crate::fff::FffWeights;
-use crate::gpu::Precision;
 use crate::host;
-use crate::model::plan::Activation;
+use crate::plan::Activation;
 use crate::reference;
 
 /// Inputs that a row's runs take turns in: many where one is small, so that no cache holds the rows of all.

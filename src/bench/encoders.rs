@@ -3,9 +3,10 @@
 use crate::bench::layers::{Bench, finite};
 use crate::bench::{Check, EncoderShape, Layer, Row, Unit};
 use crate::check::{Limits, compare_encoded};
+use crate::dtype::Precision;
 use crate::error::Result;
-use crate::gpu::Precision;
-use crate::model::{Batch, EncoderWeights, Ffn, GpuEncoder, Output, Tap};
+use crate::executor::GpuEncoder;
+use crate::model::{Batch, EncoderWeights, Ffn, Output, Tap};
 use crate::reference::{self, F32_RTOL};
 
 /// Tokens of the sequence on which every stage is held against the f64 reference.
@@ -66,7 +67,7 @@ impl Bench<'_> {
             let workspace = encoder.prepare(&batch).await?;
             let times = self
                 .watch
-                .measure(gpu, self.effort, |pass, _| encoder.record_into(pass, &workspace, &batch))
+                .measure(gpu, self.effort, |pass, _| encoder.record_into(pass, &workspace))
                 .await?;
             emit(Row {
                 workload: workload.name.clone(),

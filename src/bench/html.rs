@@ -4,8 +4,8 @@ use plotters::prelude::*;
 
 use crate::bench::table::short;
 use crate::bench::{Layer, Report, Row, Unit, table};
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::gpu::Precision;
 
 const SIZE: (u32, u32) = (760, 440);
 /// Readable on white and on black.

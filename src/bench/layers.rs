@@ -5,11 +5,16 @@ use std::collections::HashSet;
 use crate::bench::measure::{Effort, Stopwatch, Times};
 use crate::bench::workload::{random_dense, random_tokens};
 use crate::bench::{Check, Layer, Row, Unit, Workload};
+use crate::dtype::Precision;
+use crate::dtype::{pad, row_stride, unpadded};
 use crate::error::Result;
-use crate::fff::{FffLayer, FffWeights, Schedule};
-use crate::gpu::{Buffer, Gpu, Precision, Readback, Variant, WeightFormat, row_stride};
+use crate::executor::upload_dense;
+use crate::fff::FffWeights;
+use crate::gpu::{Buffer, Candidate, Gpu, Operation, Readback, Variant, WeightFormat};
+use crate::kernels::{CoopShape, DenseSpec, Schedule, TOKENS};
+use crate::layer::FffLayer;
 use crate::model::DenseWeights;
-use crate::ops::{Activation, CoopDense, CoopShape, Dense, Epilogue};
+use crate::plan::Activation;
 use crate::reference;
 
 /// Inputs that a row's runs take turns in, where they are not too large together.
@@ -33,13 +38,6 @@ pub(crate) struct Bench<'b> {
 /// |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the neurons and y are each rounded once.
 const DENSE_RTOL_F16: f64 = 2e-3;
 
-fn size(stored: Precision) -> usize {
-    match stored {
-        Precision::F32 => 4,
-        Precision::F16 => 2,
-    }
-}
-
 /// Random tokens on the device, several sets of them, and room for the result.
 struct Tokens {
     count: usize,
@@ -52,7 +50,7 @@ struct Tokens {
 impl Bench<'_> {
     async fn tokens(&self, count: usize, stored: Precision) -> Result<Tokens> {
         let (input, output) = self.workload.widths();
-        let row = row_stride(input) * size(stored);
+        let row = row_stride(input) * stored.bytes();
         let bytes = (count * row) as u64;
         let sets = if self.x.is_some() { 1 } else { (INPUT_BYTES / bytes).clamp(1, INPUTS as u64) };
         let first = self.x.map_or_else(|| random_tokens(count * input, 0), <[f32]>::to_vec);
@@ -60,21 +58,14 @@ impl Bench<'_> {
         for seed in 0..sets {
             let values = if seed == 0 { first.clone() } else { random_tokens(first.len(), seed) };
             let pack = |index: usize, bytes: &mut Vec<u8>| {
-                let end = bytes.len() + row;
-                let values = &values[index * input..][..input];
-                match stored {
-                    Precision::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
-                    Precision::F16 => bytes
-                        .extend(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes())),
-                }
-                bytes.resize(end, 0);
+                pad(&values[index * input..][..input], row_stride(input), stored, bytes);
             };
             x.push(self.gpu.upload_rows("x", count, row, pack).await?);
         }
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let bytes = (count * row_stride(output) * size(stored)) as u64;
+        let bytes = (count * row_stride(output) * stored.bytes()) as u64;
         let y = self.gpu.buffer("y", bytes, usage).await?;
         Ok(Tokens { count, stored, first, x, y })
     }
@@ -105,13 +96,15 @@ impl Bench<'_> {
             if stored == Precision::F16 {
                 tokens.first.iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());
             }
-            let times = self
-                .watch
-                .measure(gpu, self.effort, |pass, run| {
-                    let x = &tokens.x[run % tokens.x.len()];
-                    layer.record(pass, x.slice(..), tokens.y.slice(..), None)
-                })
-                .await?;
+            let bind = || {
+                let bind = |x: &Buffer| layer.bind(x.slice(..), tokens.y.slice(..), None);
+                tokens.x.iter().map(bind).collect::<Result<Vec<_>>>()
+            };
+            let bound = gpu.scoped("binding a layer", bind).await??;
+            let record = |pass: &mut wgpu::ComputePass<'static>, run: usize| {
+                bound[run % bound.len()].record(pass);
+            };
+            let times = self.watch.measure(gpu, self.effort, record).await?;
             let got = layer.forward_with_path(&tokens.first).await?;
             let compared = (REFERENCE_WORK / (shape.engaged() * (shape.input() + shape.output())))
                 .clamp(1, *count);
@@ -155,71 +148,75 @@ impl Bench<'_> {
     /// A row of the workload's dense layer for each batch size.
     pub(crate) async fn dmm(
         &self,
-        [up, down]: &[DenseWeights; 2],
+        weights: &[DenseWeights; 2],
         variant: Variant,
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
-        let gpu = self.gpu;
-        let (gelu, plain) = (Activation::Gelu, Activation::None);
-        let device_up = Dense::upload(gpu, "W1", up, variant, Epilogue::Activated(gelu)).await?;
-        let device_down =
-            Dense::upload(gpu, "W2", down, variant, Epilogue::Activated(plain)).await?;
-        let stride = row_stride(up.output);
-        for count in &self.workload.tokens {
-            let tokens = self.tokens(*count, Precision::F32).await?;
-            let bytes = (tokens.count * stride * 4) as u64;
-            let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
-            let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
-                let x = &tokens.x[run % tokens.x.len()];
-                device_up.record(gpu, pass, x.slice(..), neurons.slice(..));
-                device_down.record(gpu, pass, neurons.slice(..), tokens.y.slice(..));
-                Ok(())
-            };
-            let times = self.watch.measure(gpu, self.effort, record).await?;
-            let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
-            let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL);
-            let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
-            let name = match variant.weights {
-                WeightFormat::F32 => "f32",
-                WeightFormat::Packed => "packed",
-                WeightFormat::F16 => "f16",
-            };
-            let kernel = format!("{}/{name}", Dense::schedule(gpu, *count));
-            let precisions = [variant.weights.precision(), Precision::F32];
-            let head = self.row(layer, kernel, precisions, *count);
-            emit(head.row(times, None, check));
-        }
-        Ok(())
+        let device = self.gpu.capabilities();
+        let [up, down] = specs(weights).map(|spec| spec.candidates(variant, device));
+        let form = DenseForm { format: variant.weights, activations: Precision::F32 };
+        self.dense(weights, [up?, down?], form, emit).await
     }
 
     /// The same on cooperative matrices, activations in f16, in tiles of these shapes.
     pub(crate) async fn dmm_cooperative(
         &self,
-        [up, down]: &[DenseWeights; 2],
+        weights: &[DenseWeights; 2],
         shapes: &[CoopShape],
         emit: &mut impl FnMut(Row),
     ) -> Result<()> {
+        let device = self.gpu.capabilities();
+        let candidates = specs(weights).map(|spec| spec.cooperative(shapes, device));
+        let form = DenseForm { format: WeightFormat::Packed, activations: Precision::F16 };
+        self.dense(weights, candidates, form, emit).await
+    }
+
+    async fn dense(
+        &self,
+        weights: &[DenseWeights; 2],
+        [candidates_up, candidates_down]: [Vec<Candidate>; 2],
+        form: DenseForm,
+        emit: &mut impl FnMut(Row),
+    ) -> Result<()> {
         let gpu = self.gpu;
-        let (gelu, plain) = (Activation::Gelu, Activation::None);
-        let (gelu, plain) = (Epilogue::Activated(gelu), Epilogue::Activated(plain));
-        let device_up = CoopDense::upload_as(gpu, "W1", up, gelu, shapes).await?;
-        let device_down = CoopDense::upload_as(gpu, "W2", down, plain, shapes).await?;
+        let DenseForm { format, activations } = form;
+        let allowed = match activations {
+            Precision::F32 => DENSE_RTOL,
+            Precision::F16 => DENSE_RTOL_F16,
+        };
+        let [up, down] = weights;
+        let device_up = upload_dense(gpu, "W1", up, format).await?;
+        let device_down = upload_dense(gpu, "W2", down, format).await?;
+        let device_up = Operation::new(candidates_up, device_up);
+        let device_down = Operation::new(candidates_down, device_down);
         for count in &self.workload.tokens {
-            let tokens = self.tokens(*count, Precision::F16).await?;
-            let bytes = (tokens.count * row_stride(up.output) * 2) as u64;
+            let tokens = self.tokens(*count, activations).await?;
+            let bytes = (tokens.count * row_stride(up.output) * activations.bytes()) as u64;
             let neurons = gpu.buffer("neurons", bytes, wgpu::BufferUsages::STORAGE).await?;
+            let rows = *count as u32;
+            let dispatch_up = device_up.dispatch(gpu, rows).await?;
+            let dispatch_down = device_down.dispatch(gpu, rows).await?;
+            let bind = || {
+                let extents = gpu.extents(rows);
+                let (y, neurons) = (tokens.y.slice(..), neurons.slice(..));
+                let bind = |x: &Buffer| {
+                    device_up.bind(gpu, &dispatch_up, &extents, &[x.slice(..)], &[neurons])
+                };
+                let up: Vec<_> = tokens.x.iter().map(bind).collect();
+                (up, device_down.bind(gpu, &dispatch_down, &extents, &[neurons], &[y]))
+            };
+            let (bound_up, bound_down) = gpu.scoped("binding a dense layer", bind).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {
-                let x = &tokens.x[run % tokens.x.len()];
-                device_up.record(gpu, pass, x.slice(..), neurons.slice(..));
-                device_down.record(gpu, pass, neurons.slice(..), tokens.y.slice(..));
-                Ok(())
+                let bound = &bound_up[run % bound_up.len()];
+                dispatch_up.record(pass, bound);
+                dispatch_down.record(pass, &bound_down);
             };
             let times = self.watch.measure(gpu, self.effort, record).await?;
             let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
-            let check = check_dense(up, down, &tokens.first, &y, DENSE_RTOL_F16);
+            let check = check_dense(up, down, &tokens.first, &y, allowed);
             let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
-            let kernel = format!("cooperative/f16 {}", device_up.schedule(*count));
-            let head = self.row(layer, kernel, [Precision::F16; 2], *count);
+            let kernel = form.label(device_up.schedule(rows));
+            let head = self.row(layer, kernel, [format.precision(), activations], *count);
             emit(head.row(times, None, check));
         }
         Ok(())
@@ -229,7 +226,7 @@ impl Bench<'_> {
     async fn rerun(
         &self,
         tokens: &Tokens,
-        record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> Result<()>,
+        record: impl FnOnce(&mut wgpu::ComputePass<'_>),
     ) -> Result<Vec<f32>> {
         let gpu = self.gpu;
         let bytes = tokens.y.size();
@@ -239,32 +236,44 @@ impl Bench<'_> {
             // What an earlier run left cannot pass for this one's.
             encoder.clear_buffer(&tokens.y, 0, None);
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            record(&mut pass)?;
+            record(&mut pass);
             drop(pass);
             readback.record(&mut encoder, &tokens.y, bytes);
             gpu.queue().submit([encoder.finish()]);
-            Ok(())
         })
-        .await??;
+        .await?;
         let output = self.workload.widths().1;
-        let size = size(tokens.stored);
-        readback
-            .read(gpu, bytes, |bytes| {
-                let rows = bytes.chunks_exact(row_stride(output) * size);
-                let rows = rows.map(|row| &row[..output * size]);
-                match tokens.stored {
-                    Precision::F32 => rows
-                        .flat_map(|row| row.as_chunks::<4>().0)
-                        .map(|v| f32::from_le_bytes(*v))
-                        .collect(),
-                    Precision::F16 => rows
-                        .flat_map(|row| row.as_chunks::<2>().0)
-                        .map(|v| half::f16::from_le_bytes(*v).to_f32())
-                        .collect(),
-                }
-            })
-            .await
+        let take = |bytes: &[u8]| unpadded(bytes, output, row_stride(output), tokens.stored);
+        readback.read(gpu, bytes, take).await
     }
+}
+
+/// How a dense layer is stored on a device.
+#[derive(Clone, Copy)]
+struct DenseForm {
+    format: WeightFormat,
+    activations: Precision,
+}
+
+impl DenseForm {
+    /// What a row calls a kernel of this schedule.
+    fn label(self, schedule: &str) -> String {
+        match (self.activations, self.format) {
+            (Precision::F16, _) => format!("cooperative/f16 {schedule}"),
+            (_, WeightFormat::F32) => format!("{schedule}/f32"),
+            (_, WeightFormat::Packed) => format!("{schedule}/packed"),
+            (_, WeightFormat::F16) => format!("{schedule}/f16"),
+        }
+    }
+}
+
+/// A dense layer of two matrices with GELU between them.
+fn specs([up, down]: &[DenseWeights; 2]) -> [DenseSpec; 2] {
+    let spec = |weights: &DenseWeights, activation| {
+        let DenseWeights { input, output, .. } = *weights;
+        DenseSpec { input, output, activation, adds: false, extent: TOKENS }
+    };
+    [spec(up, Activation::Gelu), spec(down, Activation::None)]
 }
 
 /// The twin of a workload's FFF layers.

@@ -23,7 +23,6 @@ pub use cpu::run_cpu;
 #[cfg(feature = "charts")]
 pub use html::html;
 pub use measure::{Effort, Timing};
-pub use peaks::peak_kernels;
 pub use race::race;
 pub use report::{Check, Layer, Machine, Peaks, Report, Row, SCHEMA, SpeedUp, Unit};
 pub use run::{Progress, measure_peaks, run};

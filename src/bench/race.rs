@@ -4,9 +4,11 @@ use crate::bench::layers::Bench;
 use crate::bench::measure::Stopwatch;
 use crate::bench::workload::random_dense;
 use crate::bench::{Effort, Row, Workload};
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::fff::{FffLayer, FffWeights, transposed};
-use crate::gpu::{Gpu, Precision};
+use crate::fff::{FffWeights, transposed};
+use crate::gpu::Gpu;
+use crate::layer::FffLayer;
 use crate::model::DenseWeights;
 
 /// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`; both are checked in the same run.
@@ -42,7 +44,7 @@ pub async fn race(
     let bench = Bench { gpu, watch: &watch, effort, workload: &workload, x: Some(x) };
     let variant = gpu.capabilities().best(Precision::F32)?;
     let mut rows = Vec::new();
-    let layer = FffLayer::upload_as(gpu, weights, variant).await?;
+    let layer = FffLayer::builder(weights).variant(variant).upload(gpu).await?;
     bench.cmm(weights, &layer, &mut |row| rows.push(row)).await?;
     let dense = if neurons == shape.nodes() {
         twin(weights)

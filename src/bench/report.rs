@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Stats, Timing};
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
-use crate::gpu::{Gpu, Precision};
+use crate::gpu::Gpu;
 
 /// Version of the file's form.
 pub const SCHEMA: u32 = 1;

@@ -3,10 +3,12 @@
 use crate::bench::layers::{Bench, dense_twin};
 use crate::bench::measure::Stopwatch;
 use crate::bench::{Effort, Peaks, Report, Row, Workload};
+use crate::dtype::Precision;
 use crate::error::Result;
-use crate::fff::{Activations, FffLayer, FffWeights};
-use crate::gpu::{Gpu, Precision, WeightFormat};
-use crate::ops::{OTHER_SHAPES, SHAPES};
+use crate::fff::FffWeights;
+use crate::gpu::{Gpu, WeightFormat};
+use crate::kernels::{Activations, OTHER_SHAPES, SHAPES};
+use crate::layer::FffLayer;
 
 /// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
 pub type Progress<'p> = &'p mut dyn FnMut(&Report);
@@ -53,13 +55,13 @@ pub async fn run(
                     &rounded
                 }
             };
-            let layer = FffLayer::upload_as(gpu, weights, variant).await?;
+            let layer = FffLayer::builder(weights).variant(variant).upload(gpu).await?;
             bench.cmm(weights, &layer, &mut emit).await?;
             drop(layer);
             if variant.weights == WeightFormat::Packed {
                 let stored = Activations::F16;
-                let layer =
-                    FffLayer::upload_with_activations(gpu, weights, variant, stored).await?;
+                let layer = FffLayer::builder(weights).variant(variant).activations(stored);
+                let layer = layer.upload(gpu).await?;
                 bench.cmm(weights, &layer, &mut emit).await?;
             }
         }

@@ -1,7 +1,7 @@
 //! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
 
 use crate::bench::{Layer, Report, Row, Timing, Unit};
-use crate::gpu::Precision;
+use crate::dtype::Precision;
 
 /// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
 /// [`SpeedUp`](crate::bench::SpeedUp).

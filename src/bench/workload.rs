@@ -1,8 +1,8 @@
 //! What is measured: FFF layers, the dense layer they stand in for, and how many tokens at once.
 
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
-use crate::gpu::Precision;
 use crate::model::{DenseWeights, EncoderConfig, Family, Ffn, Head, Sequence};
 
 /// FFF layers against a dense layer, over batch sizes.

@@ -11,7 +11,7 @@ mod text;
 
 pub use case::{Case, Expected};
 pub use golden::golden_cases;
-pub use kernels::{compile_kernels, kernels_of};
+pub use kernels::compile_kernels;
 #[cfg(feature = "cpu")]
 pub use model::check_model_host;
 pub(crate) use model::{Limits, compare_encoded};

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::check::Outcome;
 use crate::check::golden::{IndexEntry, read_json};
 use crate::checkpoint::Checkpoint;
+use crate::dtype::Precision;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Precision, Variant};
+use crate::gpu::{Gpu, Variant};
 use crate::model::{
-    Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
-    Tap,
+    Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
 };
 use crate::reference::{Comparison, EncoderOutput, F32_RTOL, encoder, row_error};
 

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use crate::check::Case;
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::fff::{Activations, FffLayer, FffShape, FffWeights};
-use crate::gpu::{Gpu, Precision, Variant, WeightFormat};
+use crate::fff::{FffShape, FffWeights};
+use crate::gpu::{Gpu, Variant, WeightFormat};
+use crate::kernels::Activations;
+use crate::layer::FffLayer;
 use crate::reference::{Comparison, F16_ROUNDING, F32_RTOL, FffOutput, compare, fff};
 
 /// Below this |logit| the results of another implementation, stored in f32, are not held against ours.
@@ -78,7 +81,8 @@ pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<O
     let mut worst: Option<Outcome> = None;
     for stored in activations {
         let weights = &case.weights;
-        let mut layer = FffLayer::upload_with_activations(gpu, weights, variant, stored).await?;
+        let mut layer =
+            FffLayer::builder(weights).variant(variant).activations(stored).upload(gpu).await?;
         for schedule in layer.schedules() {
             layer = layer.with_schedule(schedule)?;
             let mut outcome = check_layer(case, &layer).await?;

@@ -8,8 +8,9 @@ use crate::check::Outcome;
 use crate::check::golden::{IndexEntry, read_json};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::gpu::{Precision, Variant};
+use crate::gpu::Variant;
 use crate::reference::Comparison;
 use crate::text::{FastBert, ModelOptions, Tokenizer};
 

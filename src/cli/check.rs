@@ -13,7 +13,7 @@ use cmm::{Device, Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::model::DeviceChoice;
+use crate::cli::device::DeviceChoice;
 use crate::cli::table::{row, table};
 use crate::cli::{Failure, print};
 

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod classify;
+mod device;
 mod devices;
 mod embed;
 mod fill_mask;

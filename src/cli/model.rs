@@ -1,15 +1,12 @@
 //! What the commands on whole models share: which model, on which device, how.
 
-use std::str::FromStr;
-
 use clap::Args;
-use cmm::model::{EncoderConfig, EncoderWeights};
-use cmm::{
-    AdapterChoice, Device, Error, FastBert, Gpu, GpuOptions, ModelOptions, Precision, Variant,
-};
+use cmm::model::EncoderWeights;
+use cmm::{FastBert, GpuOptions, ModelOptions, Precision, Variant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Failure;
+use crate::cli::device::{DeviceChoice, device};
 use crate::cli::hub::{SHIPPED, model_dir};
 use crate::cli::run::PrecisionArgument;
 
@@ -56,7 +53,10 @@ impl ModelArguments {
             None => Precision::from(self.precision),
         };
         let config = EncoderWeights::open(&dir)?.config().clone();
-        let device = self.device(&config, precision).await?;
+        let options = |adapter| {
+            GpuOptions { adapter, ..GpuOptions::default() }.for_encoder(&config, precision)
+        };
+        let device = device(self.device.as_ref(), self.variant.is_some(), options).await?;
         let options = ModelOptions {
             precision,
             variant: self.variant,
@@ -64,49 +64,6 @@ impl ModelArguments {
             pooler: None,
         };
         Ok(FastBert::load_with(device, &dir, &options).await?)
-    }
-
-    /// The device that is asked for; else the best GPU; else, where the only GPUs are software, the CPU, which is faster than it plays one.
-    async fn device(
-        &self,
-        config: &EncoderConfig,
-        precision: Precision,
-    ) -> Result<Device, Failure> {
-        let options = |adapter| {
-            GpuOptions { adapter, ..GpuOptions::default() }.for_encoder(config, precision)
-        };
-        match &self.device {
-            Some(DeviceChoice::Cpu) => Ok(Device::Host),
-            Some(DeviceChoice::Gpu(choice)) => {
-                Ok(Gpu::request(&options(choice.clone())).await?.into())
-            }
-            None if self.variant.is_some() => {
-                Ok(Gpu::request(&options(AdapterChoice::Default)).await?.into())
-            }
-            None => match cmm::adapter(&AdapterChoice::Default).await {
-                Ok(adapter) if adapter.get_info().device_type != wgpu::DeviceType::Cpu => {
-                    let options = options(AdapterChoice::Default);
-                    Ok(Gpu::from_adapter(&adapter, &options).await?.into())
-                }
-                Ok(_) | Err(Error::NoAdapter { .. }) => Ok(Device::Host),
-                Err(error) => Err(error.into()),
-            },
-        }
-    }
-}
-
-/// Where a model runs.
-#[derive(Clone)]
-pub enum DeviceChoice {
-    Cpu,
-    Gpu(AdapterChoice),
-}
-
-impl FromStr for DeviceChoice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text.eq_ignore_ascii_case("cpu") { Self::Cpu } else { Self::Gpu(text.parse()?) })
     }
 }
 

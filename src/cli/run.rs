@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use cmm::{
-    AdapterChoice, Checkpoint, Error, FffLayer, FffShape, FffWeights, Forward, Gpu, GpuOptions,
-    Precision, Variant, reference,
+    Checkpoint, Device, Error, FffLayer, FffShape, FffWeights, Forward, GpuOptions, Precision,
+    Variant, host,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::cli::device::{DeviceChoice, device};
 use crate::cli::tensor_in::TensorIn;
 use crate::cli::tensor_out::TensorsOut;
 use crate::cli::{Failure, print};
@@ -50,9 +51,10 @@ pub struct Arguments {
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
-    /// An index of `cmm devices`, a backend, or part of a name [default: the best]
+    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, or part of a name [default: the best GPU, and the CPU where there is none but in
+    /// software]
     #[arg(long, value_name = "DEVICE")]
-    device: Option<AdapterChoice>,
+    device: Option<DeviceChoice>,
     /// Let sums that overflow pass, as infinities and NaN in the result
     #[arg(long)]
     allow_overflow: bool,
@@ -88,7 +90,7 @@ struct Summary {
 /// What computes.
 enum Engine {
     Gpu(Box<FffLayer>),
-    Reference { weights: FffWeights, overflow_passes: bool },
+    Host { weights: FffWeights, allow_overflow: bool },
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -209,48 +211,43 @@ impl Engine {
         let precision = arguments
             .variant
             .map_or(arguments.precision.into(), |variant| variant.weights.precision());
-        let options = GpuOptions {
-            adapter: arguments.device.clone().unwrap_or_default(),
-            ..GpuOptions::default()
-        }
-        .for_layer(weights.shape(), precision);
-        let gpu = Gpu::request(&options).await;
-        if arguments.device.is_none() && matches!(gpu, Err(Error::NoAdapter { .. })) {
-            eprintln!("NO GPU ADAPTER FOUND: computing with the CPU reference (slow)");
-            let weights = match precision {
-                Precision::F32 => weights,
-                Precision::F16 => weights.rounded_to_f16()?,
-            };
-            return Ok(Self::Reference { weights, overflow_passes: arguments.allow_overflow });
-        }
-        let gpu = gpu?;
-        let layer = match arguments.variant {
-            Some(variant) => FffLayer::upload_as(&gpu, &weights, variant).await?,
-            None => FffLayer::upload(&gpu, &weights, precision).await?,
+        let shape = weights.shape();
+        let options =
+            |adapter| GpuOptions { adapter, ..GpuOptions::default() }.for_layer(shape, precision);
+        let wanted = arguments.device.as_ref();
+        let gpu = match device(wanted, arguments.variant.is_some(), options).await? {
+            Device::Gpu(gpu) => gpu,
+            Device::Host => {
+                let weights = match precision {
+                    Precision::F32 => weights,
+                    Precision::F16 => weights.rounded_to_f16()?,
+                };
+                return Ok(Self::Host { weights, allow_overflow: arguments.allow_overflow });
+            }
         };
-        let layer = if arguments.allow_overflow { layer.with_overflow_passing() } else { layer };
-        Ok(Self::Gpu(Box::new(layer)))
+        let mut layer = FffLayer::builder(&weights).precision(precision);
+        if let Some(variant) = arguments.variant {
+            layer = layer.variant(variant);
+        }
+        if arguments.allow_overflow {
+            layer = layer.allow_overflow();
+        }
+        Ok(Self::Gpu(Box::new(layer.upload(&gpu).await?)))
     }
 
     async fn forward(&self, x: &[f32], with_path: bool) -> Result<Forward, Error> {
         match self {
             Self::Gpu(layer) if with_path => layer.forward_with_path(x).await,
             Self::Gpu(layer) => Ok(Forward { y: layer.forward(x).await?, path: Vec::new() }),
-            Self::Reference { weights, overflow_passes } => {
-                let truth = reference::fff(weights, x)?;
-                let y: Vec<_> = truth.y.iter().map(|v| *v as f32).collect();
-                if !overflow_passes {
-                    weights.check_overflow(x, &y, &truth.path)?;
-                }
-                Ok(Forward { y, path: if with_path { truth.path } else { Vec::new() } })
-            }
+            Self::Host { weights, allow_overflow: true } => host::fff_allowing_overflow(weights, x),
+            Self::Host { weights, allow_overflow: false } => host::fff(weights, x),
         }
     }
 
     fn names(&self) -> (String, String) {
         match self {
             Self::Gpu(layer) => (layer.gpu().info().name.clone(), layer.variant().to_string()),
-            Self::Reference { .. } => ("CPU reference".into(), "f64".into()),
+            Self::Host { .. } => ("cpu".into(), "f32".into()),
         }
     }
 }

@@ -1,16 +1,12 @@
-//! FFF layers: their shape, their weights on the host, and the layer on a device.
+//! FFF layers on the host: their shape, their weights, and where their sums overflow.
 
-mod chunk;
-mod kernel;
-mod layer;
+mod forward;
 mod overflow;
-mod rows;
 mod shape;
 mod weights;
 
-pub(crate) use kernel::Residual;
-pub use kernel::{Activations, Schedule};
-pub use layer::{FffLayer, Forward};
+pub use forward::Forward;
+pub(crate) use overflow::{LARGEST_F16, first_token, overflow};
 pub use shape::FffShape;
 pub use weights::FffWeights;
 pub(crate) use weights::transposed;

@@ -1,14 +1,11 @@
 //! Sums that leave what f32, or an f16 output, holds: which token, and which node of it.
 
 use crate::error::{Error, Result};
-use crate::fff::chunk::{Chunk, bytes_of};
-use crate::fff::rows::unpacked;
-use crate::fff::{FffLayer, FffShape, FffWeights, Forward};
-use crate::gpu::{Precision, Readback};
+use crate::fff::{FffShape, FffWeights};
 
 /// The largest value of f32, and of f16.
 const LARGEST: f64 = f32::MAX as f64;
-const LARGEST_F16: f64 = 65_504.0;
+pub(crate) const LARGEST_F16: f64 = 65_504.0;
 
 /// An engaged node: its row of `linear_in`, its bias, its row of `linear_out`.
 pub(crate) type Engaged<'a> = (&'a [f32], f32, &'a [f32]);
@@ -22,7 +19,7 @@ pub(crate) fn first_token(y: &[f32], output: usize) -> Option<usize> {
 /// adds them, may leave f32, or y what it is stored in (`largest_y`). As long as the magnitudes stay below, no partial sum can.
 ///
 /// `nodes`: the engaged ones in the order of `path: [trees, levels]`.
-pub(crate) fn error<'a>(
+pub(crate) fn overflow<'a>(
     shape: FffShape,
     token: usize,
     x: &[f32],
@@ -64,60 +61,6 @@ pub(crate) fn error<'a>(
     }
 }
 
-impl FffLayer {
-    /// The error of a token whose y is not finite. The token runs once more, for its path; then the rows that it engaged are read back.
-    pub(crate) async fn overflow(&self, token: usize, x: &[f32]) -> Result<Error> {
-        let (gpu, shape, format) = (self.gpu(), self.shape(), self.variant().weights);
-        let mut run = Forward::default();
-        Chunk::new(gpu, self.row_bytes(), 1, true).await?.run(self, x, &mut run).await?;
-        let stored = bytes_of(format.precision());
-        let (in_bytes, out_bytes) =
-            (shape.input_stride() as u64 * stored, shape.output_stride() as u64 * stored);
-        let row_bytes = in_bytes + out_bytes + 4;
-        let bytes = row_bytes * run.path.len() as u64;
-        let readback = Readback::new(gpu, "rows that overflow", bytes).await?;
-        gpu.scoped("reading rows back", || {
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut end = 0;
-            for (place, node) in (0..).zip(&run.path) {
-                let row =
-                    (place / shape.levels() * shape.nodes_per_tree()) as u64 + u64::from(*node);
-                for (from, size) in
-                    [(&self.linear_in, in_bytes), (&self.linear_out, out_bytes), (&self.bias, 4)]
-                {
-                    readback.record_part(&mut encoder, from, row * size, end, size);
-                    end += size;
-                }
-            }
-            gpu.queue().submit([encoder.finish()]);
-        })
-        .await?;
-        // As the rows were uploaded: in blocks of lanes beside f32 activations.
-        let lanes =
-            |precision| (precision == Precision::F32).then_some(self.plain.source.lanes as usize);
-        let stored = self.activations();
-        let (in_width, out_width) = (shape.input(), shape.output());
-        let (in_stride, out_stride) = (shape.input_stride(), shape.output_stride());
-        let nodes: Vec<_> = readback
-            .read(gpu, bytes, |bytes| {
-                let rows = bytes.chunks_exact(row_bytes as usize);
-                let node = |row: &[u8]| {
-                    let (w_in, rest) = row.split_at(in_bytes as usize);
-                    let (w_out, bias) = rest.split_at(out_bytes as usize);
-                    let bias = bias.first_chunk().map_or(0.0, |bias| f32::from_le_bytes(*bias));
-                    let w_in = unpacked(w_in, in_width, in_stride, format, lanes(stored.x));
-                    let w_out = unpacked(w_out, out_width, out_stride, format, lanes(stored.y));
-                    (w_in, bias, w_out)
-                };
-                rows.map(node).collect()
-            })
-            .await?;
-        let nodes = nodes.iter().map(|(w_in, bias, w_out)| (&w_in[..], *bias, &w_out[..]));
-        let largest_y = (stored.y == Precision::F16).then_some(LARGEST_F16);
-        Ok(error(shape, token, x, &run.path, nodes, largest_y))
-    }
-}
-
 impl FffWeights {
     /// Refuses the result of a forward with these weights if sums overflowed. `x`: `[tokens, input]`, `y`: `[tokens, output]`,
     /// `path`: `[tokens, trees, levels]`.
@@ -143,7 +86,7 @@ impl FffWeights {
             let w_out = self.linear_out().get(row * shape.output()..)?.get(..shape.output())?;
             Some((w_in, *self.bias().get(row)?, w_out))
         });
-        Err(error(shape, token, x, path, nodes, None))
+        Err(overflow(shape, token, x, path, nodes, None))
     }
 }
 

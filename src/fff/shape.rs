@@ -1,7 +1,7 @@
 //! The sizes of an FFF layer, validated once.
 
+use crate::dtype::row_stride;
 use crate::error::{Error, Result};
-use crate::gpu::row_stride;
 
 /// The sizes of an FFF layer: widths, trees K and depth D. Every derived size is known not to overflow once this exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -30,12 +30,6 @@ impl Drop for Buffer {
     }
 }
 
-/// Values from one row to the next on the device: rows are padded to a multiple of 8 (32 bytes of f32), so that any width is read in
-/// whole units.
-pub(crate) fn row_stride(width: usize) -> usize {
-    width.next_multiple_of(8)
-}
-
 impl Gpu {
     /// A buffer of `bytes`, a multiple of 4.
     ///

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
 
 /// How the sum of a logit is reduced across lanes.
@@ -25,17 +26,6 @@ pub enum WeightFormat {
     /// f16 in pairs in a u32, widened by `unpack2x16float`.
     Packed,
     /// WGSL's own f16.
-    F16,
-}
-
-/// How precisely weights are stored; the device decides between [`WeightFormat`]s of the same precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Weights in f32.
-    #[default]
-    F32,
-    /// Weights rounded to f16.
     F16,
 }
 
@@ -112,6 +102,8 @@ impl Serialize for Variant {
 pub struct Capabilities {
     /// Name of the adapter, for messages.
     pub adapter: String,
+    /// Whether the adapter is a processor that runs shaders in software.
+    pub software: bool,
     /// f16 as a type of WGSL (`SHADER_F16`).
     pub f16: bool,
     /// `unpack2x16float`.
@@ -161,6 +153,7 @@ impl Capabilities {
             });
         let downlevel = adapter.get_downlevel_capabilities().flags;
         Self {
+            software: info.device_type == wgpu::DeviceType::Cpu,
             adapter: info.name,
             f16: features.contains(wgpu::Features::SHADER_F16),
             packed_f16: downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
@@ -210,6 +203,7 @@ mod tests {
     fn device(f16: bool, packed_f16: bool, subgroup: Option<(u32, u32)>) -> Capabilities {
         Capabilities {
             adapter: "test".into(),
+            software: false,
             f16,
             packed_f16,
             subgroup,

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lru::LruCache;
 
 use crate::error::{Error, Result};
-use crate::fff::FffShape;
 use crate::gpu::adapter::{AdapterChoice, adapter};
-use crate::gpu::capabilities::{COOPERATIVE_STORAGE, Capabilities, Precision, WANTED_FEATURES};
+use crate::gpu::capabilities::{COOPERATIVE_STORAGE, Capabilities, WANTED_FEATURES};
 use crate::gpu::faults::{Fault, Faults};
-use crate::gpu::kernel::{Kernel, KernelSource};
+use crate::gpu::kernel::Kernel;
+use crate::gpu::source::KernelSource;
 
 /// Storage buffers that the kernels bind at most.
 const STORAGE_BUFFERS: u32 = 6;
@@ -18,6 +18,9 @@ const STORAGE_BUFFERS: u32 = 6;
 const WORKGROUP: u32 = 1024;
 /// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.
 const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// Numbers of tokens whose extents are kept: as many as a caller's batches have sizes.
+const EXTENTS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// What to ask of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
@@ -29,19 +32,6 @@ pub struct GpuOptions {
     /// Whether to keep the run-time checks that wgpu adds to shaders. The kernels do not need them, and are faster without: on an H200
     /// docs/kernels.md tells by how much. (A browser keeps them anyway.)
     pub check_shaders: bool,
-}
-
-impl GpuOptions {
-    /// Asks for what a layer of this shape needs: [`GpuOptions::largest_buffer`] holds its larger matrix.
-    pub fn for_layer(mut self, shape: FffShape, precision: Precision) -> Self {
-        let bytes = match precision {
-            Precision::F32 => 4,
-            Precision::F16 => 2,
-        };
-        let row = shape.input_stride().max(shape.output_stride());
-        self.largest_buffer = self.largest_buffer.max((shape.nodes() * row) as u64 * bytes);
-        self
-    }
 }
 
 /// A device and its queue. Cheap to clone; clones share the device and the compiled kernels.
@@ -59,6 +49,7 @@ struct Inner {
     lost: Arc<OnceLock<String>>,
     faults: Arc<Faults>,
     kernels: Mutex<LruCache<KernelSource, Arc<Kernel>>>,
+    extents: Mutex<LruCache<u32, wgpu::Buffer>>,
     check_shaders: bool,
 }
 
@@ -135,6 +126,7 @@ impl Gpu {
                 lost,
                 faults,
                 kernels,
+                extents: Mutex::new(LruCache::new(EXTENTS)),
                 check_shaders,
             }),
         }
@@ -200,6 +192,22 @@ impl Gpu {
             Some(cause) => Err(Error::gpu(what, cause)),
             None => Ok(result),
         }
+    }
+
+    /// The extents of so many tokens and of nothing else, for kernels whose caller brings the buffers. For the inside of an error scope.
+    pub(crate) fn extents(&self, tokens: u32) -> wgpu::Buffer {
+        let mut kept = self.inner.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("extents"),
+                size: 16,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&[tokens, 0, 0, 0]));
+            buffer
+        };
+        kept.get_or_insert(tokens, make).clone()
     }
 
     /// The compiled kernel, from the cache if it has been asked for before.
@@ -269,6 +277,7 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{Binding, Grid};
 
     #[test]
     fn the_kernel_cache_is_bounded() {
@@ -280,12 +289,20 @@ mod tests {
         pollster::block_on(async {
             let adapter = instance.enumerate_adapters(wgpu::Backends::NOOP).await.swap_remove(0);
             let gpu = Gpu::from_adapter(&adapter, &GpuOptions::default()).await.unwrap();
-            let variant = gpu.capabilities().best(Precision::F32).unwrap();
-            let activations = crate::fff::Activations::F32;
-            for width in 1..=KERNELS.get() + 10 {
-                let shape = FffShape::new(width, 1, 0).unwrap();
-                let device = gpu.capabilities();
-                let source = KernelSource::fff(shape, variant, activations, device, false).unwrap();
+            for index in 1..=KERNELS.get() + 10 {
+                let source = KernelSource {
+                    name: format!("kernel {index}"),
+                    wgsl: "@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+                        @compute @workgroup_size(1) fn main() { y[0] = 1u; }"
+                        .into(),
+                    overrides: Vec::new(),
+                    bindings: vec![Binding::Write],
+                    group: 1,
+                    grid: Grid::Rows(1),
+                    lanes: 1,
+                    bounded_loops: false,
+                    roundings: 0,
+                };
                 gpu.kernel(&source).await.unwrap();
             }
             assert_eq!(gpu.inner.kernels.lock().unwrap().len(), KERNELS.get());

@@ -1,87 +1,8 @@
-//! The kernels: which WGSL files make one, with which constants, and its compiled form.
+//! Compiled kernels.
 
 use crate::error::{Error, Result};
-use crate::gpu::capabilities::Capabilities;
 use crate::gpu::device::Gpu;
-
-/// A file of `shaders/`.
-macro_rules! shader {
-    ($file:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file))
-    };
-}
-pub(crate) use shader;
-
-/// How a kernel uses the buffer of one binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// `var<storage, read>`.
-    Read,
-    /// `var<storage, read_write>`.
-    Write,
-}
-
-/// A kernel ready to compile: its WGSL with the launch constants, and what the host must know to run it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KernelSource {
-    /// Name, for labels and messages.
-    pub name: String,
-    /// The whole module; entry point `main`.
-    pub wgsl: String,
-    /// Pipeline-overridable constants.
-    pub overrides: Vec<(&'static str, u32)>,
-    /// Bindings 0.. of group 0.
-    pub bindings: Vec<Binding>,
-    /// Invocations of a workgroup, x only.
-    pub group: u32,
-    /// Lanes that share a token; the f16 formats order a row's weights by it.
-    pub lanes: u32,
-    /// Tokens that a workgroup computes.
-    pub tokens_per_group: u32,
-    /// Whether wgpu's loop counters stay, so that the driver unrolls nothing: some kernels are faster so.
-    pub bounded_loops: bool,
-    /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
-    pub roundings: u32,
-}
-
-impl KernelSource {
-    /// Workgroups to dispatch for this many tokens, in x and y, since one dimension holds 65,535.
-    pub fn workgroups(&self, tokens: u32, device: &Capabilities) -> [u32; 3] {
-        spread(tokens.div_ceil(self.tokens_per_group), device)
-    }
-}
-
-/// So many workgroups, in x and y: the kernels count them row by row, and return where there are more than work.
-pub(crate) fn spread(groups: u32, device: &Capabilities) -> [u32; 3] {
-    let x = groups.min(device.limits.max_compute_workgroups_per_dimension).max(1);
-    [x, groups.div_ceil(x), 1]
-}
-
-/// Writes out the loops `for (var i = 0u; i < <bound>; i++) { ... }`, as `{ const i = 0u; ... } { const i = 1u; ... } ...`.
-///
-/// wgpu bounds each loop with a counter of its own, and no driver unrolls such a loop, so that arrays would not stay in registers:
-/// on an H200 the difference is 106 us against 440 us (768 wide, 1x11, f32, 16,384 tokens).
-pub(crate) fn unrolled(mut wgsl: String, variable: &str, bound: &str, count: u32) -> String {
-    let head = format!("for (var {variable} = 0u; {variable} < {bound}; {variable}++) {{");
-    while let Some(start) = wgsl.find(&head) {
-        let body = start + head.len();
-        let mut open = 1;
-        let closes = |(_, brace): &(usize, char)| {
-            open += match brace {
-                '{' => 1,
-                '}' => -1,
-                _ => 0,
-            };
-            open == 0
-        };
-        let Some((length, _)) = wgsl[body..].char_indices().find(closes) else { break };
-        let copies: String = (0..count)
-            .map(|i| format!("{{ const {variable} = {i}u;{}}}\n", &wgsl[body..body + length]))
-            .collect();
-        wgsl.replace_range(start..=body + length, &copies);
-    }
-    wgsl
-}
+use crate::gpu::{Binding, KernelSource};
 
 /// The validated module of one of our own kernels, without the checks that wgpu adds unless `checked`: indices clamped, loops counted,
 /// divisors tested.
@@ -95,9 +16,10 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
         return gpu.device().create_shader_module(descriptor);
     }
     // SAFETY: only sources that this crate put together come here (`Gpu::kernel`; a caller's own go through `compile_checked`). They index
-    // arrays by sizes that the host set from validated shapes and checked against the buffers it binds: rows of x and y by
-    // `FffLayer::record`, ids, positions, types and rows of a batch by `Encoder::forward` (`Batch::belongs_to`), before anything is recorded.
-    // Every loop counts to a bound, and no divisor is zero. Tests run golden models with the checks as well.
+    // arrays by sizes that the host set from validated shapes, and by extents that it wrote and that are no larger than the buffers it binds:
+    // `FffLayer::bind` for rows of x and y; `Workspace` for an encoder's, whose `GpuEncoder::forward` holds a batch's ids, positions, types
+    // and rows against the model (`Batch::belongs_to`) before anything is recorded. Every loop counts to a bound, and no divisor is zero.
+    // Tests run golden models with the checks as well.
     unsafe {
         let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
         checks.force_loop_bounding = source.bounded_loops;
@@ -108,8 +30,8 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
 /// A compiled kernel and the layout of its bindings.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    pub(crate) pipeline: wgpu::ComputePipeline,
-    pub(crate) layout: wgpu::BindGroupLayout,
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
 }
 
 impl Kernel {
@@ -153,13 +75,18 @@ impl Kernel {
             }
         }
         let label = Some(source.name.as_str());
+        let kind = |usage: &Binding| match usage {
+            Binding::Extents => wgpu::BufferBindingType::Uniform,
+            Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
+            Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
+        };
         let entries: Vec<_> = (0..)
             .zip(&source.bindings)
             .map(|(binding, usage)| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only: *usage == Binding::Read },
+                    ty: kind(usage),
                     has_dynamic_offset: false,
                     min_binding_size: None,
                 },
@@ -196,14 +123,8 @@ impl Kernel {
         .await
     }
 
-    /// Records a dispatch on these buffers, bindings 0.. in order.
-    pub(crate) fn record(
-        &self,
-        gpu: &Gpu,
-        pass: &mut wgpu::ComputePass<'_>,
-        buffers: &[wgpu::BufferSlice<'_>],
-        [x, y, z]: [u32; 3],
-    ) {
+    /// These buffers for bindings 0.. in order; any kernel with the same bindings may run on them.
+    pub(crate) fn bind(&self, gpu: &Gpu, buffers: &[wgpu::BufferSlice<'_>]) -> wgpu::BindGroup {
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, slice)| wgpu::BindGroupEntry {
@@ -215,13 +136,22 @@ impl Kernel {
                 }),
             })
             .collect();
-        let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &self.layout,
             entries: &entries,
-        });
+        })
+    }
+
+    /// Records so many workgroups.
+    pub(crate) fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        bound: &wgpu::BindGroup,
+        [x, y, z]: [u32; 3],
+    ) {
         pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &bind_group, &[]);
+        pass.set_bind_group(0, bound, &[]);
         pass.dispatch_workgroups(x, y, z);
     }
 }

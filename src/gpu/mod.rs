@@ -1,23 +1,27 @@
-//! The device: adapter choice and capabilities, kernels and their variants, buffers, readback, timing.
+//! The device: adapter choice and capabilities, kernels, operations, buffers, readback, timing.
 
 mod adapter;
 mod buffer;
 mod capabilities;
 mod device;
 mod faults;
+mod grid;
 mod kernel;
-mod launch;
+mod matrix;
+mod operation;
 mod readback;
+mod source;
 mod timer;
 
 pub use adapter::{AdapterChoice, adapter, adapters};
-pub(crate) use buffer::{Buffer, row_stride};
-pub use capabilities::{
-    COOPERATIVE_STORAGE, Capabilities, Precision, Reduction, Variant, WeightFormat,
-};
+pub(crate) use buffer::Buffer;
+pub use capabilities::{COOPERATIVE_STORAGE, Capabilities, Reduction, Variant, WeightFormat};
 pub use device::{Gpu, GpuOptions};
-pub use kernel::{Binding, KernelSource};
-pub(crate) use kernel::{Kernel, shader, spread, unrolled};
-pub(crate) use launch::Launch;
+pub use grid::Grid;
+pub(crate) use kernel::Kernel;
+pub(crate) use matrix::{unpacked, upload_matrix, upload_vector};
+pub(crate) use operation::{Candidate, Dispatch, Operation};
 pub(crate) use readback::Readback;
+pub use source::{Binding, KernelSource};
+pub(crate) use source::{KernelDef, shader};
 pub use timer::Timer;

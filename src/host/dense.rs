@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::host::exp::{gelu, tanh};
 use crate::host::fff::Dot;
 use crate::model::DenseWeights;
-use crate::model::plan::Activation;
+use crate::plan::Activation;
 
 /// Values that a thread takes at once after the product.
 const AT_ONCE: usize = 16 << 10;

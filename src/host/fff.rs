@@ -35,6 +35,16 @@ struct Walk<'a> {
 /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity, [`Error::Overflow`] if sums
 /// overflow.
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
+    let result = fff_allowing_overflow(weights, x)?;
+    weights.check_overflow(x, &result.y, &result.path)?;
+    Ok(result)
+}
+
+/// As [`fff`], but lets infinities and NaN in the result pass.
+///
+/// # Errors
+/// As [`fff`], but [`Error::Overflow`].
+pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
         let expected = format!("a multiple of the input width {}", shape.input());
@@ -45,7 +55,6 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let mut result =
         Forward { y: vec![0.0; tokens * shape.output()], path: vec![0; tokens * shape.engaged()] };
     fff_into(weights, x, &mut result.y, &mut result.path);
-    weights.check_overflow(x, &result.y, &result.path)?;
     Ok(result)
 }
 

@@ -11,5 +11,5 @@ mod rows;
 
 pub(crate) use dense::dense;
 pub(crate) use encoder::{HostEncoder, MAX_ROWS, MAX_TOKENS};
-pub use fff::fff;
+pub use fff::{fff, fff_allowing_overflow};
 pub(crate) use fff::{fff_into, roundings};

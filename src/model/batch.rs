@@ -105,6 +105,17 @@ impl Batch {
         }
     }
 
+    /// What each attention tile of up to `queries` computes: first query, queries, first key, keys.
+    pub(crate) fn tiles(&self, queries: u32) -> Vec<[u32; 4]> {
+        let mut tiles = Vec::new();
+        for [first, count] in &self.sequences {
+            for query in (0..*count).step_by(queries as usize) {
+                tiles.push([first + query, queries.min(count - query), *first, *count]);
+            }
+        }
+        tiles
+    }
+
     /// Tokens of all sequences.
     pub fn len(&self) -> usize {
         self.tokens.len()

@@ -1,8 +1,8 @@
 //! Whether the sizes of a configuration, read from a file or made by hand, can be an encoder's.
 
+use crate::dtype::row_stride;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
-use crate::gpu::row_stride;
 use crate::model::{EncoderConfig, Family, Ffn};
 
 /// The largest size of any kind; no published model comes near it.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
+use crate::dtype::Precision;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffShape, FffWeights};
-use crate::gpu::Precision;
 use crate::model::config::{EncoderConfig, Family, Ffn, Head, Pooler};
 use crate::model::directory;
 
@@ -317,8 +317,7 @@ impl<'data> EncoderWeights<'data> {
         match self.config.family {
             Family::CrammedBert => {
                 let part = |part: &str| self.name(&format!("layers.{layer}.{part}"));
-                let scale_name = part("attn.self_attention.norm_factor");
-                let score_scale = self.tensor(&scale_name, &[])?[0];
+                let score_scale = self.score_scale(layer)?;
                 let packed = self.dense(
                     &part("attn.self_attention.query_key_value"),
                     3 * hidden,
@@ -366,7 +365,7 @@ impl<'data> EncoderWeights<'data> {
                             parts.iter().flat_map(|p| p.bias.iter().flatten()).copied().collect(),
                         ),
                     },
-                    score_scale: 1.0 / (self.config.head_width() as f32).sqrt(),
+                    score_scale: self.score_scale(layer)?,
                     attention_out: self.dense(
                         &part("attention.output.dense"),
                         hidden,
@@ -377,6 +376,17 @@ impl<'data> EncoderWeights<'data> {
                     ffn,
                 })
             }
+        }
+    }
+
+    /// What a layer's attention scores are scaled by.
+    pub(crate) fn score_scale(&self, layer: usize) -> Result<f32> {
+        match self.config.family {
+            Family::CrammedBert => {
+                let name = format!("layers.{layer}.attn.self_attention.norm_factor");
+                Ok(self.tensor(&self.name(&name), &[])?[0])
+            }
+            Family::Bert => Ok(1.0 / (self.config.head_width() as f32).sqrt()),
         }
     }
 

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use crate::device::Device;
+use crate::dtype::Precision;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::gpu::{GpuOptions, Precision, Variant};
+use crate::gpu::{GpuOptions, Variant};
 use crate::model::{
-    Batch, Encoded, Encoder, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence,
-    Tap, base,
+    Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
+    base,
 };
 use crate::text::files::pooling;
 use crate::text::folder::{Folder, ModelFiles};

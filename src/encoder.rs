@@ -1,10 +1,11 @@
 //! An encoder, wherever it runs.
 
+use crate::dtype::Precision;
 use crate::error::Result;
-use crate::gpu::{Gpu, Precision, Variant};
+use crate::executor::GpuEncoder;
+use crate::gpu::{Gpu, Variant};
 #[cfg(feature = "cpu")]
 use crate::host::HostEncoder;
-use crate::model::gpu_encoder::GpuEncoder;
 use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Sequence, Tap};
 
 /// An encoder on a GPU, or on the host's threads.

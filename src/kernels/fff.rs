@@ -1,10 +1,12 @@
 //! The CMM kernel of an FFF layer, put together for a device and a variant.
 
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::{
-    Binding, Capabilities, KernelSource, Launch, Precision, Variant, WeightFormat, shader, unrolled,
+    Binding, Candidate, Capabilities, Grid, KernelDef, KernelSource, Variant, WeightFormat, shader,
 };
+use crate::kernels::{Launch, TOKENS, Tuning};
 
 /// How x and y are stored on the device. f16 halves what they cost to read and write; sums are f32 all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -50,7 +52,7 @@ pub enum Schedule {
 /// What both kernels are made of.
 struct Parts {
     format: &'static str,
-    values: String,
+    values: [&'static str; 5],
     in_units: u32,
     out_units: u32,
     unit: u32,
@@ -94,8 +96,9 @@ impl Parts {
             Precision::F32 => [shader!("parts/y_f32.wgsl"), y_units],
             Precision::F16 => [shader!("parts/y_f16.wgsl"), ""],
         };
-        let values = [values8, x[0], x[1], y[0], y[1]].concat();
-        let mut bindings = vec![Binding::Read; 4];
+        let values = [values8, x[0], x[1], y[0], y[1]];
+        let mut bindings = vec![Binding::Extents];
+        bindings.extend([Binding::Read; 4]);
         bindings.push(Binding::Write);
         let path = if keep_path {
             bindings.push(Binding::Write);
@@ -108,14 +111,18 @@ impl Parts {
         Ok(Self { format, values, in_units, out_units, unit: unit as u32, path, bindings })
     }
 
-    /// The whole module. The weight format comes first: `enable` must.
-    fn wgsl(&self, launch: &str, reduction: &str, kernel: &str) -> String {
-        let (gelu, layer) = (shader!("parts/gelu.wgsl"), shader!("parts/fff_layer.wgsl"));
-        [self.format, &self.values, launch, reduction, gelu, layer, self.path, kernel].concat()
+    /// The files of a kernel. The weight format comes first: `enable` must.
+    fn files(&self, reduction: &'static str, kernel: &'static str) -> Vec<&'static str> {
+        let mut files = vec![self.format, shader!("parts/extent.wgsl")];
+        files.extend(self.values);
+        files.extend([reduction, shader!("parts/gelu.wgsl"), shader!("parts/fff_layer.wgsl")]);
+        files.extend([self.path, kernel]);
+        files
     }
 
     fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
         vec![
+            ("EXTENT", TOKENS),
             ("INPUT", shape.input() as u32),
             ("IN_UNITS", self.in_units),
             ("OUT_UNITS", self.out_units),
@@ -130,13 +137,6 @@ impl Parts {
     fn roundings(&self, lanes: u32) -> u32 {
         1 + self.in_units.div_ceil(lanes) * self.unit + (lanes - 1) + 1
     }
-}
-
-/// Writes out those loops that are short enough.
-fn with_loops(wgsl: String, loops: &[(&str, &str, u32, u32)]) -> String {
-    loops.iter().fold(wgsl, |wgsl, (variable, bound, count, most)| {
-        if count <= most { unrolled(wgsl, variable, bound, *count) } else { wgsl }
-    })
 }
 
 impl KernelSource {
@@ -157,28 +157,35 @@ impl KernelSource {
         let in_per_lane = parts.in_units.div_ceil(lanes);
         let out_per_lane = parts.out_units.div_ceil(lanes);
         let group = lanes * tokens;
-        // Sizes of arrays in registers and of the workgroup: WGSL wants `const` there.
-        let launch = format!(
-            "const LANES: u32 = {lanes}u;\nconst TOKENS: u32 = {tokens}u;\nconst GROUP: u32 = {group}u;\n\
-             const IN_PER_LANE: u32 = {in_per_lane}u;\nconst OUT_PER_LANE: u32 = {out_per_lane}u;\n"
-        );
-        // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
-        let loops = [
-            ("i", "IN_PER_LANE", in_per_lane, MAX_UNROLLED),
-            ("i", "OUT_PER_LANE", out_per_lane, MAX_UNROLLED),
-            ("tree", "TREES", shape.trees() as u32, 1),
-        ];
-        Ok(Self {
+        let def = KernelDef {
             name: format!("fff {shape} {variant}"),
-            wgsl: with_loops(parts.wgsl(&launch, reduction, shader!("fff.wgsl")), &loops),
+            parts: &parts.files(reduction, shader!("fff.wgsl")),
+            // Sizes of arrays in registers and of the workgroup: WGSL wants `const` there.
+            constants: &[
+                ("LANES", lanes),
+                ("TOKENS", tokens),
+                ("GROUP", group),
+                ("IN_PER_LANE", in_per_lane),
+                ("OUT_PER_LANE", out_per_lane),
+            ],
+            declarations: &[],
+            // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
+            loops: &[
+                ("IN_PER_LANE", in_per_lane, MAX_UNROLLED),
+                ("OUT_PER_LANE", out_per_lane, MAX_UNROLLED),
+                ("TREES", shape.trees() as u32, 1),
+            ],
             overrides: parts.overrides(shape),
+            bindings: parts.bindings.clone(),
             group,
+            grid: Grid::Rows(tokens),
+        };
+        Ok(Self {
             lanes,
-            tokens_per_group: tokens,
             // On an H200 an f32 walk takes 102 us with the counter and 121 without; with f16 it is 59 against 55.
             bounded_loops: variant.weights == WeightFormat::F32,
             roundings: parts.roundings(lanes),
-            bindings: parts.bindings,
+            ..def.source()
         })
     }
 
@@ -214,31 +221,34 @@ impl KernelSource {
         let out_per_thread = parts.out_units.div_ceil(out_threads);
         let steps = levels.div_ceil(ahead);
         let group = (subtree + accumulating) * lanes;
-        let consts = format!(
-            "const LANES: u32 = {lanes}u;\nconst GROUP: u32 = {group}u;\nconst IN_PER_LANE: u32 = {in_per_lane}u;\n\
-             const OUT_PER_THREAD: u32 = {out_per_thread}u;\nconst OUT_THREADS: u32 = {out_threads}u;\n\
-             const AHEAD: u32 = {ahead}u;\nconst SUBTREE: u32 = {subtree}u;\nconst STEPS: u32 = {steps}u;\n"
-        );
-        let loops = [
-            ("i", "IN_PER_LANE", in_per_lane, MAX_UNROLLED),
-            ("i", "OUT_PER_THREAD", out_per_thread, MAX_UNROLLED),
-            ("step", "STEPS", steps, MAX_UNROLLED),
-            ("place", "SUBTREE", subtree, MAX_UNROLLED),
-            ("level", "AHEAD", ahead, ahead),
-            ("tree", "TREES", shape.trees() as u32, 1),
-        ];
-        let wgsl = parts.wgsl(&consts, launch.reduction, shader!("fff_lookahead.wgsl"));
-        Ok(Some(Self {
+        let def = KernelDef {
             name: format!("fff lookahead {ahead} {shape} {variant}"),
-            wgsl: with_loops(wgsl, &loops),
+            parts: &parts.files(launch.reduction, shader!("fff_lookahead.wgsl")),
+            constants: &[
+                ("LANES", lanes),
+                ("GROUP", group),
+                ("IN_PER_LANE", in_per_lane),
+                ("OUT_PER_THREAD", out_per_thread),
+                ("OUT_THREADS", out_threads),
+                ("AHEAD", ahead),
+                ("SUBTREE", subtree),
+                ("STEPS", steps),
+            ],
+            declarations: &[],
+            loops: &[
+                ("IN_PER_LANE", in_per_lane, MAX_UNROLLED),
+                ("OUT_PER_THREAD", out_per_thread, MAX_UNROLLED),
+                ("STEPS", steps, MAX_UNROLLED),
+                ("SUBTREE", subtree, MAX_UNROLLED),
+                ("AHEAD", ahead, ahead),
+                ("TREES", shape.trees() as u32, 1),
+            ],
             overrides: parts.overrides(shape),
+            bindings: parts.bindings.clone(),
             group,
-            lanes,
-            tokens_per_group: 1,
-            bounded_loops: false,
-            roundings: parts.roundings(lanes),
-            bindings: parts.bindings,
-        }))
+            grid: Grid::Rows(1),
+        };
+        Ok(Some(Self { lanes, roundings: parts.roundings(lanes), ..def.source() }))
     }
 
     /// The same kernel, adding to the layer's output.
@@ -249,5 +259,43 @@ impl KernelSource {
             }
         }
         self
+    }
+}
+
+/// What an FFF layer on a device is asked to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FffSpec {
+    pub(crate) shape: FffShape,
+    pub(crate) activations: Activations,
+    pub(crate) residual: Option<Residual>,
+    pub(crate) keep_path: bool,
+}
+
+impl FffSpec {
+    /// The kernels that compute it: those that look ahead, for few tokens, and the plain one.
+    pub(crate) fn candidates(
+        self,
+        variant: Variant,
+        device: &Capabilities,
+    ) -> Result<Vec<Candidate>> {
+        let Self { shape, activations, residual, keep_path } = self;
+        let mut candidates = Vec::new();
+        let mut push = |source: KernelSource, up_to, schedule| {
+            let source = match residual {
+                Some(residual) => source.with_residual(residual),
+                None => source,
+            };
+            candidates.push(Candidate { source, up_to, schedule });
+        };
+        for (ahead, up_to) in Tuning::of(device).lookahead(variant.weights.precision()) {
+            let source =
+                KernelSource::fff_lookahead(shape, variant, activations, device, keep_path, ahead)?;
+            if let Some(source) = source {
+                push(source, up_to, format!("lookahead {ahead}"));
+            }
+        }
+        let plain = KernelSource::fff(shape, variant, activations, device, keep_path)?;
+        push(plain, u32::MAX, "plain".into());
+        Ok(candidates)
     }
 }

@@ -1,8 +1,10 @@
 //! Tokens on their way from host slices through a layer and back, so many at once.
 
+use crate::dtype::{Precision, pad, unpadded};
 use crate::error::Result;
-use crate::fff::{FffLayer, FffShape, Forward};
-use crate::gpu::{Buffer, Gpu, Precision, Readback};
+use crate::fff::Forward;
+use crate::gpu::{Buffer, Gpu, Readback};
+use crate::layer::FffLayer;
 
 /// The buffers through which [`FffLayer::run`] sends its tokens.
 pub(crate) struct Chunk {
@@ -45,7 +47,11 @@ impl Chunk {
         let x: &[u8] = if shape.input() == shape.input_stride() && stored.x == Precision::F32 {
             bytemuck::cast_slice(x)
         } else {
-            rows = padded(x, shape, stored.x);
+            let mut padded = Vec::new();
+            for row in x.chunks_exact(shape.input()) {
+                pad(row, shape.input_stride(), stored.x, &mut padded);
+            }
+            rows = padded;
             &rows
         };
         gpu.scoped("running an FFF layer", || {
@@ -67,20 +73,8 @@ impl Chunk {
         self.y
             .1
             .read(gpu, y_bytes, |bytes| {
-                let size = bytes_of(stored.y) as usize;
-                for row in bytes.chunks_exact(shape.output_stride() * size) {
-                    let row = &row[..shape.output() * size];
-                    match stored.y {
-                        Precision::F32 => {
-                            let values = row.as_chunks::<4>().0.iter();
-                            result.y.extend(values.map(|v| f32::from_le_bytes(*v)));
-                        }
-                        Precision::F16 => {
-                            let values = row.as_chunks::<2>().0.iter();
-                            result.y.extend(values.map(|v| half::f16::from_le_bytes(*v).to_f32()));
-                        }
-                    }
-                }
+                let y = unpadded(bytes, shape.output(), shape.output_stride(), stored.y);
+                result.y.extend(y);
             })
             .await?;
         if let Some((_, readback)) = &self.path {
@@ -93,30 +87,6 @@ impl Chunk {
         }
         Ok(())
     }
-}
-
-pub(crate) fn bytes_of(precision: Precision) -> u64 {
-    match precision {
-        Precision::F32 => 4,
-        Precision::F16 => 2,
-    }
-}
-
-/// Rows of x as the device stores them, padded with zeros.
-fn padded(x: &[f32], shape: FffShape, stored: Precision) -> Vec<u8> {
-    let size = bytes_of(stored) as usize;
-    let mut rows = Vec::with_capacity(x.len() / shape.input() * shape.input_stride() * size);
-    for row in x.chunks_exact(shape.input()) {
-        let end = rows.len() + shape.input_stride() * size;
-        match stored {
-            Precision::F32 => rows.extend_from_slice(bytemuck::cast_slice(row)),
-            Precision::F16 => {
-                rows.extend(row.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()));
-            }
-        }
-        rows.resize(end, 0);
-    }
-    rows
 }
 
 async fn output(gpu: &Gpu, label: &str, bytes: u64) -> Result<(Buffer, Readback)> {

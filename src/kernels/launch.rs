@@ -1,8 +1,7 @@
 //! How lanes are laid over the rows that a kernel reduces.
 
 use crate::error::{Error, Result};
-use crate::gpu::capabilities::{Capabilities, Reduction, Variant};
-use crate::gpu::kernel::shader;
+use crate::gpu::{Capabilities, Reduction, Variant, shader};
 
 /// Values that one lane keeps of a row, at most, before more lanes share a token.
 const VALUES_PER_LANE: usize = 32;

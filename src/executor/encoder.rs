@@ -1,0 +1,321 @@
+//! An encoder on a GPU.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::dtype::{Dtype, Precision, row_stride, unpadded};
+use crate::error::{Error, Result, check_finite};
+use crate::executor::parts::Parts;
+use crate::executor::program::Program;
+use crate::executor::recording::Recording;
+use crate::executor::workspace::Workspace;
+use crate::gpu::{Capabilities, Gpu, Readback, Variant, WeightFormat};
+use crate::kernels::fits_cooperative;
+use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Tap};
+use crate::plan::{Facts, HeadFacts, Op, Plan, Rows, SlotId, Target};
+
+/// An encoder on a GPU.
+#[derive(Debug)]
+pub(crate) struct GpuEncoder {
+    gpu: Gpu,
+    config: EncoderConfig,
+    variant: Variant,
+    facts: Facts,
+    target: Target,
+    parts: Parts,
+    /// To the hidden states.
+    hidden: Arc<Program>,
+    /// What has been asked for so far: the output, of tokens without its list, and whether with paths.
+    programs: Mutex<Vec<(Output, bool, Arc<Program>)>>,
+    /// Of the last forward.
+    workspace: Mutex<Option<Workspace>>,
+}
+
+/// What is on its way back to the host.
+struct Tapped {
+    readback: Readback,
+    bytes: u64,
+    width: usize,
+    dtype: Dtype,
+    /// The stage's name; none: a path.
+    name: Option<String>,
+}
+
+/// The variant of the other operations, where a device and a model allow activations in f16 on cooperative matrices.
+fn half_variant(device: &Capabilities, config: &EncoderConfig) -> Option<Variant> {
+    let mut variants = device.variants().into_iter();
+    let packed = variants.find(|variant| variant.weights == WeightFormat::Packed);
+    packed.filter(|_| device.cooperative && fits_cooperative(config.head_width()))
+}
+
+impl GpuEncoder {
+    /// Uploads an encoder in the variant that suits the device best; in f16, where the device has cooperative matrices, as
+    /// [`GpuEncoder::upload_half`] does.
+    ///
+    /// # Errors
+    /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub(crate) async fn upload(
+        gpu: &Gpu,
+        weights: &EncoderWeights<'_>,
+        precision: Precision,
+    ) -> Result<Self> {
+        let device = gpu.capabilities();
+        if precision == Precision::F16 && half_variant(device, weights.config()).is_some() {
+            return Self::upload_half(gpu, weights).await;
+        }
+        Self::upload_as(gpu, weights, device.best(precision)?).await
+    }
+
+    /// Uploads an encoder whose activations are f16 too, between f32 residuals, for cooperative matrices (tensor cores).
+    ///
+    /// # Errors
+    /// As [`GpuEncoder::upload`]; [`Error::Unsupported`] if the device has no cooperative matrices, or heads are not of 16, 32, 48 or 64 values.
+    pub(crate) async fn upload_half(gpu: &Gpu, weights: &EncoderWeights<'_>) -> Result<Self> {
+        let device = gpu.capabilities();
+        let variant = half_variant(device, weights.config()).ok_or_else(|| Error::Unsupported {
+            what: "an encoder with f16 activations".into(),
+            adapter: device.adapter.clone(),
+            missing: "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64".into(),
+        })?;
+        Self::upload_of(gpu, weights, variant, Precision::F16).await
+    }
+
+    /// Uploads an encoder with f32 activations in a given variant, one layer at a time.
+    ///
+    /// # Errors
+    /// As [`GpuEncoder::upload`].
+    pub(crate) async fn upload_as(
+        gpu: &Gpu,
+        weights: &EncoderWeights<'_>,
+        variant: Variant,
+    ) -> Result<Self> {
+        Self::upload_of(gpu, weights, variant, Precision::F32).await
+    }
+
+    async fn upload_of(
+        gpu: &Gpu,
+        weights: &EncoderWeights<'_>,
+        variant: Variant,
+        activations: Precision,
+    ) -> Result<Self> {
+        let config = weights.config().clone();
+        let (head, head_facts) = weights.head_or_missing()?;
+        let scales = (0..config.layers).map(|layer| weights.score_scale(layer));
+        let facts = Facts { scales: scales.collect::<Result<_>>()?, head: head_facts };
+        let row = row_stride(config.hidden) * variant.weights.precision().bytes();
+        let target = Target {
+            activations,
+            head: config.head_width().next_multiple_of(4),
+            vocabulary: parts_of(gpu, config.vocabulary, row),
+        };
+        let all = match &facts.head {
+            HeadFacts::MaskedLm { .. } => Output::Tokens(Vec::new()),
+            HeadFacts::Classifier { .. } => Output::Classes,
+            HeadFacts::None | HeadFacts::Missing(_) => Output::Hidden,
+        };
+        let plan = |output: &Output| Plan::new(&config, &facts, &target, output, false);
+        let parts = Parts::upload(gpu, weights, &head, &plan(&all)?, variant).await?;
+        let hidden = Arc::new(Program::new(gpu, plan(&Output::Hidden)?, &parts, variant)?);
+        let programs = Mutex::new(vec![(Output::Hidden, false, hidden.clone())]);
+        let (gpu, workspace) = (gpu.clone(), Mutex::new(None));
+        Ok(Self { gpu, config, variant, facts, target, parts, hidden, programs, workspace })
+    }
+
+    /// The device that the encoder lies on.
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The sizes.
+    pub(crate) fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The variant that runs.
+    pub(crate) fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// How activations are stored between a layer's operations.
+    pub(crate) fn activations(&self) -> Precision {
+        self.target.activations
+    }
+
+    /// Bytes that one buffer may have.
+    fn most_bytes(&self) -> u64 {
+        let limits = &self.gpu.capabilities().limits;
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// Tokens that a batch may have on this device.
+    pub(crate) fn max_tokens(&self) -> usize {
+        (self.most_bytes() / self.hidden.widest(Rows::Tokens) as u64) as usize / 256 * 256
+    }
+
+    /// Rows of [`Output::Tokens`] that one forward may ask for on this device.
+    pub(crate) fn max_rows(&self) -> usize {
+        let widest = self.target.vocabulary.iter().map(Range::len).max().unwrap_or(1);
+        let rows = (self.most_bytes() / (row_stride(widest) as u64 * 4)) as usize;
+        if rows > 8 { rows / 8 * 8 } else { rows }
+    }
+
+    /// The program to an output.
+    fn program(&self, output: &Output, paths: bool) -> Result<Arc<Program>> {
+        let kind = match output {
+            Output::Tokens(_) => Output::Tokens(Vec::new()),
+            other => other.clone(),
+        };
+        let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = programs().iter().find(|(of, with, _)| *of == kind && *with == paths).cloned();
+        if let Some((.., program)) = known {
+            return Ok(program);
+        }
+        let plan = Plan::new(&self.config, &self.facts, &self.target, &kind, paths)?;
+        let program = Arc::new(Program::new(&self.gpu, plan, &self.parts, self.variant)?);
+        programs().push((kind, paths, program.clone()));
+        Ok(program)
+    }
+
+    /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with other
+    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
+    /// [`GpuEncoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub(crate) async fn forward(
+        &self,
+        batch: &Batch,
+        output: &Output,
+        tap: Tap,
+    ) -> Result<Encoded> {
+        batch.belongs_to(&self.config)?;
+        let gpu = &self.gpu;
+        if let Output::Tokens(rows) = output {
+            batch.holds(rows)?;
+        }
+        // Refuses a head that is not there even where nothing is asked of it.
+        let plan = self.program(output, false)?;
+        let mut encoded = Encoded { width: plan.plan.width(), ..Encoded::default() };
+        let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
+        if batch.is_empty() || (nothing && tap == Tap::None) {
+            return Ok(encoded);
+        }
+        // Taps alone: the hidden states stand in for a result of no rows.
+        let output = if nothing { &Output::Hidden } else { output };
+        let picked: &[u32] = if let Output::Tokens(rows) = output { rows } else { &[] };
+        let program = self.program(output, tap != Tap::None)?;
+        let kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut workspace = match kept {
+            Some(workspace) if workspace.holds(&program, batch, picked) => workspace,
+            _ => Workspace::new(gpu, &program, batch, picked).await?,
+        };
+        workspace.choose(gpu, batch, picked).await?;
+        let (tapped, results) = gpu
+            .scoped("running an encoder", || {
+                workspace.write(gpu, batch, picked);
+                self.record(&workspace, tap)
+            })
+            .await?;
+        if !nothing {
+            encoded.values = side_by_side(gpu, &results).await?;
+        }
+        // Sums may overflow, and what passes between operations in f16 sooner than those.
+        let result = match self.activations() {
+            Precision::F32 => "the encoder's result, whose sums overflowed:",
+            Precision::F16 => "the encoder's result with f16 activations, which f32 ones may help:",
+        };
+        check_finite(result, &encoded.values)?;
+        for stage in tapped {
+            match &stage.name {
+                None => encoded.paths.push(stage.nodes(gpu).await?),
+                Some(name) => encoded.stages.push((name.clone(), stage.values(gpu).await?)),
+            }
+        }
+        *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace);
+        Ok(encoded)
+    }
+
+    /// Records and submits all steps; what is tapped, and the parts of the result, come back.
+    fn record(&self, workspace: &Workspace, tap: Tap) -> (Vec<Tapped>, Vec<Tapped>) {
+        let plan = &workspace.program().plan;
+        let mut recording = Recording::new(&self.gpu);
+        let copy = |recording: &mut Recording<'_>, slot: SlotId, name: Option<String>| {
+            let (buffer, bytes) = (workspace.buffer(slot), workspace.bytes(slot));
+            let (width, dtype) = (plan.slots[slot].width, plan.slots[slot].dtype);
+            Tapped { readback: recording.copy_out(buffer, bytes), bytes, width, dtype, name }
+        };
+        let mut tapped = Vec::new();
+        for (index, step) in plan.steps.iter().enumerate() {
+            workspace.record(recording.pass(), index);
+            if let (Op::Fff { .. }, [_, path]) = (&step.op, &step.writes[..]) {
+                tapped.push(copy(&mut recording, *path, None));
+            }
+            if let (Some(name), Tap::Stages, Some(slot)) = (&step.stage, tap, step.writes.first()) {
+                tapped.push(copy(&mut recording, *slot, Some(name.clone())));
+            }
+        }
+        let results = plan.results.iter().map(|slot| copy(&mut recording, *slot, None)).collect();
+        recording.submit();
+        (tapped, results)
+    }
+
+    /// Buffers that hold a batch and what comes of it, for [`GpuEncoder::record_into`].
+    pub(crate) async fn prepare(&self, batch: &Batch) -> Result<Workspace> {
+        batch.belongs_to(&self.config)?;
+        let workspace = Workspace::new(&self.gpu, &self.hidden, batch, &[]).await?;
+        let write = || workspace.write(&self.gpu, batch, &[]);
+        self.gpu.scoped("preparing an encoder", write).await?;
+        Ok(workspace)
+    }
+
+    /// Records embedding, layers and final norm of a prepared batch into a pass that the caller began, for measurements.
+    pub(crate) fn record_into(&self, pass: &mut wgpu::ComputePass<'_>, workspace: &Workspace) {
+        for step in 0..workspace.program().plan.steps.len() {
+            workspace.record(pass, step);
+        }
+    }
+}
+
+/// Rows of a matrix in as few parts as one binding holds each.
+fn parts_of(gpu: &Gpu, rows: usize, row_bytes: usize) -> Vec<Range<usize>> {
+    // Whole units of rows, so that the scores of a part need no padding.
+    const UNIT: usize = 8;
+    let limits = &gpu.capabilities().limits;
+    let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let most = (bytes / row_bytes as u64) as usize / UNIT * UNIT;
+    let most = most.max(UNIT);
+    (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
+}
+
+impl Tapped {
+    async fn values(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let stored = match self.dtype {
+            Dtype::F16 => Precision::F16,
+            Dtype::F32 | Dtype::U32 => Precision::F32,
+        };
+        let stride = row_stride(self.width);
+        let take = |bytes: &[u8]| unpadded(bytes, self.width, stride, stored);
+        self.readback.read(gpu, self.bytes, take).await
+    }
+
+    async fn nodes(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        let take = |bytes: &[u8]| {
+            bytes.as_chunks::<4>().0.iter().map(|v| u32::from_le_bytes(*v)).collect()
+        };
+        self.readback.read(gpu, self.bytes, take).await
+    }
+}
+
+/// Reads the parts of a result back: row by row, one part's values after the other's.
+async fn side_by_side(gpu: &Gpu, parts: &[Tapped]) -> Result<Vec<f32>> {
+    let mut read = Vec::with_capacity(parts.len());
+    for part in parts {
+        read.push((part.values(gpu).await?, part.width));
+    }
+    if read.len() == 1 {
+        return Ok(read.swap_remove(0).0);
+    }
+    let count = read.iter().map(|(values, width)| values.len() / width).min().unwrap_or(0);
+    let row = |row| read.iter().flat_map(move |(part, width)| &part[row * width..][..*width]);
+    Ok((0..count).flat_map(row).copied().collect())
+}

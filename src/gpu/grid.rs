@@ -1,0 +1,82 @@
+//! How many workgroups compute so many rows.
+
+use crate::gpu::Capabilities;
+
+/// How a kernel's workgroups are laid over the rows that it computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Grid {
+    /// Always these.
+    Fixed([u32; 3]),
+    /// Each computes so many rows, counted in x and then in y.
+    Rows(u32),
+    /// Each invocation computes one of a row's `units`; `group` of them a workgroup.
+    Units {
+        /// Of a row.
+        units: u32,
+        /// Invocations of a workgroup.
+        group: u32,
+    },
+    /// Tiles of `rows` rows, `across` of them side by side in x; further rows in y, then z.
+    Tiles {
+        /// Tiles side by side.
+        across: u32,
+        /// Rows of a tile.
+        rows: u32,
+    },
+    /// `across` workgroups in x and y for each `rows` rows in z.
+    Columns {
+        /// Workgroups side by side.
+        across: u32,
+        /// Rows that they share.
+        rows: u32,
+    },
+    /// A workgroup for each row, an attention tile of up to `queries` queries, in x and z, and each head in y.
+    Heads {
+        /// Heads.
+        heads: u32,
+        /// Queries of a tile.
+        queries: u32,
+    },
+}
+
+impl Grid {
+    /// Rows of a workgroup, where it computes whole rows.
+    pub(crate) fn rows(self) -> Option<u32> {
+        match self {
+            Self::Rows(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// Workgroups to dispatch for so many rows, in x, y and z, since one dimension holds 65,535.
+    pub fn workgroups(self, rows: u32, device: &Capabilities) -> [u32; 3] {
+        let limit = device.limits.max_compute_workgroups_per_dimension.max(1);
+        let two = |groups: u64| {
+            let x = groups.clamp(1, u64::from(limit));
+            [x as u32, groups.div_ceil(x) as u32]
+        };
+        let spread = |groups: u64| {
+            let [x, y] = two(groups);
+            [x, y, 1]
+        };
+        match self {
+            Self::Fixed(groups) => groups,
+            Self::Rows(each) => spread(u64::from(rows.div_ceil(each))),
+            Self::Units { units, group } => {
+                spread((u64::from(rows) * u64::from(units)).div_ceil(u64::from(group)))
+            }
+            Self::Tiles { across, rows: each } => {
+                let [y, z] = two(u64::from(rows.div_ceil(each)));
+                [across, y, z]
+            }
+            Self::Columns { across, rows: each } => {
+                let [x, y] = two(u64::from(across));
+                [x, y, rows.div_ceil(each)]
+            }
+            Self::Heads { heads, .. } => {
+                let [x, z] = two(u64::from(rows));
+                [x, heads, z]
+            }
+        }
+    }
+}

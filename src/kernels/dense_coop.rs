@@ -1,0 +1,124 @@
+//! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 out, activated, or added to f32.
+
+use crate::dtype::row_stride;
+use crate::gpu::{Candidate, Capabilities, Grid, KernelDef, KernelSource, shader};
+use crate::kernels::{COOPERATIVE, DenseSpec, Tuning, storage, units};
+
+/// What a workgroup of the kernel computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CoopShape {
+    /// Subgroups above each other, and side by side.
+    groups: [u32; 2],
+    /// Matrices of 16 x 16 of a subgroup, likewise.
+    matrices: [u32; 2],
+    /// Inputs of a tile in workgroup memory.
+    inputs: u32,
+}
+
+const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
+    CoopShape { groups, matrices, inputs }
+}
+
+/// What a workgroup may compute: for many rows, and for so few that its workgroups would leave a device idle.
+pub(crate) const SHAPES: [CoopShape; 2] = [shape([2, 4], [4, 2], 64), shape([2, 2], [2, 2], 64)];
+/// What else there is, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
+pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
+    shape([2, 2], [4, 2], 64),
+    shape([2, 4], [4, 4], 32),
+    shape([4, 4], [4, 2], 32),
+    shape([4, 4], [2, 2], 32),
+];
+
+impl CoopShape {
+    /// Rows and outputs of a workgroup.
+    fn tile(self) -> [u32; 2] {
+        [0, 1].map(|axis| 16 * self.groups[axis] * self.matrices[axis])
+    }
+
+    /// Invocations of a workgroup.
+    pub(crate) fn group(self) -> u32 {
+        32 * self.groups[0] * self.groups[1]
+    }
+}
+
+impl DenseSpec {
+    /// The kernels on cooperative matrices that compute it, in tiles of these shapes, the larger first.
+    pub(crate) fn cooperative(
+        &self,
+        shapes: &[CoopShape],
+        device: &Capabilities,
+    ) -> Vec<Candidate> {
+        let tuning = Tuning::of(device);
+        let candidate = |place: usize| {
+            let [rows, columns] = shapes[place].tile();
+            // The larger tile takes over where it fills the device.
+            let up_to = match shapes[..place].last() {
+                None => u32::MAX,
+                Some(larger) => {
+                    let [rows, columns] = larger.tile();
+                    let across = (row_stride(self.output) as u32).div_ceil(columns);
+                    tuning.rows_of_small_tiles(across, rows)
+                }
+            };
+            let CoopShape { inputs, .. } = shapes[place];
+            let schedule = format!("{rows}x{columns}x{inputs} by {}", shapes[place].group());
+            Candidate { source: self.cooperative_source(shapes[place]), up_to, schedule }
+        };
+        (0..shapes.len()).rev().map(candidate).collect()
+    }
+
+    pub(crate) fn cooperative_source(&self, shape: CoopShape) -> KernelSource {
+        let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;
+        let (unit, group, [rows, columns]) = (shape.inputs / 8, shape.group(), shape.tile());
+        let (matrices, steps) = (sub_down * sub_across, shape.inputs / 16);
+        let (loads_x, loads_weight) = (rows * unit / group, columns * unit / group);
+        let store = match self.adds {
+            false => shader!("parts/store_f16.wgsl"),
+            true => shader!("parts/store_added.wgsl"),
+        };
+        let all = |bound, count| (bound, count, count);
+        let def = KernelDef {
+            name: format!("dense_coop {} {shape:?}", self.label()),
+            parts: &[
+                COOPERATIVE,
+                shader!("parts/extent.wgsl"),
+                shader!("parts/gelu.wgsl"),
+                store,
+                shader!("dense_coop.wgsl"),
+            ],
+            constants: &[
+                ("DOWN", down),
+                ("ACROSS", across),
+                ("SUB_DOWN", sub_down),
+                ("SUB_ACROSS", sub_across),
+                ("MATRICES", matrices),
+                ("UNITS", unit),
+                ("LOADS_X", loads_x),
+                ("LOADS_WEIGHT", loads_weight),
+                ("STEPS", steps),
+                ("TWO", 2),
+            ],
+            declarations: &[],
+            loops: &[
+                all("LOADS_X", loads_x),
+                all("LOADS_WEIGHT", loads_weight),
+                all("STEPS", steps),
+                all("SUB_DOWN", sub_down),
+                all("SUB_ACROSS", sub_across),
+                all("MATRICES", matrices),
+                all("TWO", 2),
+            ],
+            overrides: vec![
+                ("EXTENT", self.extent),
+                ("IN8", (row_stride(self.input) / 8) as u32),
+                ("OUT4", units(self.output)),
+                ("ROWS", self.output as u32),
+                ("ACTIVATION", self.activation as u32),
+            ],
+            bindings: storage(3, 1),
+            group,
+            grid: Grid::Tiles { across: (row_stride(self.output) as u32).div_ceil(columns), rows },
+        };
+        def.source()
+    }
+}

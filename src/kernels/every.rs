@@ -1,0 +1,144 @@
+//! Every kernel that some device may get, for tests and for a device's own compiler.
+
+use std::collections::HashSet;
+
+use crate::dtype::Precision;
+use crate::error::Result;
+use crate::fff::FffShape;
+use crate::gpu::{Capabilities, KernelSource, Variant, WeightFormat};
+use crate::kernels::{
+    Activations, DenseSpec, FffSpec, OTHER_SHAPES, Residual, SHAPES, TOKENS, attention, candidates,
+};
+use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler, Problem};
+use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
+
+/// Input, output, trees and depth of layers that reach each launch.
+const LAYERS: [(usize, usize, usize, usize); 5] =
+    [(768, 768, 1, 11), (1, 1, 1, 0), (37, 5, 3, 4), (12_288, 12_288, 1, 3), (50_000, 8, 2, 1)];
+
+/// Width and heads of encoders: ordinary and odd sizes, heads of 8, 16, 32 vec4 and one that stays a loop.
+const ENCODERS: [(usize, usize); 5] = [(768, 12), (384, 12), (30, 3), (1024, 8), (600, 1)];
+
+/// Every kernel of a variant that a device of these capabilities may get, cooperative ones apart: layers with and without paths, residuals,
+/// lookahead, f16 x and y, and all steps of encoders; of shapes that reach each launch.
+///
+/// # Errors
+/// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
+pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelSource>> {
+    let mut kernels = Vec::new();
+    let mut stored = vec![Activations::F32];
+    if variant.weights == WeightFormat::Packed {
+        use Precision::{F16, F32};
+        stored.extend([(F16, F16), (F16, F32), (F32, F16)].map(|(x, y)| Activations { x, y }));
+    }
+    for (input, output, trees, depth) in LAYERS {
+        let shape = FffShape::with_output(input, output, trees, depth)?;
+        let same = (input == output).then_some(Residual::Input);
+        for keep_path in [false, true] {
+            for activations in &stored {
+                let residuals: &[_] = match *activations == Activations::F32 {
+                    true => &[None, Some(Residual::Output), same],
+                    false => &[None],
+                };
+                for residual in residuals.iter().copied() {
+                    let activations = *activations;
+                    let spec = FffSpec { shape, activations, residual, keep_path };
+                    let all = spec.candidates(variant, device)?;
+                    kernels.extend(all.into_iter().map(|candidate| candidate.source));
+                }
+            }
+        }
+    }
+    for (hidden, heads) in ENCODERS {
+        encoder_kernels(hidden, heads, Precision::F32, variant, device, &mut kernels)?;
+    }
+    Ok(unique(kernels))
+}
+
+/// The kernels of encoders on cooperative matrices, the norms and layers between them included, and those that the benchmark measures.
+///
+/// # Errors
+/// [`Error::Unsupported`](crate::Error::Unsupported) if the device has no packed f16.
+pub fn cooperative_kernels(device: &Capabilities) -> Result<Vec<KernelSource>> {
+    let mut kernels = Vec::new();
+    for variant in device.variants() {
+        if variant.weights == WeightFormat::Packed {
+            for (hidden, heads) in [(768, 12), (384, 12), (384, 24)] {
+                encoder_kernels(hidden, heads, Precision::F16, variant, device, &mut kernels)?;
+            }
+        }
+    }
+    let spec = |input, output, activation, adds| DenseSpec {
+        input,
+        output,
+        activation,
+        adds,
+        extent: TOKENS,
+    };
+    for shape in SHAPES.into_iter().chain(OTHER_SHAPES) {
+        kernels.push(spec(768, 4095, Activation::Gelu, false).cooperative_source(shape));
+        kernels.push(spec(4095, 768, Activation::None, true).cooperative_source(shape));
+    }
+    kernels.push(attention::attention_coop(12, 64, 0.125));
+    Ok(unique(kernels))
+}
+
+/// The kernels of all steps to all outputs of encoders of both families, with both kinds of feedforward layers.
+fn encoder_kernels(
+    hidden: usize,
+    heads: usize,
+    activations: Precision,
+    variant: Variant,
+    device: &Capabilities,
+    kernels: &mut Vec<KernelSource>,
+) -> Result<()> {
+    let classifier = HeadFacts::Classifier { mapped: hidden, classes: 3 };
+    let pooled = |pooler| Output::Pooled { pooler, normalized: true };
+    let outputs = [
+        (HeadFacts::MaskedLm { transform: true }, Output::Tokens(Vec::new())),
+        (classifier.clone(), Output::Classes),
+        (classifier.clone(), pooled(Pooler::MeanUnmasked)),
+        (classifier.clone(), pooled(Pooler::Avg)),
+        (classifier.clone(), pooled(Pooler::Max)),
+        (classifier, pooled(Pooler::Lse)),
+    ];
+    for family in [Family::Bert, Family::CrammedBert] {
+        for ffn in [Ffn::Dense { width: 4 * hidden }, Ffn::Fff { trees: 1, depth: 3 }] {
+            for (head, output) in &outputs {
+                let config = EncoderConfig {
+                    family,
+                    layers: 1,
+                    hidden,
+                    heads,
+                    vocabulary: 100,
+                    positions: 64,
+                    token_types: 2,
+                    norm_eps: 1e-12,
+                    embedding_norm: true,
+                    final_norm: family == Family::CrammedBert,
+                    ffn,
+                    head: Head::Classifier { pooler: Pooler::ZeroIndex },
+                    problem: Problem::Unsaid,
+                    labels: Vec::new(),
+                };
+                let facts = Facts { scales: vec![0.125], head: head.clone() };
+                let head = config.head_width().next_multiple_of(4);
+                // In two parts, as a vocabulary larger than a binding.
+                let target = Target { activations, head, vocabulary: vec![0..64, 64..100] };
+                for paths in [false, true] {
+                    let plan = Plan::new(&config, &facts, &target, output, paths)?;
+                    for step in &plan.steps {
+                        let all = candidates(&plan, step, variant, device)?;
+                        kernels.extend(all.into_iter().map(|candidate| candidate.source));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unique(kernels: Vec<KernelSource>) -> Vec<KernelSource> {
+    let mut seen = HashSet::new();
+    kernels.into_iter().filter(|kernel| seen.insert(kernel.clone())).collect()
+}

@@ -1,0 +1,244 @@
+//! An FFF layer on a device: recorded into any compute pass, or run from host slices.
+
+use crate::dtype::Precision;
+use crate::error::{Error, Result, check_f16, check_finite};
+use crate::fff::{FffShape, Forward, first_token};
+use crate::gpu::{Dispatch, Gpu, Variant};
+use crate::kernels::{Activations, Schedule};
+use crate::layer::builder::Uploaded;
+use crate::layer::chunk::Chunk;
+
+/// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
+const CHUNK_BYTES: u64 = 64 << 20;
+
+/// An FFF layer on a device.
+#[derive(Debug)]
+pub struct FffLayer {
+    pub(super) gpu: Gpu,
+    pub(super) shape: FffShape,
+    pub(super) variant: Variant,
+    pub(super) activations: Activations,
+    pub(super) overflow_passes: bool,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) roundings: u32,
+    pub(super) uploaded: Uploaded,
+}
+
+/// A layer on buffers that were checked against it, ready to be recorded any number of times.
+#[derive(Debug)]
+pub struct BoundFff {
+    dispatch: Dispatch,
+    bound: wgpu::BindGroup,
+}
+
+impl BoundFff {
+    /// Records the layer into the caller's pass; nothing is submitted. In a browser the layer must live until the pass is submitted: its
+    /// memory is given back when it is dropped.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.dispatch.record(pass, &self.bound);
+    }
+}
+
+impl FffLayer {
+    /// The device that the layer lies on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> FffShape {
+        self.shape
+    }
+
+    /// The variant that runs.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// How x and y are stored on the device.
+    pub fn activations(&self) -> Activations {
+        self.activations
+    }
+
+    /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
+    pub fn roundings(&self) -> u32 {
+        self.roundings
+    }
+
+    /// The schedules that the layer can run by on its device.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let lookahead =
+            (1..self.uploaded.plain.choices()).map(|place| Schedule::Lookahead(place - 1));
+        std::iter::once(Schedule::Plain).chain(lookahead).collect()
+    }
+
+    /// The schedule for so many tokens: the fastest one, unless [`FffLayer::with_schedule`] has fixed it.
+    pub fn schedule(&self, tokens: u64) -> Schedule {
+        self.schedule.unwrap_or_else(|| {
+            let operation = &self.uploaded.plain;
+            // The plain kernel, for any number of tokens, is the last.
+            match operation.choice(u32::try_from(tokens).unwrap_or(u32::MAX)) {
+                place if place + 1 == operation.choices() => Schedule::Plain,
+                place => Schedule::Lookahead(place),
+            }
+        })
+    }
+
+    /// Fixes the schedule, for measurements and tests.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if it is not among [`FffLayer::schedules`].
+    pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
+        let possible = self.schedules();
+        if !possible.contains(&schedule) {
+            let (expected, found) = (format!("one of {possible:?}"), format!("{schedule:?}"));
+            return Err(Error::mismatch("schedule", expected, found));
+        }
+        self.schedule = Some(schedule);
+        Ok(self)
+    }
+
+    /// Binds the layer to buffers of the caller's, to record it into passes. The number of tokens is what `x` holds.
+    ///
+    /// `x`: `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
+    /// `y`: `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros, both f32 unless
+    /// [`FffLayer::activations`] says f16;
+    /// `path`: u32 `[tokens, trees, levels]`, if wanted. All with usage `STORAGE`, at offsets that the device allows for bindings.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if a slice is not of such a size, [`Error::TooLarge`] if it is more than one binding holds. What the device
+    /// finds wrong comes out of the caller's error scope, or of [`Gpu::check`].
+    pub fn bind(
+        &self,
+        x: wgpu::BufferSlice<'_>,
+        y: wgpu::BufferSlice<'_>,
+        path: Option<wgpu::BufferSlice<'_>>,
+    ) -> Result<BoundFff> {
+        let [x_row, y_row, path_row] = self.row_bytes();
+        if !x.size().is_multiple_of(x_row) || x.size() == 0 {
+            return Err(Error::mismatch("bytes of x", format!("a multiple of {x_row}"), x.size()));
+        }
+        let tokens = x.size() / x_row;
+        let limit = self.gpu.capabilities().limits.max_storage_buffer_binding_size;
+        for (what, slice, row) in
+            [("x", Some(x), x_row), ("y", Some(y), y_row), ("path", path, path_row)]
+        {
+            let Some(slice) = slice else { continue };
+            if slice.size() != tokens * row {
+                let expected = format!("{} for {tokens} tokens", tokens * row);
+                return Err(Error::mismatch(format!("bytes of {what}"), expected, slice.size()));
+            }
+            if slice.size() > limit {
+                return Err(Error::TooLarge {
+                    what: what.into(),
+                    bytes: slice.size(),
+                    limit_name: "max_storage_buffer_binding_size",
+                    limit,
+                    adapter: self.gpu.info().name.clone(),
+                    hint: "record fewer tokens at once",
+                });
+            }
+        }
+        let operation = match path {
+            None => &self.uploaded.plain,
+            Some(_) => &self.uploaded.with_path,
+        };
+        let choice = match self.schedule(tokens) {
+            Schedule::Plain => operation.choices() - 1,
+            Schedule::Lookahead(place) => place,
+        };
+        let tokens = u32::try_from(tokens)
+            .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;
+        let extents = self.gpu.extents(tokens);
+        let writes: Vec<_> = std::iter::once(y).chain(path).collect();
+        let dispatch = operation.compiled(&self.gpu, choice, tokens).ok_or_else(|| {
+            Error::mismatch("this layer", "kernels that were compiled when it was uploaded", "none")
+        })?;
+        let bound = operation.bind(&self.gpu, &dispatch, &extents, &[x], &writes);
+        Ok(BoundFff { dispatch, bound })
+    }
+
+    /// Binds the layer as [`FffLayer::bind`] does, and records it once.
+    ///
+    /// # Errors
+    /// As [`FffLayer::bind`].
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        x: wgpu::BufferSlice<'_>,
+        y: wgpu::BufferSlice<'_>,
+        path: Option<wgpu::BufferSlice<'_>>,
+    ) -> Result<()> {
+        self.bind(x, y, path)?.record(pass);
+        Ok(())
+    }
+
+    /// Computes `x: [tokens, input]`, rounded to f16 first if the device's x is, to `[tokens, output]`; any number of tokens, in chunks if need be.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN, an infinity, or what an f16 x cannot hold;
+    /// [`Error::Overflow`] if sums overflow, unless
+    /// [`allow_overflow`](crate::FffLayerBuilder::allow_overflow) lets them;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub async fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
+        Ok(self.run(x, false).await?.y)
+    }
+
+    /// As [`FffLayer::forward`], with the nodes that each token engaged.
+    ///
+    /// # Errors
+    /// As [`FffLayer::forward`].
+    pub async fn forward_with_path(&self, x: &[f32]) -> Result<Forward> {
+        self.run(x, true).await
+    }
+
+    /// Tokens that [`FffLayer::forward`] sends to the device at once.
+    pub fn tokens_per_chunk(&self) -> usize {
+        let limits = &self.gpu.capabilities().limits;
+        let bytes =
+            CHUNK_BYTES.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
+        let widest = self.row_bytes().into_iter().max().unwrap_or(1);
+        (bytes / widest).max(1) as usize
+    }
+
+    /// Bytes of a token's row of x, of y and of the path on the device.
+    pub(super) fn row_bytes(&self) -> [u64; 3] {
+        let bytes = |values: usize, stored: Precision| (values * stored.bytes()) as u64;
+        [
+            bytes(self.shape.input_stride(), self.activations.x),
+            bytes(self.shape.output_stride(), self.activations.y),
+            self.shape.engaged() as u64 * 4,
+        ]
+    }
+
+    async fn run(&self, x: &[f32], want_path: bool) -> Result<Forward> {
+        let width = self.shape.input();
+        if !x.len().is_multiple_of(width) {
+            let expected = format!("a multiple of the input width {width}");
+            return Err(Error::mismatch("length of x", expected, x.len()));
+        }
+        check_finite("x", x)?;
+        if self.activations.x == Precision::F16 {
+            check_f16("x", x, "within ±65504 for f16 activations")?;
+        }
+        let tokens = x.len() / width;
+        let mut result = Forward {
+            y: Vec::with_capacity(tokens * self.shape.output()),
+            path: Vec::with_capacity(if want_path { tokens * self.shape.engaged() } else { 0 }),
+        };
+        if tokens == 0 {
+            return Ok(result);
+        }
+        let at_once = self.tokens_per_chunk().min(tokens);
+        let chunk = Chunk::new(&self.gpu, self.row_bytes(), at_once as u64, want_path).await?;
+        for x in x.chunks(at_once * width) {
+            chunk.run(self, x, &mut result).await?;
+        }
+        if !self.overflow_passes
+            && let Some(token) = first_token(&result.y, self.shape.output())
+        {
+            return Err(self.overflow(token, &x[token * width..][..width]).await?);
+        }
+        Ok(result)
+    }
+}

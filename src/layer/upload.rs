@@ -1,0 +1,34 @@
+//! The weights of an FFF layer, padded and ordered as the kernels read them.
+
+use std::sync::Arc;
+
+use crate::dtype::Precision;
+use crate::error::Result;
+use crate::fff::FffWeights;
+use crate::gpu::{Buffer, Gpu, WeightFormat, upload_matrix, upload_vector};
+use crate::kernels::Activations;
+
+/// Uploads `linear_in`, the bias and `linear_out`, in this order, for kernels whose tokens are shared by so many lanes.
+pub(crate) async fn upload_fff(
+    gpu: &Gpu,
+    weights: &FffWeights,
+    format: WeightFormat,
+    activations: Activations,
+    lanes: u32,
+) -> Result<Vec<Arc<Buffer>>> {
+    let shape = weights.shape();
+    let (input, output) = (lanes_of(lanes, activations.x), lanes_of(lanes, activations.y));
+    let linear_in =
+        upload_matrix(gpu, "linear_in", weights.linear_in(), shape.input(), format, input).await?;
+    let bias = upload_vector(gpu, "linear_in.bias", weights.bias()).await?;
+    let linear_out =
+        upload_matrix(gpu, "linear_out", weights.linear_out(), shape.output(), format, output)
+            .await?;
+    Ok(vec![linear_in.into(), bias.into(), linear_out.into()])
+}
+
+/// The lanes by which rows of f16 weights are ordered. A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, values side by
+/// side.
+pub(crate) fn lanes_of(lanes: u32, activations: Precision) -> Option<u32> {
+    (activations == Precision::F32).then_some(lanes)
+}
