@@ -86,12 +86,12 @@ impl<'data> Checkpoint<'data> {
     /// Checks that a tensor exists with this shape and a float dtype.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Mismatch`].
+    /// [`Error::MissingTensor`], [`Error::Shape`].
     pub fn expect(&self, tensor: &str, shape: &[usize]) -> Result<()> {
         let info = self.info(tensor)?;
         if info.shape != shape {
             let what = format!("shape of `{tensor}` in {}", self.name);
-            return Err(Error::mismatch(what, format!("{shape:?}"), format!("{:?}", info.shape)));
+            return Err(Error::shape(what, format!("{shape:?}"), format!("{:?}", info.shape)));
         }
         self.float_bytes(tensor).map(|_| ())
     }
@@ -101,7 +101,7 @@ impl<'data> Checkpoint<'data> {
     /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`: `[rows, 1]`, or `[1, columns]`.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is not F32, F16, BF16 or I8, or the scales do not fit; [`Error::Io`].
+    /// [`Error::MissingTensor`]; [`Error::Shape`] if it is not F32, F16, BF16 or I8, or the scales do not fit; [`Error::Io`].
     pub fn floats(&self, tensor: &str) -> Result<Vec<f32>> {
         let values = self.info(tensor)?.shape.iter().product();
         self.floats_at(tensor, 0, values)
@@ -110,14 +110,14 @@ impl<'data> Checkpoint<'data> {
     /// Part of a float tensor: `count` values from the flat index `first`, converted to f32. For tensors larger than memory.
     ///
     /// # Errors
-    /// As [`Checkpoint::floats`], and [`Error::Mismatch`] if the tensor ends before.
+    /// As [`Checkpoint::floats`], and [`Error::Shape`] if the tensor ends before.
     pub fn floats_at(&self, tensor: &str, first: usize, count: usize) -> Result<Vec<f32>> {
         let value_bytes = self.float_bytes(tensor)?;
         let info = self.info(tensor)?;
         let values = info.shape.iter().product();
         if first.checked_add(count).is_none_or(|end| end > values) {
             let what = format!("values of `{tensor}` in {}", self.name);
-            return Err(Error::mismatch(what, format!("{count} from {first}"), values));
+            return Err(Error::shape(what, format!("{count} from {first}"), values));
         }
         let bytes = self.bytes(tensor, first * value_bytes, count * value_bytes)?;
         if info.dtype != Dtype::I8 {
@@ -140,7 +140,7 @@ impl<'data> Checkpoint<'data> {
         match (&shape[..], &scale.shape[..]) {
             ([rows, columns], [scales, 1]) if scales == rows => Ok((true, *columns)),
             ([_, columns], [1, scales]) if scales == columns => Ok((false, *columns)),
-            _ => Err(Error::mismatch(
+            _ => Err(Error::shape(
                 format!("shape of `{name}` in {}", self.name),
                 format!("[rows, 1] or [1, columns] of the matrix, {shape:?}"),
                 format!("{:?}", scale.shape),
@@ -151,11 +151,11 @@ impl<'data> Checkpoint<'data> {
     /// An I32 tensor.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`]; [`Error::Mismatch`] if it is of another dtype; [`Error::Io`].
+    /// [`Error::MissingTensor`]; [`Error::Shape`] if it is of another dtype; [`Error::Io`].
     pub fn integers(&self, tensor: &str) -> Result<Vec<i32>> {
         let dtype = self.info(tensor)?.dtype;
         if dtype != Dtype::I32 {
-            return Err(Error::mismatch(
+            return Err(Error::shape(
                 format!("dtype of `{tensor}` in {}", self.name),
                 "I32",
                 format!("{dtype:?}"),
@@ -172,7 +172,7 @@ impl<'data> Checkpoint<'data> {
             Dtype::F32 => Ok(4),
             Dtype::F16 | Dtype::BF16 => Ok(2),
             Dtype::I8 if !tensor.ends_with(SCALE) => self.scaled(tensor).map(|_| 1),
-            other => Err(Error::mismatch(
+            other => Err(Error::shape(
                 format!("dtype of `{tensor}` in {}", self.name),
                 "F32, F16, BF16, or I8 with scales",
                 format!("{other:?}"),

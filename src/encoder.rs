@@ -137,11 +137,12 @@ impl Encoder {
     /// Runs a batch: on a GPU by one submit, after which the result is read back, with what `tap` asks for.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with larger
+    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with larger
     /// tables; [`Error::TooLarge`] if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
     ///
-    /// [`Error::Mismatch`]: crate::Error::Mismatch
+    /// [`Error::Input`]: crate::Error::Input
+    /// [`Error::MissingHead`]: crate::Error::MissingHead
     /// [`Error::TooLarge`]: crate::Error::TooLarge
     /// [`Error::Value`]: crate::Error::Value
     /// [`Error::OutOfMemory`]: crate::Error::OutOfMemory

@@ -9,14 +9,42 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A size or shape is not what the operation needs.
+    /// A slice, buffer or tensor is not of the size or dtype that the operation needs.
     #[error("{what}: expected {expected}, found {found}")]
-    Mismatch {
+    Shape {
         /// The thing that is off.
         what: String,
         /// What it should have been.
         expected: String,
         /// What it was.
+        found: String,
+    },
+    /// A model's configuration, or another file of its folder, is malformed, cannot be, or asks for what is not implemented.
+    #[error("{what}: expected {expected}, found {found}")]
+    Config {
+        /// The file, its key, or the size.
+        what: String,
+        /// What it should have been.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// What a caller brought cannot be used: a text, a sequence, a row, a file, a choice that does not exist.
+    #[error("{what}: expected {expected}, found {found}")]
+    Input {
+        /// The thing that is off.
+        what: String,
+        /// What it should have been.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// The checkpoint lacks the head that is asked for.
+    #[error("this checkpoint: expected a {head} head, found {found}")]
+    MissingHead {
+        /// `masked-LM` or `classification`.
+        head: &'static str,
+        /// What there is.
         found: String,
     },
     /// A NaN or an infinity, or a number that the chosen precision cannot hold.
@@ -34,7 +62,7 @@ pub enum Error {
     /// Finite weights and inputs, whose sums are beyond what they are kept in.
     #[error(
         "token {token}: the {what} at node {node} of tree {tree} overflows: its terms sum up to {magnitude:.2e}, the largest value is \
-         {largest:.4e}; scale x or the weights, or let overflows pass (with_overflow_passing, --allow-overflow)"
+         {largest:.4e}; scale x or the weights, or let overflows pass (allow_overflow, --allow-overflow)"
     )]
     Overflow {
         /// The first token whose output is not finite.
@@ -144,26 +172,50 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn mismatch(
+    pub(crate) fn shape(
         what: impl Into<String>,
         expected: impl ToString,
         found: impl ToString,
     ) -> Self {
-        Self::Mismatch {
-            what: what.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        let [expected, found] = [expected.to_string(), found.to_string()];
+        Self::Shape { what: what.into(), expected, found }
     }
 
-    /// A mismatch with its place before its name.
-    pub(crate) fn within(self, place: &str) -> Self {
-        match self {
-            Self::Mismatch { what, expected, found } => {
-                Self::Mismatch { what: format!("{place}: {what}"), expected, found }
-            }
-            other => other,
+    pub(crate) fn config(
+        what: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        let [expected, found] = [expected.to_string(), found.to_string()];
+        Self::Config { what: what.into(), expected, found }
+    }
+
+    pub(crate) fn input(
+        what: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        let [expected, found] = [expected.to_string(), found.to_string()];
+        Self::Input { what: what.into(), expected, found }
+    }
+
+    /// No head of this kind; `missing`: the tensor that its configuration names and its files lack.
+    pub(crate) fn no_head(head: &'static str, missing: Option<&str>) -> Self {
+        let found = match missing {
+            Some(tensor) => format!("no tensor {tensor}"),
+            None => "none; see the `architectures` of its config.json".into(),
+        };
+        Self::MissingHead { head, found }
+    }
+
+    /// The same error with a place before what is off.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        if let Self::Shape { what, .. } | Self::Config { what, .. } | Self::Input { what, .. } =
+            &mut self
+        {
+            *what = format!("{place}: {what}");
         }
+        self
     }
 
     pub(crate) fn gpu(what: impl Into<String>, cause: wgpu::Error) -> Self {

@@ -19,13 +19,13 @@ pub const LONGEST_TEXT: u64 = 4 << 30;
 /// Reads a regular file of at most `longest` bytes.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] for anything but a regular file, one that is longer, or a git-lfs pointer in its place.
+/// [`Error::Io`]; [`Error::Input`] for anything but a regular file, one that is longer, or a git-lfs pointer in its place.
 pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let (file, length) = open_file(path)?;
     if length > longest {
         let what = format!("length of {}", path.display());
-        return Err(Error::mismatch(what, format!("at most {longest} bytes"), length));
+        return Err(Error::input(what, format!("at most {longest} bytes"), length));
     }
     let mut bytes = Vec::new();
     // Files of /proc and others claim no length, or a wrong one.
@@ -33,7 +33,7 @@ pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
     read.map_err(|source| Error::Io { path: path.into(), source })?;
     if bytes.len() as u64 > longest {
         let what = format!("length of {}", path.display());
-        return Err(Error::mismatch(what, format!("at most {longest} bytes"), "more"));
+        return Err(Error::input(what, format!("at most {longest} bytes"), "more"));
     }
     refuse_lfs_pointer(&path.display().to_string(), &bytes)?;
     Ok(bytes)
@@ -42,7 +42,7 @@ pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
 /// Opens a regular file, with its length. What it is is asked before it is opened: to open a pipe waits for somebody who writes.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] for anything else.
+/// [`Error::Io`]; [`Error::Input`] for anything else.
 pub fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |source| Error::Io { path: path.into(), source };
     let regular = |info: &std::fs::Metadata| {
@@ -50,7 +50,7 @@ pub fn open_file(path: &Path) -> Result<(File, u64)> {
             return Ok(());
         }
         let found = if info.is_dir() { "a folder" } else { "a pipe, device or socket" };
-        Err(Error::mismatch(path.display().to_string(), "a regular file", found))
+        Err(Error::input(path.display().to_string(), "a regular file", found))
     };
     regular(&std::fs::metadata(path).map_err(io)?)?;
     let file = File::open(path).map_err(io)?;
@@ -65,5 +65,5 @@ pub(crate) fn refuse_lfs_pointer(name: &str, beginning: &[u8]) -> Result<()> {
         return Ok(());
     }
     let found = "a git-lfs pointer to it; run `git lfs pull` in its folder";
-    Err(Error::mismatch(name, "the file itself", found))
+    Err(Error::input(name, "the file itself", found))
 }

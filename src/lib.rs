@@ -32,10 +32,18 @@ pub use error::{Error, Result};
 pub use fff::{FffShape, FffWeights, Forward};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{
-    AdapterChoice, Binding, COOPERATIVE_STORAGE, Capabilities, Gpu, GpuOptions, Grid, KernelSource,
-    Reduction, Timer, Variant, WeightFormat, adapter, adapters,
+    AdapterChoice, Capabilities, Gpu, GpuOptions, Reduction, Timer, Variant, WeightFormat, adapter,
+    adapters,
 };
-pub use kernels::{Activations, Schedule, cooperative_kernels, kernels_of, peak_kernels};
+pub use kernels::{Activations, Schedule};
 pub use layer::{BoundFff, FffLayer, FffLayerBuilder};
 #[cfg(feature = "text")]
 pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Prompts, Tokenizer, cosine};
+/// The version of wgpu whose devices, buffers and passes this crate takes.
+pub use wgpu;
+
+/// What the kernels are made of, for tests, experiments and readers of shaders. It changes from one version to the next without notice.
+pub mod low_level {
+    pub use crate::gpu::{Binding, COOPERATIVE_STORAGE, Grid, KernelSource};
+    pub use crate::kernels::{cooperative_kernels, kernels_of, peak_kernels};
+}

@@ -3,7 +3,8 @@
 mod common;
 
 use cmm::check::{Case, Outcome, check_layer, golden_cases, random_cases};
-use cmm::{Activations, FffLayer, FffWeights, Gpu, KernelSource, Variant};
+use cmm::low_level::KernelSource;
+use cmm::{Activations, FffLayer, FffWeights, Gpu, Variant};
 use common::{gpus_and_variants, label};
 use pollster::block_on;
 

@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 
 use cmm::Encoder;
+use cmm::low_level::KernelSource;
 use cmm::model::{
     Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
 use cmm::{
-    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, KernelSource, Precision,
-    Variant,
+    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, Variant,
 };
 use pollster::block_on;
 

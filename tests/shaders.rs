@@ -3,10 +3,8 @@
 
 use std::collections::HashSet;
 
-use cmm::{
-    Activations, Binding, Capabilities, FffShape, KernelSource, Reduction, Variant, WeightFormat,
-    kernels_of,
-};
+use cmm::low_level::{Binding, KernelSource, kernels_of};
+use cmm::{Activations, Capabilities, FffShape, Reduction, Variant, WeightFormat};
 use naga::valid::{ValidationFlags, Validator};
 
 /// Every kernel that some device may get, in every variant, with subgroups of fixed and of varying sizes.
@@ -105,7 +103,7 @@ fn kernels_of_the_benchmark_are_valid() {
     let downlevel = wgpu::DownlevelFlags::COMPUTE_SHADERS;
     let base = wgpu_naga_bridge::features_to_naga_capabilities(wgpu::Features::empty(), downlevel);
     let full = wgpu_naga_bridge::features_to_naga_capabilities(features, downlevel);
-    for kernel in cmm::peak_kernels(true) {
+    for kernel in cmm::low_level::peak_kernels(true) {
         let allowed = if kernel.name == "fma f16" { full } else { base };
         let module =
             parse(&kernel.wgsl, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
@@ -123,7 +121,7 @@ fn kernels_on_cooperative_matrices_are_valid_and_fit_where_they_are_used() {
     let base = wgpu_naga_bridge::features_to_naga_capabilities(wgpu::Features::empty(), downlevel);
     let full = wgpu_naga_bridge::features_to_naga_capabilities(features, downlevel);
     let device = Capabilities { cooperative: true, ..device(Some((32, 32))) };
-    let kernels = cmm::cooperative_kernels(&device).unwrap();
+    let kernels = cmm::low_level::cooperative_kernels(&device).unwrap();
     // What lies between the products included: norms to f16 and to both, FFF layers from f16 to f32.
     for what in ["layer_norm 768 F16", "layer_norm 384 Both", "fff 1x3", "attention_coop 24"] {
         assert!(kernels.iter().any(|kernel| kernel.name.starts_with(what)), "{what}");
@@ -136,7 +134,7 @@ fn kernels_on_cooperative_matrices_are_valid_and_fit_where_they_are_used() {
         }
         let (module, info) = overridden(&kernel, &module, &info);
         let bytes = workgroup_bytes(&module);
-        assert!(bytes <= cmm::COOPERATIVE_STORAGE, "{}: {bytes}", kernel.name);
+        assert!(bytes <= cmm::low_level::COOPERATIVE_STORAGE, "{}: {bytes}", kernel.name);
         // The larger ones are measured where a device allows them, and never chosen.
         assert!(kernel.group <= 512, "{}", kernel.name);
         let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };

@@ -25,7 +25,7 @@ type Series = Vec<(String, Vec<(f64, f64)>)>;
 /// The page.
 ///
 /// # Errors
-/// [`Error::Gpu`] never; [`Error::Mismatch`] if a chart cannot be drawn.
+/// [`Error::Gpu`] never; [`Error::Input`] if a chart cannot be drawn.
 pub fn html(report: &Report) -> Result<String> {
     let mut charts = String::new();
     let mut workloads: Vec<&str> = report.rows.iter().map(|row| &row.workload[..]).collect();
@@ -168,7 +168,7 @@ fn chart(title: &str, x: &str, y: &str, series: &Series) -> Result<String> {
     };
     let mut svg = String::new();
     {
-        let failed = |e: DrawingAreaErrorKind<_>| Error::mismatch("a chart", "a drawing", e);
+        let failed = |e: DrawingAreaErrorKind<_>| Error::input("a chart", "a drawing", e);
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let label = ("sans-serif", 14).into_font().color(&TEXT);
         let mut chart = ChartBuilder::on(&area)

@@ -31,7 +31,7 @@ impl Peaks {
         let seconds = async |index: usize, groups: [u32; 3]| {
             let both = [from.slice(..), to.slice(..)];
             let buffers = if index == 1 { &both[..] } else { &both[1..] };
-            let bind = || kernels[index].bind(gpu, buffers);
+            let bind = || kernels[index].bind(gpu.device(), buffers);
             let bound = gpu.scoped("binding a measurement", bind).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, _: usize| {
                 kernels[index].dispatch(pass, &bound, groups);

@@ -17,7 +17,7 @@ use crate::model::DenseWeights;
 /// another number its weights are random.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if `x` is not a whole number of tokens, at least one; errors of the device.
+/// [`Error::Shape`] if `x` is not a whole number of tokens, at least one; errors of the device.
 pub async fn race(
     gpu: &Gpu,
     weights: &FffWeights,
@@ -29,7 +29,7 @@ pub async fn race(
     let tokens = x.len() / shape.input();
     if tokens == 0 || !x.len().is_multiple_of(shape.input()) {
         let expected = format!("a multiple of the input width {}, not 0", shape.input());
-        return Err(Error::mismatch("length of x", expected, x.len()));
+        return Err(Error::shape("length of x", expected, x.len()));
     }
     let workload = Workload {
         name: "race".into(),
@@ -52,7 +52,7 @@ pub async fn race(
         [random_dense(shape.input(), neurons, 11), random_dense(neurons, shape.output(), 12)]
     };
     bench.dmm(&dense, variant, &mut |row| rows.push(row)).await?;
-    rows.try_into().map_err(|rows: Vec<_>| Error::mismatch("rows of a race", 2, rows.len()))
+    rows.try_into().map_err(|rows: Vec<_>| Error::shape("rows of a race", 2, rows.len()))
 }
 
 /// The dense layer that engages every node of an FFF layer.

@@ -336,13 +336,13 @@ impl Report {
     /// Reads a report.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if it is none, or of another schema.
+    /// [`Error::Input`] if it is none, or of another schema.
     pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             schema: u32,
         }
-        let bad = |found: String| Error::mismatch(name, "a result file of `cmm bench`", found);
+        let bad = |found: String| Error::input(name, "a result file of `cmm bench`", found);
         let Version { schema } = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
         if schema != SCHEMA {
             return Err(bad(format!("schema {schema}; this version reads schema {SCHEMA}")));

@@ -83,7 +83,7 @@ impl Workload {
     /// A preset by name; `quick` takes fewer and smaller batches.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] lists the presets.
+    /// [`Error::Input`] lists the presets.
     pub fn preset(name: &str, quick: bool) -> Result<Self> {
         let both = vec![Precision::F32, Precision::F16];
         let (width, layers, neurons, tokens, precisions) = match name {
@@ -115,7 +115,7 @@ impl Workload {
             "gpt3" => (12_288, vec![(1, 15)], 49_152, vec![1, 2048], vec![Precision::F16]),
             _ => {
                 let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
-                return Err(Error::mismatch("preset", names.join(", "), name));
+                return Err(Error::input("preset", names.join(", "), name));
             }
         };
         let shape = |(trees, depth)| FffShape::new(width, trees, depth);

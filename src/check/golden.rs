@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::check::index::{IndexEntry, read_json};
 use crate::check::model::is_model;
 use crate::check::{Case, Expected};
 use crate::checkpoint::Checkpoint;
@@ -12,19 +13,6 @@ use crate::fff::{FffShape, FffWeights};
 
 /// The kind of case that this version checks: an FFF layer in the UltraFastBERT form.
 const FFF_LAYER: &str = "fff_ultrafastbert";
-
-#[derive(Deserialize)]
-pub(crate) struct IndexEntry {
-    pub(crate) path: String,
-    pub(crate) kind: String,
-    /// Batches of a checkpoint.
-    #[serde(default)]
-    pub(crate) cases: Vec<String>,
-    /// Of tokenizer cases.
-    #[serde(default)]
-    #[cfg_attr(not(feature = "text"), allow(dead_code, reason = "texts are a feature"))]
-    pub(crate) tokenizer: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Description {
@@ -40,14 +28,14 @@ struct Description {
 /// Reads the FFF layers that `dir/index.json` lists. Returns them, and the paths of the cases of kinds that this version does not check.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`], [`Error::Mismatch`] name the file and what is wrong; an index without any FFF layer is an error.
+/// [`Error::Io`], [`Error::Checkpoint`], [`Error::Shape`] name the file and what is wrong; an index without any FFF layer is an error.
 pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
     let (layers, others): (Vec<_>, Vec<_>) = index.into_iter().partition(|e| e.kind == FFF_LAYER);
     if layers.is_empty() {
         let found = if others.is_empty() { "no case" } else { "other kinds only" };
         let what = format!("{}: cases", dir.join("index.json").display());
-        return Err(Error::mismatch(what, format!("some of kind {FFF_LAYER}"), found));
+        return Err(Error::shape(what, format!("some of kind {FFF_LAYER}"), found));
     }
     let cases = layers.iter().map(|entry| read_case(dir, &entry.path)).collect::<Result<_>>()?;
     let known = |kind: &str| {
@@ -78,7 +66,7 @@ fn read_case(dir: &Path, name: &str) -> Result<Case> {
     };
     if !case.x.len().is_multiple_of(shape.input()) {
         let expected = format!("a multiple of {}", shape.input());
-        return Err(Error::mismatch(format!("{name}: length of input.x"), expected, case.x.len()));
+        return Err(Error::shape(format!("{name}: length of input.x"), expected, case.x.len()));
     }
     let tokens = case.x.len() / shape.input();
     if let Some(expected) = &case.expected {
@@ -88,21 +76,9 @@ fn read_case(dir: &Path, name: &str) -> Result<Case> {
             ("expected.min_margin", tokens, expected.margin.len()),
         ] {
             if want != got {
-                return Err(Error::mismatch(format!("{name}: length of {tensor}"), want, got));
+                return Err(Error::shape(format!("{name}: length of {tensor}"), want, got));
             }
         }
     }
     Ok(case)
-}
-
-pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let io = |source| Error::Io { path: path.into(), source };
-    let text = std::fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text).map_err(|cause| {
-        Error::mismatch(
-            path.display().to_string(),
-            "a golden index or case description in JSON",
-            cause,
-        )
-    })
 }

@@ -1,7 +1,7 @@
 //! A device's own compiler on every kernel that it may get.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel};
+use crate::gpu::Gpu;
 use crate::kernels::{kernels_of, peak_kernels};
 
 /// Has a device's own shader compiler read every kernel that it may get: a browser's knows rules that naga does not check, uniformity among
@@ -16,7 +16,7 @@ pub async fn compile_kernels(gpu: &Gpu, mut progress: impl FnMut(usize, usize)) 
         all.extend(kernels_of(device, variant)?);
     }
     for (index, source) in all.iter().enumerate() {
-        Kernel::validate(gpu, source).await?;
+        gpu.validate(source).await?;
         progress(index + 1, all.len());
     }
     Ok(all.len())

@@ -3,6 +3,7 @@
 
 mod case;
 mod golden;
+mod index;
 mod kernels;
 mod model;
 mod run;

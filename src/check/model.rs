@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::check::Outcome;
-use crate::check::golden::{IndexEntry, read_json};
+use crate::check::index::{IndexEntry, read_json};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::Precision;
 use crate::encoder::Encoder;
@@ -54,7 +54,7 @@ pub(crate) fn is_model(kind: &str) -> bool {
 /// The checkpoint directories that `dir/index.json` lists.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Mismatch`] name the file and what is wrong.
+/// [`Error::Io`], [`Error::Shape`] name the file and what is wrong.
 pub fn golden_models(dir: &Path) -> Result<Vec<ModelCase>> {
     let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
     let models = index.into_iter().filter(|entry| is_model(&entry.kind)).map(|entry| {
@@ -122,11 +122,7 @@ fn batch(file: &Checkpoint, config: &EncoderConfig) -> Result<Batch> {
     let length = match file.info("input.input_ids")?.shape[..] {
         [_, length] if length > 0 => length,
         ref shape => {
-            return Err(Error::mismatch(
-                "shape of input.input_ids",
-                "[B, S]",
-                format!("{shape:?}"),
-            ));
+            return Err(Error::shape("shape of input.input_ids", "[B, S]", format!("{shape:?}")));
         }
     };
     let optional = |name: &str| file.has(name).then(|| file.integers(name)).transpose();
@@ -372,7 +368,7 @@ fn disagreements(golden: &Golden, config: &EncoderConfig, got: &Encoded) -> Resu
     }
     if !golden.file.has(golden.values) {
         let what = format!("{}: tensor", golden.file.name());
-        return Err(Error::mismatch(what, golden.values, "none"));
+        return Err(Error::shape(what, golden.values, "none"));
     }
     if config.family == Family::CrammedBert && golden.file.has("expected.nodes") {
         let want = golden.file.integers("expected.nodes")?;

@@ -95,7 +95,7 @@ pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<O
             };
         }
     }
-    worst.ok_or_else(|| Error::mismatch("schedules of a layer", "one at least", "none"))
+    worst.ok_or_else(|| Error::shape("schedules of a layer", "one at least", "none"))
 }
 
 /// As [`check_variant`], for a layer that was uploaded elsewhere and claims to be `case.weights`.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::check::Outcome;
-use crate::check::golden::{IndexEntry, read_json};
+use crate::check::index::{IndexEntry, read_json};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::dtype::Precision;
@@ -49,7 +49,7 @@ pub struct TextCases {
 /// The texts that `dir/index.json` lists.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Mismatch`].
+/// [`Error::Io`], [`Error::Shape`].
 pub fn golden_texts(dir: &Path) -> Result<TextCases> {
     let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
     let mut texts = TextCases::default();
@@ -128,7 +128,7 @@ pub async fn check_embeddings(
     let width = model.encoder().config().hidden;
     if want.len() != texts.len() * width {
         let what = format!("values of {name}");
-        return Err(Error::mismatch(what, texts.len() * width, want.len()));
+        return Err(Error::shape(what, texts.len() * width, want.len()));
     }
     let distance = |(want, got): (&[f32], &Vec<f32>)| {
         let dot = |a: &[f32], b: &[f32]| -> f64 {

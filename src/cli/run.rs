@@ -106,7 +106,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .into());
     };
     if width != shape.input() {
-        return Err(Error::Mismatch {
+        return Err(Error::Input {
             what: format!("width of {}", arguments.input.display()),
             expected: format!("{}, as linear_in has", shape.input()),
             found: width.to_string(),

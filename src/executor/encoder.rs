@@ -179,7 +179,7 @@ impl GpuEncoder {
     /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the checkpoint has no such head, a row is not in the batch, or the batch was laid out for a model with other
+    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with other
     /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
     /// [`GpuEncoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
     pub(crate) async fn forward(

@@ -143,7 +143,7 @@ impl Source<'_> {
 }
 
 fn lacks(part: Part) -> Error {
-    Error::mismatch("this encoder", format!("weights of {part:?}"), "none")
+    Error::config("this encoder", format!("weights of {part:?}"), "none")
 }
 
 /// Uploads a dense layer: its matrix, and its bias or zeros.

@@ -72,7 +72,7 @@ impl FffWeights {
         let Some(token) = first_token(y, shape.output()) else { return Ok(()) };
         let part = |values: usize| token * values..(token + 1) * values;
         let sizes = |what, expected: usize, found: usize| {
-            Err(Error::mismatch(format!("length of {what}"), format!("{expected} or more"), found))
+            Err(Error::shape(format!("length of {what}"), format!("{expected} or more"), found))
         };
         let Some(x) = x.get(part(shape.input())) else {
             return sizes("x", part(shape.input()).end, x.len());

@@ -24,12 +24,12 @@ impl FffShape {
     /// A layer `input` wide, with an output of `output`, of `trees` (K) trees of `depth` D, that is D + 1 levels each.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if a width or `trees` is 0, or if nodes, or values of a matrix, are more than 2^32 - 1.
+    /// [`Error::Shape`] if a width or `trees` is 0, or if nodes, or values of a matrix, are more than 2^32 - 1.
     pub fn with_output(input: usize, output: usize, trees: usize, depth: usize) -> Result<Self> {
         let limit = u64::from(u32::MAX);
         for (what, value) in [("input width", input), ("output width", output), ("trees", trees)] {
             if value == 0 || value as u64 > limit {
-                return Err(Error::mismatch(what, format!("1 to {limit}"), value));
+                return Err(Error::shape(what, format!("1 to {limit}"), value));
             }
         }
         let rows = u32::try_from(depth + 1)
@@ -38,7 +38,7 @@ impl FffShape {
             .and_then(|leaves| (leaves - 1).checked_mul(trees as u64))
             .filter(|rows| depth < 32 && *rows <= limit);
         let Some(rows) = rows else {
-            return Err(Error::mismatch(
+            return Err(Error::shape(
                 format!("nodes of {trees} trees of depth {depth}"),
                 format!("at most {limit}"),
                 "more",
@@ -48,7 +48,7 @@ impl FffShape {
             let values = (row_stride(width) as u64).checked_mul(rows);
             // On a 32-bit host (wasm32) the bytes must fit usize too.
             if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
-                return Err(Error::mismatch(
+                return Err(Error::shape(
                     format!("values of a [{rows}, {width}] matrix"),
                     format!("at most {limit}, and their bytes addressable"),
                     "more",

@@ -19,7 +19,7 @@ impl FffWeights {
     /// `linear_in`: `[nodes, input]`; `bias`: `[nodes]`, `None` = zero; `linear_out`: `[nodes, output]`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the slice whose length is off, [`Error::Value`] the first NaN or infinity.
+    /// [`Error::Shape`] names the slice whose length is off, [`Error::Value`] the first NaN or infinity.
     pub fn new(
         shape: FffShape,
         linear_in: impl Into<Vec<f32>>,
@@ -39,7 +39,7 @@ impl FffWeights {
             ("linear_out", &weights.linear_out, nodes * shape.output()),
         ] {
             if values.len() != expected {
-                return Err(Error::mismatch(format!("length of {what}"), expected, values.len()));
+                return Err(Error::shape(format!("length of {what}"), expected, values.len()));
             }
             check_finite(what, values)?;
         }
@@ -51,7 +51,7 @@ impl FffWeights {
     /// F32, F16 and BF16. An empty prefix means names without one.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], or [`Error::Mismatch`] on shape or dtype, before any tensor's data is read;
+    /// [`Error::MissingTensor`], or [`Error::Shape`] on shape or dtype, before any tensor's data is read;
     /// [`Error::Value`] on a NaN or infinity.
     pub fn from_safetensors(file: &Checkpoint, prefix: &str, shape: FffShape) -> Result<Self> {
         let name = |suffix: &str| match prefix {

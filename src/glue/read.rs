@@ -32,7 +32,7 @@ struct Places {
 /// Reads a file.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] names the line that is malformed, a header that lacks a column, or a file without examples.
+/// [`Error::Io`]; [`Error::Input`] names the line that is malformed, a header that lacks a column, or a file without examples.
 pub fn read(task: Task, path: impl AsRef<Path>) -> Result<Vec<Example>> {
     let path = path.as_ref();
     read_bytes(task, path, &read_file(path, LONGEST_TEXT)?)
@@ -60,7 +60,7 @@ pub fn read_bytes(task: Task, path: &Path, bytes: &[u8]) -> Result<Vec<Example>>
     for record in reader.records() {
         let record = record.map_err(|cause| {
             let line = line(bytes, cause.position());
-            Error::mismatch(format!("line {line} of {name}"), "text in UTF-8", cause)
+            Error::input(format!("line {line} of {name}"), "text in UTF-8", cause)
         })?;
         let what = || format!("line {} of {name}", line(bytes, record.position()));
         let places = match &places {
@@ -78,7 +78,7 @@ pub fn read_bytes(task: Task, path: &Path, bytes: &[u8]) -> Result<Vec<Example>>
         examples.push(example(task, places, &record, &what)?);
     }
     if examples.is_empty() {
-        return Err(Error::mismatch(name.to_string(), "examples", "none"));
+        return Err(Error::input(name.to_string(), "examples", "none"));
     }
     Ok(examples)
 }
@@ -121,7 +121,7 @@ fn places_of(task: Task, record: &StringRecord, what: &str) -> Result<Places> {
                 names.into_iter().flatten().map(|names| names.join(" or ")).collect();
             let expected = format!("a header with {}", names.join(", "));
             let found: Vec<_> = record.iter().collect();
-            Err(Error::mismatch(what, expected, format!("{found:?}")))
+            Err(Error::input(what, expected, format!("{found:?}")))
         }
     }
 }
@@ -135,7 +135,7 @@ fn example(
     let field = |place: usize| {
         record.get(place).ok_or_else(|| {
             let expected = format!("at least {} columns", place + 1);
-            Error::mismatch(what(), expected, record.len())
+            Error::input(what(), expected, record.len())
         })
     };
     let target = field(places.target)?.trim();
@@ -155,7 +155,7 @@ fn example(
             [] => "a number as its score".into(),
             classes => format!("{} as its label", classes.join(" or ")),
         };
-        Error::mismatch(what(), expected, format!("{target:?}"))
+        Error::input(what(), expected, format!("{target:?}"))
     })?;
     Ok(Example {
         first: field(places.first)?.to_owned(),

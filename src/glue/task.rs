@@ -107,7 +107,7 @@ impl Task {
     /// [`EncoderConfig::labels`]: crate::model::EncoderConfig::labels
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if a name means none of the classes, or two names the same.
+    /// [`Error::Input`] if a name means none of the classes, or two names the same.
     pub fn order(self, labels: &[String]) -> Result<Vec<usize>> {
         let classes = self.classes();
         let class = |label: &String| {
@@ -131,7 +131,7 @@ impl Task {
             });
             let expected = names.collect::<Vec<_>>().join(", ");
             let what = format!("names of the model's classes (id2label) for {}", self.name());
-            Error::mismatch(what, expected, labels.join(", "))
+            Error::input(what, expected, labels.join(", "))
         })
     }
 
@@ -206,6 +206,6 @@ impl FromStr for Task {
         Self::ALL
             .into_iter()
             .find(|task| task.name() == text)
-            .ok_or_else(|| Error::mismatch("task", Self::ALL.map(Self::name).join(", "), text))
+            .ok_or_else(|| Error::input("task", Self::ALL.map(Self::name).join(", "), text))
     }
 }

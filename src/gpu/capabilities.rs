@@ -86,7 +86,7 @@ impl FromStr for Variant {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|v| v.to_string() == text).ok_or_else(|| {
-            Error::mismatch("variant", Self::ALL.map(|v| v.to_string()).join(", "), text)
+            Error::input("variant", Self::ALL.map(|v| v.to_string()).join(", "), text)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A device with its queue; what goes wrong on it becomes a typed error.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lru::LruCache;
 
@@ -17,7 +17,7 @@ const STORAGE_BUFFERS: u32 = 6;
 /// Invocations of a workgroup that the kernels use at most.
 const WORKGROUP: u32 = 1024;
 /// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.
-const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+pub(super) const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// Numbers of tokens whose extents are kept: as many as a caller's batches have sizes.
 const EXTENTS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -210,15 +210,9 @@ impl Gpu {
         kept.get_or_insert(tokens, make).clone()
     }
 
-    /// The compiled kernel, from the cache if it has been asked for before.
-    pub(crate) async fn kernel(&self, source: &KernelSource) -> Result<Arc<Kernel>> {
-        let cache = || self.inner.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kernel) = cache().get(source) {
-            return Ok(kernel.clone());
-        }
-        let kernel = Arc::new(Kernel::compile(self, source).await?);
-        cache().put(source.clone(), kernel.clone());
-        Ok(kernel)
+    /// The kernels that have been compiled.
+    pub(super) fn kernels(&self) -> MutexGuard<'_, LruCache<KernelSource, Arc<Kernel>>> {
+        self.inner.kernels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,41 +265,5 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
             adapter: adapter.get_info().name,
             missing,
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gpu::{Binding, Grid};
-
-    #[test]
-    fn the_kernel_cache_is_bounded() {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = wgpu::Backends::NOOP;
-        descriptor.backend_options.noop =
-            wgpu::NoopBackendOptions { enable: true, ..Default::default() };
-        let instance = wgpu::Instance::new(descriptor);
-        pollster::block_on(async {
-            let adapter = instance.enumerate_adapters(wgpu::Backends::NOOP).await.swap_remove(0);
-            let gpu = Gpu::from_adapter(&adapter, &GpuOptions::default()).await.unwrap();
-            for index in 1..=KERNELS.get() + 10 {
-                let source = KernelSource {
-                    name: format!("kernel {index}"),
-                    wgsl: "@group(0) @binding(0) var<storage, read_write> y: array<u32>;
-                        @compute @workgroup_size(1) fn main() { y[0] = 1u; }"
-                        .into(),
-                    overrides: Vec::new(),
-                    bindings: vec![Binding::Write],
-                    group: 1,
-                    grid: Grid::Rows(1),
-                    lanes: 1,
-                    bounded_loops: false,
-                    roundings: 0,
-                };
-                gpu.kernel(&source).await.unwrap();
-            }
-            assert_eq!(gpu.inner.kernels.lock().unwrap().len(), KERNELS.get());
-        });
     }
 }

@@ -3,6 +3,7 @@
 mod adapter;
 mod buffer;
 mod capabilities;
+mod compile;
 mod device;
 mod faults;
 mod grid;

@@ -113,7 +113,7 @@ impl Operation {
         buffers.extend(reads);
         buffers.extend(self.weights.iter().map(|weights| weights.slice(..)));
         buffers.extend(writes);
-        dispatch.kernel.bind(gpu, &buffers)
+        dispatch.kernel.bind(gpu.device(), &buffers)
     }
 }
 

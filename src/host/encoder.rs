@@ -69,7 +69,7 @@ impl HostEncoder {
     pub(crate) fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
         batch.belongs_to(&self.config)?;
         if batch.len() > MAX_TOKENS {
-            return Err(Error::mismatch(
+            return Err(Error::config(
                 "tokens of a batch",
                 format!("at most {MAX_TOKENS}"),
                 batch.len(),
@@ -195,5 +195,5 @@ struct Scratch {
 }
 
 fn lacks(step: &Step) -> Error {
-    Error::mismatch("this encoder", format!("weights of {:?}", step.part), "none")
+    Error::config("this encoder", format!("weights of {:?}", step.part), "none")
 }

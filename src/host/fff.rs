@@ -32,7 +32,7 @@ struct Walk<'a> {
 /// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool, with the nodes that each token engaged.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity, [`Error::Overflow`] if sums
+/// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity, [`Error::Overflow`] if sums
 /// overflow.
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let result = fff_allowing_overflow(weights, x)?;
@@ -48,7 +48,7 @@ pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward>
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
         let expected = format!("a multiple of the input width {}", shape.input());
-        return Err(Error::mismatch("length of x", expected, x.len()));
+        return Err(Error::shape("length of x", expected, x.len()));
     }
     check_finite("x", x)?;
     let tokens = x.len() / shape.input();

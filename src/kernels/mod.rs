@@ -82,7 +82,7 @@ pub(crate) fn candidates(
     };
     let [x, y] = [step.reads, step.writes.first().copied()].map(|slot| plan.stored(slot));
     let Some(to) = step.writes.first().map(|slot| plan.slots[*slot]) else {
-        return Err(Error::mismatch("a step of a plan", "a slot that it writes", "none"));
+        return Err(Error::config("a step of a plan", "a slot that it writes", "none"));
     };
     let extent = extent(to.rows);
     match &step.op {

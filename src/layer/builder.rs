@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffWeights;
-use crate::gpu::{Buffer, Gpu, Kernel, KernelSource, Operation, Variant};
+use crate::gpu::{Buffer, Gpu, KernelSource, Operation, Variant};
 use crate::kernels::{Activations, FffSpec};
 use crate::layer::{FffLayer, upload_fff};
 
@@ -92,7 +92,7 @@ impl FffLayerBuilder<'_> {
     /// # Errors
     /// [`Error::TooLarge`] if a matrix exceeds what one binding may hold, [`Error::Value`] if f16 cannot hold a weight,
     /// [`Error::Unsupported`] if the device lacks what the variant needs, or for f16 activations beside weights that are not packed;
-    /// [`Error::Mismatch`] if a kernel of the caller's has no lanes, no invocations or no tokens, or its lanes are not those that the other one
+    /// [`Error::Shape`] if a kernel of the caller's has no lanes, no invocations or no tokens, or its lanes are not those that the other one
     /// orders weights by; [`Error::Gpu`] if it does not compile; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(self, gpu: &Gpu) -> Result<FffLayer> {
         let (weights, activations, device) = (self.weights, self.activations, gpu.capabilities());
@@ -114,7 +114,7 @@ impl FffLayerBuilder<'_> {
         let buffers = upload_fff(gpu, weights, variant.weights, activations, lanes).await?;
         let own = |candidates| Operation::new(candidates, buffers.clone());
         let foreign = async |source: &KernelSource| {
-            let kernel = Kernel::compile_checked(gpu, source).await?;
+            let kernel = gpu.foreign_kernel(source).await?;
             Ok::<_, Error>(Operation::of_kernel(kernel, source.clone(), buffers.clone()))
         };
         let [plain, with_path] = match &self.kernels {
@@ -145,7 +145,7 @@ fn checked(kernels: &[KernelSource; 2]) -> Result<&KernelSource> {
         if sizes.contains(&0) || kernel.lanes != plain.lanes {
             let what = format!("lanes, invocations and tokens of {}", kernel.name);
             let expected = format!("at least 1 each, and {} lanes", plain.lanes.max(1));
-            return Err(Error::mismatch(what, expected, format!("{sizes:?}")));
+            return Err(Error::shape(what, expected, format!("{sizes:?}")));
         }
     }
     Ok(plain)

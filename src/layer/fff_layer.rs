@@ -87,12 +87,12 @@ impl FffLayer {
     /// Fixes the schedule, for measurements and tests.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if it is not among [`FffLayer::schedules`].
+    /// [`Error::Input`] if it is not among [`FffLayer::schedules`].
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
         let possible = self.schedules();
         if !possible.contains(&schedule) {
             let (expected, found) = (format!("one of {possible:?}"), format!("{schedule:?}"));
-            return Err(Error::mismatch("schedule", expected, found));
+            return Err(Error::input("schedule", expected, found));
         }
         self.schedule = Some(schedule);
         Ok(self)
@@ -106,7 +106,7 @@ impl FffLayer {
     /// `path`: u32 `[tokens, trees, levels]`, if wanted. All with usage `STORAGE`, at offsets that the device allows for bindings.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if a slice is not of such a size, [`Error::TooLarge`] if it is more than one binding holds. What the device
+    /// [`Error::Shape`] if a slice is not of such a size, [`Error::TooLarge`] if it is more than one binding holds. What the device
     /// finds wrong comes out of the caller's error scope, or of [`Gpu::check`].
     pub fn bind(
         &self,
@@ -116,7 +116,7 @@ impl FffLayer {
     ) -> Result<BoundFff> {
         let [x_row, y_row, path_row] = self.row_bytes();
         if !x.size().is_multiple_of(x_row) || x.size() == 0 {
-            return Err(Error::mismatch("bytes of x", format!("a multiple of {x_row}"), x.size()));
+            return Err(Error::shape("bytes of x", format!("a multiple of {x_row}"), x.size()));
         }
         let tokens = x.size() / x_row;
         let limit = self.gpu.capabilities().limits.max_storage_buffer_binding_size;
@@ -126,7 +126,7 @@ impl FffLayer {
             let Some(slice) = slice else { continue };
             if slice.size() != tokens * row {
                 let expected = format!("{} for {tokens} tokens", tokens * row);
-                return Err(Error::mismatch(format!("bytes of {what}"), expected, slice.size()));
+                return Err(Error::shape(format!("bytes of {what}"), expected, slice.size()));
             }
             if slice.size() > limit {
                 return Err(Error::TooLarge {
@@ -148,11 +148,11 @@ impl FffLayer {
             Schedule::Lookahead(place) => place,
         };
         let tokens = u32::try_from(tokens)
-            .map_err(|_| Error::mismatch("tokens", format!("at most {}", u32::MAX), tokens))?;
+            .map_err(|_| Error::shape("tokens", format!("at most {}", u32::MAX), tokens))?;
         let extents = self.gpu.extents(tokens);
         let writes: Vec<_> = std::iter::once(y).chain(path).collect();
         let dispatch = operation.compiled(&self.gpu, choice, tokens).ok_or_else(|| {
-            Error::mismatch("this layer", "kernels that were compiled when it was uploaded", "none")
+            Error::shape("this layer", "kernels that were compiled when it was uploaded", "none")
         })?;
         let bound = operation.bind(&self.gpu, &dispatch, &extents, &[x], &writes);
         Ok(BoundFff { dispatch, bound })
@@ -176,7 +176,7 @@ impl FffLayer {
     /// Computes `x: [tokens, input]`, rounded to f16 first if the device's x is, to `[tokens, output]`; any number of tokens, in chunks if need be.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN, an infinity, or what an f16 x cannot hold;
+    /// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN, an infinity, or what an f16 x cannot hold;
     /// [`Error::Overflow`] if sums overflow, unless
     /// [`allow_overflow`](crate::FffLayerBuilder::allow_overflow) lets them;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
@@ -215,7 +215,7 @@ impl FffLayer {
         let width = self.shape.input();
         if !x.len().is_multiple_of(width) {
             let expected = format!("a multiple of the input width {width}");
-            return Err(Error::mismatch("length of x", expected, x.len()));
+            return Err(Error::shape("length of x", expected, x.len()));
         }
         check_finite("x", x)?;
         if self.activations.x == Precision::F16 {

@@ -13,7 +13,7 @@ impl FffLayer {
     pub(crate) async fn overflow(&self, token: usize, x: &[f32]) -> Result<Error> {
         let (gpu, shape, format) = (self.gpu(), self.shape(), self.variant().weights);
         let [linear_in, bias, linear_out] = &self.uploaded.weights[..] else {
-            return Ok(Error::mismatch("this layer", "three buffers of weights", "others"));
+            return Ok(Error::shape("this layer", "three buffers of weights", "others"));
         };
         let mut run = Forward::default();
         Chunk::new(gpu, self.row_bytes(), 1, true).await?.run(self, x, &mut run).await?;

@@ -37,13 +37,13 @@ impl Batch {
     /// Lays sequences out for a model.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the sequence that is empty or too long, or the id or token type that the model does not have.
+    /// [`Error::Input`] names the sequence that is empty or too long, or the id or token type that the model does not have.
     pub fn new(config: &EncoderConfig, sequences: &[Sequence]) -> Result<Self> {
         let mut batch =
             Self { tokens: Vec::new(), masked: Vec::new(), sequences: Vec::new(), bounds: [0; 3] };
         for (index, Sequence { ids, types, mask }) in sequences.iter().enumerate() {
             let fail = |what: &str, expected: String, found: String| {
-                Err(Error::mismatch(format!("{what} of sequence {index}"), expected, found))
+                Err(Error::input(format!("{what} of sequence {index}"), expected, found))
             };
             if ids.is_empty() || ids.len() > config.positions {
                 return fail("tokens", format!("1 to {}", config.positions), ids.len().to_string());
@@ -73,7 +73,7 @@ impl Batch {
             }
         }
         if u32::try_from(batch.tokens.len()).is_err() {
-            return Err(Error::mismatch("tokens of a batch", "below 2^32", batch.tokens.len()));
+            return Err(Error::input("tokens of a batch", "below 2^32", batch.tokens.len()));
         }
         Ok(batch)
     }
@@ -88,7 +88,7 @@ impl Batch {
         for ((what, rows), bound) in tables.into_iter().zip(self.bounds) {
             if bound as usize > rows {
                 let expected = format!("below this encoder's {rows}");
-                return Err(Error::mismatch(format!("{what} of the batch"), expected, bound - 1));
+                return Err(Error::input(format!("{what} of the batch"), expected, bound - 1));
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Batch {
             None => Ok(()),
             Some(row) => {
                 let expected = format!("below the batch's {} tokens", self.len());
-                Err(Error::mismatch("a row", expected, row))
+                Err(Error::input("a row", expected, row))
             }
         }
     }

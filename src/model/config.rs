@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
         let place = self.place_of(key);
         match self.value.get(key) {
             Some(value) if value.is_object() => Ok(Section { place, value }),
-            other => Err(Error::mismatch(place, "an object", shown(other))),
+            other => Err(Error::config(place, "an object", shown(other))),
         }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Section<'a> {
             .filter(|size| (least..=1 << 28).contains(size))
             .ok_or_else(|| {
                 let expected = format!("a whole number from {least} to {}", 1 << 28);
-                Error::mismatch(self.place_of(key), expected, shown(found))
+                Error::config(self.place_of(key), expected, shown(found))
             })
     }
 
@@ -178,7 +178,7 @@ impl<'a> Section<'a> {
         match self.value.get(key) {
             Some(found) if !allowed.contains(found) => {
                 let allowed: Vec<_> = allowed.iter().map(Value::to_string).collect();
-                Err(Error::mismatch(
+                Err(Error::config(
                     self.place_of(key),
                     format!("{} (nothing else is implemented)", allowed.join(" or ")),
                     found,
@@ -192,7 +192,7 @@ impl<'a> Section<'a> {
         match self.value.get(key) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            other => Err(Error::mismatch(self.place_of(key), "true or false", shown(other))),
+            other => Err(Error::config(self.place_of(key), "true or false", shown(other))),
         }
     }
 
@@ -201,7 +201,7 @@ impl<'a> Section<'a> {
         found
             .and_then(Value::as_f64)
             .filter(|eps| (1e-30..1.0).contains(eps))
-            .ok_or_else(|| Error::mismatch(self.place_of(key), "0 < eps < 1", shown(found)))
+            .ok_or_else(|| Error::config(self.place_of(key), "0 < eps < 1", shown(found)))
     }
 }
 
@@ -213,17 +213,17 @@ impl EncoderConfig {
     /// Reads a `config.json`; `name` is used in errors.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the key that is missing, malformed, or asks for something that is not implemented.
+    /// [`Error::Config`] names the key that is missing, malformed, or asks for something that is not implemented.
     pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(json)
-            .map_err(|cause| Error::mismatch(name, "a model's configuration in JSON", cause))?;
+            .map_err(|cause| Error::config(name, "a model's configuration in JSON", cause))?;
         let root = Section { place: name.into(), value: &value };
         root.only("quantization_config", &[Value::Null])?;
         let mut config = match root.text("model_type") {
             Some("crammedBERT") => Self::crammed(&root)?,
             Some("bert") => Self::bert(&root)?,
             _ => {
-                return Err(Error::mismatch(
+                return Err(Error::config(
                     root.place_of("model_type"),
                     "crammedBERT or bert",
                     shown(value.get("model_type")),
@@ -248,7 +248,7 @@ impl EncoderConfig {
             !CRAMMED_KEYS.contains(&key.as_str()) && !off
         });
         if let Some((key, value)) = unknown {
-            return Err(Error::mismatch(arch.place_of(key), "nothing (not implemented)", value));
+            return Err(Error::config(arch.place_of(key), "nothing (not implemented)", value));
         }
         arch.only("nonlin", &["GELU".into()])?;
         arch.only("norm", &["LayerNorm".into()])?;
@@ -270,7 +270,7 @@ impl EncoderConfig {
         let hidden = arch.size("hidden_size", 2)?;
         embedding.only("embedding_dim", &[hidden.into()])?;
         if hidden % 2 == 1 {
-            return Err(Error::mismatch(arch.place_of("hidden_size"), "an even number", hidden));
+            return Err(Error::config(arch.place_of("hidden_size"), "an even number", hidden));
         }
         let ffn = match arch.text("intermed_type") {
             Some("fff") => Ffn::Fff {
@@ -280,7 +280,7 @@ impl EncoderConfig {
             Some("ff") => Ffn::Dense { width: arch.size("intermed_size", 1)? },
             _ => {
                 let found = shown(arch.value.get("intermed_type"));
-                return Err(Error::mismatch(arch.place_of("intermed_type"), "fff or ff", found));
+                return Err(Error::config(arch.place_of("intermed_type"), "fff or ff", found));
             }
         };
         let head = match architecture(root)? {
@@ -359,13 +359,13 @@ fn architecture<'a>(root: &Section<'a>) -> Result<&'a str> {
         return Ok("");
     }
     found.and_then(|list| list.get(0)).and_then(Value::as_str).ok_or_else(|| {
-        Error::mismatch(root.place_of("architectures"), "a list with a name", shown(found))
+        Error::config(root.place_of("architectures"), "a list with a name", shown(found))
     })
 }
 
 fn unknown_architecture(root: &Section, found: &str) -> Error {
     let expected = "one of this family";
-    Error::mismatch(root.place_of("architectures"), expected, found)
+    Error::config(root.place_of("architectures"), expected, found)
 }
 
 fn pooler(arch: &Section) -> Result<Pooler> {
@@ -379,7 +379,7 @@ fn pooler(arch: &Section) -> Result<Pooler> {
         Some("zero_index") => Ok(Pooler::ZeroIndex),
         _ => {
             let found = shown(head.value.get("pooler"));
-            Err(Error::mismatch(head.place_of("pooler"), "avg, max, lse or zero_index", found))
+            Err(Error::config(head.place_of("pooler"), "avg, max, lse or zero_index", found))
         }
     }
 }
@@ -394,7 +394,7 @@ fn problem(root: &Section) -> Result<Problem> {
             _ => {
                 let expected =
                     "single_label_classification, multi_label_classification or regression";
-                Err(Error::mismatch(root.place_of("problem_type"), expected, found))
+                Err(Error::config(root.place_of("problem_type"), expected, found))
             }
         },
     }

@@ -13,7 +13,7 @@ pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
     let json: serde_json::Value = serde_json::from_slice(&read(&config)?).unwrap_or_default();
     let bad = |found: &serde_json::Value| {
         let what = format!("base in {}", config.display());
-        Err(Error::mismatch(what, "the name of a folder beside the model's", found))
+        Err(Error::config(what, "the name of a folder beside the model's", found))
     };
     match json.get("base") {
         None => Ok(None),
@@ -41,7 +41,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<Checkpoint<'static>>> {
         let whole = dir.join("model.safetensors");
         if !whole.exists() && dir.join("pytorch_model.bin").exists() {
             let expected = "weights in model.safetensors";
-            return Err(Error::mismatch(dir.display().to_string(), expected, NEEDS_SAFETENSORS));
+            return Err(Error::config(dir.display().to_string(), expected, NEEDS_SAFETENSORS));
         }
         Checkpoint::open(whole).map(|file| vec![file])
     }
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// The files that a sharded checkpoint's index, `model.safetensors.index.json`, names: plain names beside the index, each once, sorted.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] if it is no index, or a name in it is not plain ([`is_plain_name`]).
+/// [`Error::Io`]; [`Error::Config`] if it is no index, or a name in it is not plain ([`is_plain_name`]).
 pub fn shards(index: &Path) -> Result<Vec<String>> {
     shards_in(&index.display().to_string(), &read(index)?)
 }
@@ -66,7 +66,7 @@ pub fn shards(index: &Path) -> Result<Vec<String>> {
 pub fn shards_in(name: &str, json: &[u8]) -> Result<Vec<String>> {
     let bad = |found: String| {
         let expected = "an index with a weight_map from tensors to files beside it";
-        Error::mismatch(name, expected, found)
+        Error::config(name, expected, found)
     };
     let json: serde_json::Value =
         serde_json::from_slice(json).map_err(|cause| bad(cause.to_string()))?;

@@ -15,7 +15,7 @@ impl EncoderConfig {
     /// what a file is held to.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the size: one that is 0 or above 2^28, heads that do not divide the width, an odd width with sinusoidal
+    /// [`Error::Config`] names the size: one that is 0 or above 2^28, heads that do not divide the width, an odd width with sinusoidal
     /// positions, an epsilon outside of 0 to 1, or a matrix of more than 2^32 - 1 values.
     pub fn validate(&self) -> Result<()> {
         let ffn = match self.ffn {
@@ -39,24 +39,24 @@ impl EncoderConfig {
             ("feedforward width or trees", ffn),
         ] {
             if !(1..=LARGEST).contains(&size) {
-                return Err(Error::mismatch(what, format!("1 to {LARGEST}"), size));
+                return Err(Error::config(what, format!("1 to {LARGEST}"), size));
             }
         }
         if !self.hidden.is_multiple_of(self.heads) {
             let expected = format!("a multiple of the {} heads", self.heads);
-            return Err(Error::mismatch("hidden size", expected, self.hidden));
+            return Err(Error::config("hidden size", expected, self.hidden));
         }
         if self.family == Family::CrammedBert && !self.hidden.is_multiple_of(2) {
             let expected = "an even number, for sinusoidal positions";
-            return Err(Error::mismatch("hidden size", expected, self.hidden));
+            return Err(Error::config("hidden size", expected, self.hidden));
         }
         if self.family == Family::CrammedBert && self.positions > MOST_SINUSOIDS {
             // Others' positions are a tensor of the checkpoint; these are computed, whatever a file asks for.
             let expected = format!("at most {MOST_SINUSOIDS} sinusoidal ones");
-            return Err(Error::mismatch("positions", expected, self.positions));
+            return Err(Error::config("positions", expected, self.positions));
         }
         if !(1e-30..1.0).contains(&self.norm_eps) {
-            return Err(Error::mismatch("eps of LayerNorm", "0 < eps < 1", self.norm_eps));
+            return Err(Error::config("eps of LayerNorm", "0 < eps < 1", self.norm_eps));
         }
         let dense = if let Ffn::Dense { width } = self.ffn { width } else { 1 };
         let rows = [
@@ -72,7 +72,7 @@ impl EncoderConfig {
             if values.is_none_or(|values| values > u64::from(u32::MAX)) {
                 let found = format!("[{rows}, {}]", self.hidden);
                 let what = format!("values of the {what}");
-                return Err(Error::mismatch(what, format!("at most {}", u32::MAX), found));
+                return Err(Error::config(what, format!("at most {}", u32::MAX), found));
             }
         }
         Ok(())

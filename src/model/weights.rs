@@ -112,7 +112,7 @@ impl EncoderWeights<'static> {
     /// Random weights, the same for the same seed: exact in f16, of sizes that keep activations near one. For measurements and tests.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the configuration is none that [`EncoderConfig::validate`] accepts.
+    /// [`Error::Config`] if the configuration is none that [`EncoderConfig::validate`] accepts.
     pub fn random(config: EncoderConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         let (files, precision) = (Vec::new(), Precision::F32);
@@ -124,7 +124,7 @@ impl EncoderWeights<'static> {
     /// If the configuration has a `base`, the name of a folder beside this one, tensors that are not here come from there.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Mismatch`]: what the configuration asks for and this crate does not do.
+    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`]: what the configuration asks for and this crate does not do.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let config = dir.join("config.json");
@@ -142,7 +142,7 @@ impl<'data> EncoderWeights<'data> {
     /// Weights in these files, however they are spread over them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] if there is no embedding, [`Error::Mismatch`] if [`EncoderConfig::validate`] refuses the configuration.
+    /// [`Error::MissingTensor`] if there is no embedding, [`Error::Config`] if [`EncoderConfig::validate`] refuses the configuration.
     pub fn new(config: EncoderConfig, files: Vec<Checkpoint<'data>>) -> Result<Self> {
         config.validate()?;
         let prefixes: &[&str] = match config.family {
@@ -211,7 +211,7 @@ impl<'data> EncoderWeights<'data> {
     /// The file that holds a tensor.
     fn file(&self, tensor: &str) -> Result<&Checkpoint<'data>> {
         let found = self.files.iter().find(|file| file.has(tensor)).or(self.files.first());
-        let file = found.ok_or_else(|| Error::mismatch("checkpoint", "a file", "none"))?;
+        let file = found.ok_or_else(|| Error::config("checkpoint", "a file", "none"))?;
         file.info(tensor)?;
         Ok(file)
     }
@@ -266,16 +266,14 @@ impl<'data> EncoderWeights<'data> {
         let shape = &self.file(name)?.info(name)?.shape;
         match shape[..] {
             [rows, _] if rows > 0 => Ok(rows),
-            _ => {
-                Err(Error::mismatch(format!("shape of `{name}`"), "a matrix", format!("{shape:?}")))
-            }
+            _ => Err(Error::config(format!("shape of `{name}`"), "a matrix", format!("{shape:?}"))),
         }
     }
 
     /// The embedding.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Mismatch`], [`Error::Value`], [`Error::Io`]; so have all that follow.
+    /// [`Error::MissingTensor`], [`Error::Config`], [`Error::Value`], [`Error::Io`]; so have all that follow.
     pub fn embedding(&self) -> Result<EmbeddingWeights> {
         let EncoderConfig { vocabulary, hidden, positions, token_types, .. } = self.config;
         match self.config.family {
@@ -400,7 +398,7 @@ impl<'data> EncoderWeights<'data> {
 
     fn unrounded_fff(&self, name: &str) -> Result<FffWeights> {
         let Ffn::Fff { trees, depth } = self.config.ffn else {
-            return Err(Error::mismatch(name, "an FFF layer", "a dense one"));
+            return Err(Error::config(name, "an FFF layer", "a dense one"));
         };
         let shape = FffShape::new(self.config.hidden, trees, depth)?;
         let whole = match self.random {

@@ -45,12 +45,12 @@ impl HeadFacts {
         }
     }
 
-    fn lacks(&self, wanted: &str) -> Error {
-        let found = match self {
-            Self::Missing(tensor) => format!("no tensor {tensor}"),
-            _ => "none; see the `architectures` of its config.json".into(),
+    fn lacks(&self, head: &'static str) -> Error {
+        let missing = match self {
+            Self::Missing(tensor) => Some(tensor.as_str()),
+            _ => None,
         };
-        Error::mismatch("this checkpoint", wanted, found)
+        Error::no_head(head, missing)
     }
 }
 
@@ -88,7 +88,7 @@ impl Plan {
     /// The plan of a forward to this output; `paths`: FFF layers leave the nodes that they engage too.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the model has no such head, or its feedforward layer cannot be.
+    /// [`Error::MissingHead`] if the model has no such head, [`Error::Shape`] if its feedforward layer cannot be.
     pub(crate) fn new(
         config: &EncoderConfig,
         facts: &Facts,
@@ -336,8 +336,8 @@ impl Builder<'_> {
                 self.dense(Part::Classifier, Activation::None, mapped, scores);
                 Ok(vec![scores])
             }
-            (Output::Tokens(_), head) => Err(head.lacks("a masked-LM head")),
-            (Output::Classes, head) => Err(head.lacks("a classification head")),
+            (Output::Tokens(_), head) => Err(head.lacks("masked-LM")),
+            (Output::Classes, head) => Err(head.lacks("classification")),
         }
     }
 

@@ -34,7 +34,7 @@ impl Comparison {
 /// no flipped decision is legitimate.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if `y` or `path` has another length than the reference's.
+/// [`Error::Shape`] if `y` or `path` has another length than the reference's.
 pub fn compare(
     shape: FffShape,
     truth: &FffOutput,
@@ -45,7 +45,7 @@ pub fn compare(
     for (what, want, got) in [("y", truth.y.len(), y.len()), ("path", truth.path.len(), path.len())]
     {
         if want != got {
-            return Err(Error::mismatch(format!("length of {what}"), want, got));
+            return Err(Error::shape(format!("length of {what}"), want, got));
         }
     }
     let tokens = y.len() / shape.output();

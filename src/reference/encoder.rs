@@ -68,7 +68,7 @@ pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Resu
             let mut x: Vec<f64> =
                 rows.iter().flat_map(|r| &x[*r as usize * hidden..][..hidden]).copied().collect();
             let HeadWeights::MaskedLm { transform, bias } = weights.head()? else {
-                return Err(lacks("a masked-LM head"));
+                return Err(Error::no_head("masked-LM", None));
             };
             if let Some((first, norm)) = transform {
                 x = layer_norm(&norm, eps, &mapped(dense(&first, &x), gelu));
@@ -85,16 +85,12 @@ pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Resu
             let (HeadWeights::Classifier { dense: first, out: last }, Head::Classifier { pooler }) =
                 (weights.head()?, config.head)
             else {
-                return Err(lacks("a classification head"));
+                return Err(Error::no_head("classification", None));
             };
             dense(&last, &mapped(dense(&first, &pool(batch, pooler, &x)), libm::tanh))
         }
     };
     Ok(out)
-}
-
-fn lacks(head: &str) -> Error {
-    Error::mismatch("this checkpoint", head, "none; see the `architectures` of its config.json")
 }
 
 fn mapped(mut x: Vec<f64>, f: fn(f64) -> f64) -> Vec<f64> {

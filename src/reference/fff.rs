@@ -24,11 +24,11 @@ pub fn gelu(z: f64) -> f64 {
 /// Computes the layer for `x: [tokens, input]`. Right iff z > 0, strictly; 0 goes left. Outputs of all trees and levels are summed.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
+/// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
-        return Err(Error::mismatch(
+        return Err(Error::shape(
             "length of x",
             format!("a multiple of the input width {}", shape.input()),
             x.len(),

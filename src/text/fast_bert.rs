@@ -132,7 +132,7 @@ impl FastBert {
         let tokenizer = Tokenizer::read(folder, config.positions)?;
         let prompts = Prompts::read(folder)?;
         if tokenizer.vocabulary() > config.vocabulary {
-            return Err(Error::mismatch(
+            return Err(Error::input(
                 format!("tokens of {}", folder.name("tokenizer.json")),
                 format!("at most the model's {}", config.vocabulary),
                 tokenizer.vocabulary(),
@@ -147,7 +147,7 @@ impl FastBert {
             (Device::Gpu(gpu), None) => Encoder::upload(gpu, &weights, options.precision).await?,
             #[cfg(feature = "cpu")]
             (Device::Host, Some(variant)) => {
-                return Err(Error::mismatch("a kernel variant", "none on the CPU", variant));
+                return Err(Error::input("a kernel variant", "none on the CPU", variant));
             }
             #[cfg(feature = "cpu")]
             (Device::Host, None) => Encoder::on_host(&weights.stored_as(options.precision))?,
@@ -238,7 +238,7 @@ impl FastBert {
     /// Scores of the classes for each text, and names in [`EncoderConfig::labels`].
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no classification head.
+    /// As [`FastBert::encode`]; [`Error::MissingHead`] if the checkpoint has no classification head.
     pub async fn classify(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let pairs: Vec<_> = texts.iter().map(|text| (*text, None)).collect();
         self.classify_pairs(&pairs).await
@@ -259,17 +259,14 @@ impl FastBert {
     /// The `top` likeliest tokens for every mask of each text.
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::Mismatch`] if the checkpoint has no masked-LM head, or a text no mask in its first tokens.
+    /// As [`FastBert::encode`]; [`Error::MissingHead`] if the checkpoint has no masked-LM head, [`Error::Input`] if a text has no mask in its first tokens.
     pub async fn fill_mask(&self, texts: &[&str], top: usize) -> Result<Vec<Vec<Vec<Filled>>>> {
         let mask = match (self.encoder.config().head, self.tokenizer.mask_id()) {
             (Head::MaskedLm { .. }, Some(mask)) => mask,
             (Head::MaskedLm { .. }, None) => {
-                return Err(Error::mismatch("the tokenizer", "a mask token", "none"));
+                return Err(Error::input("the tokenizer", "a mask token", "none"));
             }
-            _ => {
-                let found = "none; see the `architectures` of its config.json";
-                return Err(Error::mismatch("this checkpoint", "a masked-LM head", found));
-            }
+            _ => return Err(Error::no_head("masked-LM", None)),
         };
         let texts: Vec<_> = texts.iter().map(|text| self.tokenizer.with_mask(text)).collect();
         let sequences = self.sequences(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -278,7 +275,7 @@ impl FastBert {
                 let what = format!("text {}", index + 1);
                 let within = self.encoder.config().positions;
                 let expected = format!("a <mask> within its first {within} tokens");
-                return Err(Error::mismatch(what, expected, "none"));
+                return Err(Error::input(what, expected, "none"));
             }
         }
         let mut results = vec![Vec::new(); texts.len()];

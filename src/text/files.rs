@@ -22,13 +22,13 @@ pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
             Some("Pooling") => {
                 let path = module.get("path").and_then(Value::as_str).unwrap_or("1_Pooling");
                 if !is_plain_path(path) {
-                    return Err(Error::mismatch(name, "a path below the model", path));
+                    return Err(Error::config(name, "a path below the model", path));
                 }
                 found.0 = pooler(folder, &format!("{}/config.json", path.trim_end_matches('/')))?;
             }
             _ => {
                 let expected = "Transformer, Pooling and Normalize modules";
-                return Err(Error::mismatch(name, expected, kind));
+                return Err(Error::config(name, expected, kind));
             }
         }
     }
@@ -39,11 +39,11 @@ fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
     let name = folder.name(file);
     let Some(config) = folder.json(file)? else {
         let expected = "how its vectors are pooled, as modules.json names this file";
-        return Err(Error::mismatch(name, expected, "no such file"));
+        return Err(Error::config(name, expected, "no such file"));
     };
     if config.get("include_prompt") == Some(&Value::Bool(false)) {
         let expected = "true (nothing else is implemented)";
-        return Err(Error::mismatch(format!("include_prompt in {name}"), expected, "false"));
+        return Err(Error::config(format!("include_prompt in {name}"), expected, "false"));
     }
     // Newer files name the mode, or several; older ones have a flag for each.
     let modes: Vec<String> = match config.get("pooling_mode") {
@@ -73,7 +73,7 @@ fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
         _ => {
             let expected = "mean, cls or max (nothing else is implemented)";
             let found = if modes.is_empty() { "none".into() } else { modes.join(", ") };
-            Err(Error::mismatch(format!("pooling mode in {name}"), expected, found))
+            Err(Error::config(format!("pooling mode in {name}"), expected, found))
         }
     }
 }
@@ -96,7 +96,7 @@ impl Preparation {
         let sentence = folder.json(SENTENCE)?.unwrap_or_default();
         let tokenizer = folder.json(TOKENIZER)?.unwrap_or_default();
         let bad = |file: &str, key: &str, expected: &str, found: &Value| {
-            Error::mismatch(format!("{key} in {}", folder.name(file)), expected, found)
+            Error::config(format!("{key} in {}", folder.name(file)), expected, found)
         };
         // transformers writes 1e30 for "no limit".
         let length = |file: &str, json: &Value, key: &str| match json.get(key) {

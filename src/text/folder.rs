@@ -62,7 +62,7 @@ impl Folder<'_> {
             Err(error) => return Err(error),
         };
         let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Some).map_err(|cause| Error::mismatch(self.name(file), "JSON", cause))
+        parsed.map(Some).map_err(|cause| Error::config(self.name(file), "JSON", cause))
     }
 }
 

@@ -21,7 +21,7 @@ impl Prompts {
     pub(crate) fn read(folder: &Folder<'_>) -> Result<Self> {
         let Some(config) = folder.json(FILE)? else { return Ok(Self::default()) };
         let bad = |key: &str, expected: &str, found: &Value| {
-            Err(Error::mismatch(format!("{key} in {}", folder.name(FILE)), expected, found))
+            Err(Error::input(format!("{key} in {}", folder.name(FILE)), expected, found))
         };
         let mut prompts = Self::default();
         match config.get("prompts") {
@@ -47,7 +47,7 @@ impl Prompts {
     /// The prompt of this name.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] lists the names that there are.
+    /// [`Error::Input`] lists the names that there are.
     pub fn get(&self, name: &str) -> Result<&str> {
         self.named.get(name).map(String::as_str).ok_or_else(|| {
             let names: Vec<_> = self.named.keys().map(String::as_str).collect();
@@ -55,7 +55,7 @@ impl Prompts {
                 [] => "none, as this model declares no prompts".into(),
                 _ => format!("one of {}", names.join(", ")),
             };
-            Error::mismatch("name of a prompt", expected, name)
+            Error::input("name of a prompt", expected, name)
         })
     }
 

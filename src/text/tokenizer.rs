@@ -31,7 +31,7 @@ impl Tokenizer {
     /// Reads `tokenizer.json` of a model directory; texts are cut to `max_tokens`, or to what the directory says where that is less.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Mismatch`] if so few tokens leave no room beside the special ones.
+    /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Input`] if so few tokens leave no room beside the special ones.
     pub fn open(dir: &Path, max_tokens: usize) -> Result<Self> {
         Self::read(&Folder::Disk(dir.into()), max_tokens)
     }
@@ -54,7 +54,7 @@ impl Tokenizer {
             Err(Error::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound && folder.has("vocab.txt") =>
             {
-                return Err(Error::mismatch(name, "a tokenizer", NEEDS_TOKENIZER_JSON));
+                return Err(Error::input(name, "a tokenizer", NEEDS_TOKENIZER_JSON));
             }
             read => read?,
         };
@@ -78,7 +78,7 @@ impl Tokenizer {
         if max_length <= special {
             let what = format!("longest text of {name}");
             let expected = format!("more than the {special} special tokens of a pair");
-            return Err(Error::mismatch(what, expected, format!("{max_length} tokens")));
+            return Err(Error::input(what, expected, format!("{max_length} tokens")));
         }
         let left = match (prepared.truncates_left, tokenizer.get_truncation()) {
             (Some(left), _) => left,

@@ -30,7 +30,12 @@ impl From<Error> for Failure {
             Error::OutOfMemory { .. } | Error::TooLarge { .. } => "memory",
             Error::Unsupported { .. } => "unsupported",
             Error::Checkpoint { .. } | Error::MissingTensor { .. } | Error::Io { .. } => "file",
-            Error::Mismatch { .. } | Error::Value { .. } | Error::Tokenizer { .. } => "input",
+            Error::Shape { .. }
+            | Error::Config { .. }
+            | Error::Input { .. }
+            | Error::MissingHead { .. }
+            | Error::Value { .. }
+            | Error::Tokenizer { .. } => "input",
             _ => "gpu",
         };
         Self { kind, message: error.to_string() }
