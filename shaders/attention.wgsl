@@ -2,7 +2,7 @@
 //
 // An invocation keeps its query and its sum in registers; keys and values pass through workgroup memory KEYS at a time, with a running
 // maximum (Milakov and Gimelshein, Online normalizer calculation for softmax).
-// What precedes this file: the launch constants (src/ops/source.rs).
+// src/kernels/attention.rs puts the launch constants before this file.
 
 override IN4: u32;   // vec4s from one row of qkv to the next: q of all heads, then k, then v
 override OUT4: u32;  // vec4s from one row of context to the next

@@ -3,7 +3,7 @@
 //
 // A subgroup computes 16 queries against 64 keys after 64 keys, with a running maximum. Matrices cannot be scaled row by row, so that what
 // the keys give passes through workgroup memory and is summed up by the lanes. The next keys are on their way in registers meanwhile.
-// What precedes this file: the launch constants (src/ops/source_coop.rs).
+// src/kernels/attention.rs puts the launch constants before this file.
 
 override IN8: u32;   // units of eight f16 from one row of qkv to the next: q of all heads, then k, then v
 override OUT4: u32;  // units of four f16 from one row of context to the next

@@ -3,7 +3,7 @@
 // A workgroup computes a tile of TILE tokens x TILE outputs, a thread 8 x 8 of them in registers. Tiles of x and weight pass through
 // workgroup memory 16 inputs at a time, transposed to [input][row];
 // the next ones are on their way while these are multiplied.
-// What precedes this file: a weight4 format, the launch constants and the activation (src/ops/source.rs).
+// src/kernels/dense.rs puts a weight4 format, the launch constants and the activation before this file.
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next; an even number
 override OUT4: u32;       // vec4s from one row of y to the next

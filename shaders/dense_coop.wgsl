@@ -4,7 +4,7 @@
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
 // matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; the next ones are on their way in
 // registers while these are multiplied.
-// What precedes this file: the launch constants, the activation and a part that stores y (src/ops/source_coop.rs).
+// src/kernels/dense_coop.rs puts the launch constants, the activation and a part that stores y before this file.
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
 override OUT4: u32;       // units of four values from one row of y to the next

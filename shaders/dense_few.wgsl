@@ -1,7 +1,7 @@
 // Dense matrix multiplication (DMM) for few tokens, bound by reading the weights: y = activation(x * weight^T + bias), or y += it.
 //
 // LANES invocations share a row of weight, as they share a token in fff.wgsl, and multiply it by AT_ONCE tokens.
-// What precedes this file: a weight4 format, the launch constants, a reduction and the activation (src/ops/source.rs).
+// src/kernels/dense.rs puts a weight4 format, the launch constants, a reduction and the activation before this file.
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next
 override OUT: u32;        // values from one row of y to the next

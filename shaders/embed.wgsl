@@ -1,6 +1,6 @@
 // The input of the encoder: word + position + token-type embedding of each token. A word embedding larger than a binding comes in several
 // dispatches, one for each part of the vocabulary.
-// What precedes this file: a weight4 format (src/ops/source.rs).
+// src/kernels/rows.rs puts a weight4 format before this file.
 
 override UNITS: u32; // vec4s of a row
 override FIRST: u32; // the first id of this part

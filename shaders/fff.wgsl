@@ -2,7 +2,7 @@
 //
 // LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
 // activation(z) * linear_out[node] for each node on the way; nothing but the chosen rows is read.
-// What precedes this file: a weight format, the launch constants, a reduction, the activation, the layer and a path part (src/fff/kernel.rs).
+// src/kernels/fff.rs puts a weight format, the launch constants, a reduction, the activation, the layer and a path part before this file.
 
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

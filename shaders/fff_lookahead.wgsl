@@ -3,8 +3,8 @@
 // A walk is a chain of decisions, each of which waits for a row. Here 2^AHEAD - 1 subgroups evaluate the whole subtree of the next AHEAD
 // levels at once, of which AHEAD nodes turn out to be engaged: more rows are read, but the chain is AHEAD times shorter. Meanwhile further
 // subgroups add the rows engaged in the step before to y.
-// What precedes this file: a weight format, the launch constants, the reduction of one subgroup, the activation, the layer and a path part
-// (src/fff/kernel.rs).
+// src/kernels/fff.rs puts a weight format, the launch constants, the reduction of one subgroup, the activation, the layer and a path part
+// before this file.
 
 // Logits of a subtree in heap order; a step writes one half while slower subgroups may still read the other.
 var<workgroup> logits: array<f32, 2u * SUBTREE>;

@@ -1,6 +1,6 @@
 // Each row divided by its Euclidean norm, or by 1e-12 where that is smaller.
 //
-// LANES invocations share a row. What precedes this file: the launch constants and a reduction (src/ops/source.rs).
+// LANES invocations share a row. src/kernels/norm.rs puts the launch constants and a reduction before this file.
 
 override UNITS: u32; // vec4s from one row to the next; padding is zero
 

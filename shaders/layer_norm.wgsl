@@ -1,6 +1,7 @@
 // LayerNorm of each row: (x - mean) / sqrt(variance + EPS) * weight + bias, the biased variance in two passes over registers.
 //
-// LANES invocations share a row, as in fff.wgsl. What precedes this file: the launch constants, a reduction and a part that stores y (src/ops/source.rs).
+// LANES invocations share a row, as in fff.wgsl. src/kernels/norm.rs puts the launch constants, a reduction and a part that stores y before
+// this file.
 
 override WIDTH: u32; // values of a row without padding
 override UNITS: u32; // vec4s from one row to the next

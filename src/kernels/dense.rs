@@ -10,8 +10,6 @@ use crate::plan::Activation;
 const SIDES: [u32; 2] = [16, 8];
 /// Inputs of a tile in workgroup memory.
 const BLOCK: u32 = 16;
-/// Rows that share a read of the weights, in the kernels for few.
-const AT_ONCE: [u32; 2] = [1, 8];
 /// Width up to which a row of weights is for one subgroup, where there are subgroups of 32; wider rows are for several.
 const FEW_WIDEST: usize = 1024;
 /// The longest loop over a lane's vec4 that is written out.
@@ -36,7 +34,7 @@ impl DenseSpec {
         format!("{input}->{output} {activation:?}{}", if *adds { " added" } else { "" })
     }
 
-    /// The kernels that compute it: for one row, for few, in smaller and in larger tiles.
+    /// The kernels that compute it: for few rows, in smaller and in larger tiles.
     pub(crate) fn candidates(
         self,
         variant: Variant,
@@ -44,7 +42,7 @@ impl DenseSpec {
     ) -> Result<Vec<Candidate>> {
         let tuning = Tuning::of(device);
         let mut candidates = Vec::new();
-        for (at_once, up_to) in AT_ONCE.into_iter().zip([1, tuning.dense_few]) {
+        for (at_once, up_to) in tuning.dense_few {
             let source = self.few(variant, device, at_once)?;
             candidates.push(Candidate { source, up_to, schedule: "rows".into() });
         }

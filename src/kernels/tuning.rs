@@ -7,8 +7,8 @@ use crate::gpu::Capabilities;
 /// Where one kernel gives way to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
-    /// Rows up to which a dense layer's kernel for few rows is used.
-    pub(crate) dense_few: u32,
+    /// How many rows share a read of the weights in a dense layer's kernels for few rows, and rows up to which each is used.
+    pub(crate) dense_few: [(u32, u32); 4],
     /// Workgroups of the larger of two tiles below which the smaller one occupies a device better: two for each multiprocessor.
     pub(crate) full: u32,
     /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
@@ -19,7 +19,7 @@ impl Tuning {
     /// For a device.
     pub(crate) fn of(device: &Capabilities) -> Self {
         Self {
-            dense_few: if device.software { 16 } else { 128 },
+            dense_few: [(1, 1), (2, 2), (4, 4), (8, if device.software { 16 } else { 128 })],
             full: 264,
             lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]],
         }

@@ -21,7 +21,7 @@ pub struct EncoderOutput {
     pub logits: Vec<Vec<f64>>,
 }
 
-/// Computes a batch; `output` as [`Encoder::forward`](crate::model::Encoder::forward) takes it.
+/// Computes a batch; `output` as [`Encoder::forward`](crate::Encoder::forward) takes it.
 ///
 /// # Errors
 /// Errors of reading the weights.
