@@ -5,10 +5,10 @@
 
 use std::error::Error;
 
-use cmm::Encoder;
 use cmm::model::{
     EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Pooler, Problem, Sequence, Tap,
 };
+use cmm::{Encoder, EncoderOptions};
 use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
 
 /// Bytes of memory that the process has now.
@@ -43,8 +43,9 @@ async fn round(number: u64) -> cmm::Result<()> {
     let gpu = Gpu::request(&GpuOptions::default()).await?;
     let weights = FffWeights::random(FffShape::new(64, 1, 8)?, number);
     let layer = FffLayer::upload(&gpu, &weights, Precision::F32).await?;
+    let options = EncoderOptions::default().weights(Precision::F16);
     let encoder =
-        Encoder::upload(&gpu, &EncoderWeights::random(config(), number)?, Precision::F16).await?;
+        Encoder::upload(&gpu, &EncoderWeights::random(config(), number)?, &options).await?;
     for tokens in [1, 16, 100] {
         layer.forward_with_path(&vec![0.5; tokens * 64]).await?;
         let ids = (0..tokens as u32).collect();

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use cmm::Encoder;
 use cmm::model::{EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::{Encoder, EncoderOptions};
 use cmm::{Gpu, GpuOptions, Precision, Tokenizer};
 
 const BATCH_TOKENS: usize = 16_384;
@@ -27,7 +27,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     };
     let gpu = Gpu::request(&GpuOptions::default()).await?;
     let weights = EncoderWeights::open(model)?;
-    let encoder = Encoder::upload(&gpu, &weights, precision).await?;
+    // In f16 also what passes between operations, where the device has cooperative matrices: the fastest way.
+    let device = gpu.capabilities();
+    let halves =
+        precision == Precision::F16 && EncoderOptions::f16_activations(device, weights.config());
+    let activations = if halves { Precision::F16 } else { Precision::F32 };
+    let options = EncoderOptions::default().weights(precision).activations(activations);
+    let encoder = Encoder::upload(&gpu, &weights, &options).await?;
     let tokenizer = Tokenizer::open(Path::new(model), 256)?;
 
     let lines = std::fs::read_to_string(lines)?;

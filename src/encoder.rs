@@ -2,7 +2,7 @@
 
 use crate::dtype::Precision;
 use crate::error::Result;
-use crate::executor::GpuEncoder;
+use crate::executor::{EncoderOptions, GpuEncoder};
 use crate::gpu::{Gpu, Variant};
 #[cfg(feature = "cpu")]
 use crate::host::HostEncoder;
@@ -23,11 +23,11 @@ enum Engine {
 }
 
 impl Encoder {
-    /// Uploads an encoder in the variant that suits the device best; in f16, where the device has cooperative matrices, as
-    /// [`Encoder::upload_half`] does.
+    /// Uploads an encoder to a GPU, one layer at a time.
     ///
     /// # Errors
-    /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// Errors of the checkpoint; [`Error::Unsupported`] if the device lacks what the options ask for, [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     ///
     /// [`Error::TooLarge`]: crate::Error::TooLarge
     /// [`Error::Unsupported`]: crate::Error::Unsupported
@@ -36,30 +36,10 @@ impl Encoder {
     pub async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
-        precision: Precision,
+        options: &EncoderOptions,
     ) -> Result<Self> {
-        Ok(Self::of_gpu(GpuEncoder::upload(gpu, weights, precision).await?))
-    }
-
-    /// Uploads an encoder whose activations are f16 too, between f32 residuals, for cooperative matrices (tensor cores).
-    ///
-    /// # Errors
-    /// As [`Encoder::upload`]; [`Error::Unsupported`](crate::Error::Unsupported) if the device has no cooperative matrices, or heads are not of
-    /// 16, 32, 48 or 64 values.
-    pub async fn upload_half(gpu: &Gpu, weights: &EncoderWeights<'_>) -> Result<Self> {
-        Ok(Self::of_gpu(GpuEncoder::upload_half(gpu, weights).await?))
-    }
-
-    /// Uploads an encoder with f32 activations in a given variant, one layer at a time.
-    ///
-    /// # Errors
-    /// As [`Encoder::upload`].
-    pub async fn upload_as(
-        gpu: &Gpu,
-        weights: &EncoderWeights<'_>,
-        variant: Variant,
-    ) -> Result<Self> {
-        Ok(Self::of_gpu(GpuEncoder::upload_as(gpu, weights, variant).await?))
+        let encoder = GpuEncoder::upload(gpu, weights, options).await?;
+        Ok(Self { config: encoder.config().clone(), engine: Engine::Gpu(Box::new(encoder)) })
     }
 
     /// Reads an encoder for the host's threads, in f32. Work goes to the rayon pool of the thread that calls.
@@ -70,10 +50,6 @@ impl Encoder {
     pub fn on_host(weights: &EncoderWeights<'_>) -> Result<Self> {
         let encoder = HostEncoder::read(weights)?;
         Ok(Self { config: weights.config().clone(), engine: Engine::Host(Box::new(encoder)) })
-    }
-
-    fn of_gpu(encoder: GpuEncoder) -> Self {
-        Self { config: encoder.config().clone(), engine: Engine::Gpu(Box::new(encoder)) }
     }
 
     /// The device that the encoder lies on; none: the host.

@@ -29,6 +29,7 @@ pub use device::Device;
 pub use dtype::Precision;
 pub use encoder::Encoder;
 pub use error::{Error, Result};
+pub use executor::EncoderOptions;
 pub use fff::{FffShape, FffWeights, Forward};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{

@@ -4,7 +4,6 @@ mod common;
 
 use std::path::Path;
 
-use cmm::Encoder;
 use cmm::check::{
     check_embeddings, check_model, check_model_half, check_model_host, check_model_reference,
     golden_models, golden_texts,
@@ -13,6 +12,7 @@ use cmm::model::{
     EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
 };
 use cmm::{Device, Gpu, GpuOptions, Precision};
+use cmm::{Encoder, EncoderOptions};
 use common::golden;
 use pollster::block_on;
 
@@ -232,7 +232,12 @@ fn a_vocabulary_larger_than_a_binding_comes_in_parts() {
         let large = block_on(Gpu::from_adapter(&adapter, &GpuOptions::default())).unwrap();
         for variant in small.capabilities().variants() {
             let run = |gpu: &Gpu| {
-                let encoder = block_on(Encoder::upload_as(gpu, &weights, variant)).unwrap();
+                let encoder = block_on(Encoder::upload(
+                    gpu,
+                    &weights,
+                    &EncoderOptions::default().variant(variant),
+                ))
+                .unwrap();
                 let batch = encoder.batch(&sequences).unwrap();
                 let output = Output::Tokens(vec![1, 2, 6]);
                 block_on(encoder.forward(&batch, &output, Tap::Stages)).unwrap()

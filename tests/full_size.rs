@@ -5,9 +5,8 @@ mod checkpoints;
 mod common;
 
 use checkpoints::Spec;
-use cmm::Encoder;
-use cmm::Precision;
 use cmm::model::{Batch, EncoderWeights, Output, Sequence, Tap};
+use cmm::{Encoder, EncoderOptions};
 use pollster::block_on;
 
 /// The process's peak of resident memory, bytes; Linux only.
@@ -37,7 +36,7 @@ fn loads_runs_8_x_128_and_keeps_one_copy_of_the_weights() {
 
     let weights = EncoderWeights::open(dir.path()).unwrap();
     let before = peak();
-    let encoder = block_on(Encoder::upload(&gpu, &weights, Precision::F32)).unwrap();
+    let encoder = block_on(Encoder::upload(&gpu, &weights, &EncoderOptions::default())).unwrap();
     // A software adapter's device memory is the host's: the one copy of the weights is there. Beside it: the part on its way (100 MB at
     // most), two flushes of staging memory, the driver's compiler. A second copy would make 2 * file.
     if let (Some(before), Some(after)) = (before, peak()) {

@@ -5,9 +5,9 @@ mod checkpoints;
 mod common;
 
 use checkpoints::{Spec, TINY};
-use cmm::Encoder;
 use cmm::check::{check_host, check_model_host, golden_cases, golden_models, random_cases};
 use cmm::model::{Batch, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
+use cmm::{Encoder, EncoderOptions};
 use cmm::{Precision, reference};
 use pollster::block_on;
 use tempfile::tempdir;
@@ -66,7 +66,12 @@ fn every_stage(spec: &Spec) {
         let precision = variant.weights.precision();
         let truth = &truths[usize::from(precision == Precision::F16)];
         let label = common::label(&gpu, variant);
-        let encoder = block_on(Encoder::upload_as(&gpu, &open(precision), variant)).unwrap();
+        let encoder = block_on(Encoder::upload(
+            &gpu,
+            &open(precision),
+            &EncoderOptions::default().variant(variant),
+        ))
+        .unwrap();
         let got = block_on(encoder.forward(&batch, &output, Tap::Stages)).unwrap();
         assert_eq!(got.paths, truth.paths, "{label}");
         assert_eq!(got.paths.len(), if spec.fff.is_some() { 2 } else { 0 });
@@ -128,7 +133,8 @@ fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
     let all = sequences(TINY.vocabulary);
     let pooled = Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true };
     for gpu in common::gpus() {
-        let encoder = block_on(Encoder::upload(&gpu, &weights, Precision::F32)).unwrap();
+        let encoder =
+            block_on(Encoder::upload(&gpu, &weights, &EncoderOptions::default())).unwrap();
         let run = |sequences: &[Sequence]| {
             let batch = encoder.batch(sequences).unwrap();
             block_on(encoder.forward(&batch, &pooled, Tap::None)).unwrap().values

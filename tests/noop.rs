@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use cmm::Encoder;
 use cmm::low_level::KernelSource;
 use cmm::model::{
     Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
@@ -10,6 +9,7 @@ use cmm::model::{
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, Variant,
 };
+use cmm::{Encoder, EncoderOptions};
 use pollster::block_on;
 
 fn noop() -> Gpu {
@@ -155,7 +155,7 @@ fn a_variant_the_device_lacks_is_refused_by_name() {
 /// Two layers, 8 wide, of one head, over so many ids.
 fn encoder(gpu: &Gpu, vocabulary: usize) -> Encoder {
     let weights = EncoderWeights::random(config(vocabulary), 3).unwrap();
-    block_on(Encoder::upload(gpu, &weights, Precision::F32)).unwrap()
+    block_on(Encoder::upload(gpu, &weights, &EncoderOptions::default())).unwrap()
 }
 
 fn config(vocabulary: usize) -> EncoderConfig {

@@ -105,10 +105,15 @@ def optimised(folder: pathlib.Path, int8: bool) -> pathlib.Path:
         plain = target.with_suffix(".plain.onnx")
         onnx.save(model, plain)
         fused = optimize_model(str(plain), model_type="bert", num_heads=heads, hidden_size=hidden)
-        fused.save_model_to_file(str(target))
+        # Under its own name only when it is whole: a run that fails must leave nothing that the next one takes for the result.
+        made = target.with_suffix(".part.onnx")
+        fused.save_model_to_file(str(made))
         if int8:
-            quantize_dynamic(str(target), str(target), weight_type=QuantType.QInt8)
+            # The fused operators are onnxruntime's own, of which onnx infers no types: they are said to be f32.
+            extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+            quantize_dynamic(str(made), str(made), weight_type=QuantType.QInt8, extra_options=extra)
         plain.unlink()
+        made.rename(target)
     return target
 
 

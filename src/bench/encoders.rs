@@ -5,7 +5,7 @@ use crate::bench::{Check, EncoderShape, Layer, Row, Unit};
 use crate::check::{Limits, compare_encoded};
 use crate::dtype::Precision;
 use crate::error::Result;
-use crate::executor::GpuEncoder;
+use crate::executor::{EncoderOptions, GpuEncoder};
 use crate::model::{Batch, EncoderWeights, Ffn, Output, Tap};
 use crate::reference::{self, F32_RTOL};
 
@@ -49,8 +49,12 @@ impl Bench<'_> {
     ) -> Result<()> {
         let gpu = self.gpu;
         let (config, workload) = (weights.config(), self.workload);
-        let encoder = GpuEncoder::upload(gpu, weights, precision).await?;
-        let activations = encoder.activations();
+        // The fastest that the device has, and the row says which.
+        let halves = precision == Precision::F16
+            && EncoderOptions::f16_activations(gpu.capabilities(), config);
+        let activations = if halves { Precision::F16 } else { Precision::F32 };
+        let options = EncoderOptions::default().weights(precision).activations(activations);
+        let encoder = GpuEncoder::upload(gpu, weights, &options).await?;
         let check = self.check_encoder(shape, weights, &encoder).await?;
         let (trees, depth, neurons) = match ffn {
             Ffn::Fff { trees, depth } => (trees, depth, 0),

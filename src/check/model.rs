@@ -8,6 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::dtype::Precision;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::executor::EncoderOptions;
 use crate::gpu::{Gpu, Variant};
 use crate::model::{
     Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
@@ -226,8 +227,15 @@ impl On<'_> {
 
     async fn upload(self, weights: &EncoderWeights<'_>) -> Result<Encoder> {
         match self {
-            Self::Variant(gpu, variant) => Encoder::upload_as(gpu, weights, variant).await,
-            Self::Half(gpu) => Encoder::upload_half(gpu, weights).await,
+            Self::Variant(gpu, variant) => {
+                let options = EncoderOptions::default().variant(variant);
+                Encoder::upload(gpu, weights, &options).await
+            }
+            Self::Half(gpu) => {
+                let half = Precision::F16;
+                let options = EncoderOptions::default().weights(half).activations(half);
+                Encoder::upload(gpu, weights, &options).await
+            }
             #[cfg(feature = "cpu")]
             Self::Host => Encoder::on_host(weights),
         }

@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
+use crate::executor::EncoderOptions;
 use crate::gpu::Variant;
 use crate::reference::Comparison;
 use crate::text::{FastBert, ModelOptions, Tokenizer};
@@ -121,7 +122,8 @@ pub async fn check_embeddings(
     let sentences: Sentences = read_json(&dir.join("sentences.json"))?;
     let want =
         Checkpoint::open(dir.join("embeddings.safetensors"))?.floats("expected.embedding")?;
-    let options = ModelOptions { variant, precision, ..ModelOptions::default() };
+    let stored = EncoderOptions { variant, weights: precision, ..EncoderOptions::default() };
+    let options = ModelOptions { stored, ..ModelOptions::default() };
     let model = FastBert::load_with(device, model, &options).await?;
     let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
     let vectors = model.embed(&texts).await?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use cmm::model::EncoderWeights;
-use cmm::{FastBert, GpuOptions, ModelOptions, Precision, Variant};
+use cmm::{EncoderOptions, FastBert, GpuOptions, ModelOptions, Precision, Variant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Failure;
@@ -22,6 +22,9 @@ pub struct ModelArguments {
     /// Precision of the weights; sums are f32
     #[arg(long, value_enum, default_value = "f32")]
     precision: PrecisionArgument,
+    /// Precision of the activations between a layer's operations; f16 runs on cooperative matrices (tensor cores), with --precision f16
+    #[arg(long, value_enum, default_value = "f32")]
+    activations: PrecisionArgument,
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
@@ -57,12 +60,10 @@ impl ModelArguments {
             GpuOptions { adapter, ..GpuOptions::default() }.for_encoder(&config, precision)
         };
         let device = device(self.device.as_ref(), self.variant.is_some(), options).await?;
-        let options = ModelOptions {
-            precision,
-            variant: self.variant,
-            batch_tokens: self.batch_tokens,
-            pooler: None,
-        };
+        let mut stored =
+            EncoderOptions::default().weights(precision).activations(self.activations.into());
+        stored.variant = self.variant;
+        let options = ModelOptions { stored, batch_tokens: self.batch_tokens, pooler: None };
         Ok(FastBert::load_with(device, &dir, &options).await?)
     }
 }

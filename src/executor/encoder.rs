@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dtype::{Dtype, Precision, row_stride, unpadded};
-use crate::error::{Error, Result, check_finite};
+use crate::error::{Result, check_finite};
+use crate::executor::EncoderOptions;
 use crate::executor::parts::Parts;
 use crate::executor::program::Program;
 use crate::executor::recording::Recording;
 use crate::executor::workspace::Workspace;
-use crate::gpu::{Capabilities, Gpu, Readback, Variant, WeightFormat};
-use crate::kernels::fits_cooperative;
+use crate::gpu::{Gpu, Readback, Variant};
 use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Tap};
 use crate::plan::{Facts, HeadFacts, Op, Plan, Rows, SlotId, Target};
 
@@ -41,70 +41,24 @@ struct Tapped {
     name: Option<String>,
 }
 
-/// The variant of the other operations, where a device and a model allow activations in f16 on cooperative matrices.
-fn half_variant(device: &Capabilities, config: &EncoderConfig) -> Option<Variant> {
-    let mut variants = device.variants().into_iter();
-    let packed = variants.find(|variant| variant.weights == WeightFormat::Packed);
-    packed.filter(|_| device.cooperative && fits_cooperative(config.head_width()))
-}
-
 impl GpuEncoder {
-    /// Uploads an encoder in the variant that suits the device best; in f16, where the device has cooperative matrices, as
-    /// [`GpuEncoder::upload_half`] does.
+    /// Uploads an encoder, one layer at a time.
     ///
     /// # Errors
     /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub(crate) async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
-        precision: Precision,
+        options: &EncoderOptions,
     ) -> Result<Self> {
-        let device = gpu.capabilities();
-        if precision == Precision::F16 && half_variant(device, weights.config()).is_some() {
-            return Self::upload_half(gpu, weights).await;
-        }
-        Self::upload_as(gpu, weights, device.best(precision)?).await
-    }
-
-    /// Uploads an encoder whose activations are f16 too, between f32 residuals, for cooperative matrices (tensor cores).
-    ///
-    /// # Errors
-    /// As [`GpuEncoder::upload`]; [`Error::Unsupported`] if the device has no cooperative matrices, or heads are not of 16, 32, 48 or 64 values.
-    pub(crate) async fn upload_half(gpu: &Gpu, weights: &EncoderWeights<'_>) -> Result<Self> {
-        let device = gpu.capabilities();
-        let variant = half_variant(device, weights.config()).ok_or_else(|| Error::Unsupported {
-            what: "an encoder with f16 activations".into(),
-            adapter: device.adapter.clone(),
-            missing: "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64".into(),
-        })?;
-        Self::upload_of(gpu, weights, variant, Precision::F16).await
-    }
-
-    /// Uploads an encoder with f32 activations in a given variant, one layer at a time.
-    ///
-    /// # Errors
-    /// As [`GpuEncoder::upload`].
-    pub(crate) async fn upload_as(
-        gpu: &Gpu,
-        weights: &EncoderWeights<'_>,
-        variant: Variant,
-    ) -> Result<Self> {
-        Self::upload_of(gpu, weights, variant, Precision::F32).await
-    }
-
-    async fn upload_of(
-        gpu: &Gpu,
-        weights: &EncoderWeights<'_>,
-        variant: Variant,
-        activations: Precision,
-    ) -> Result<Self> {
+        let variant = options.resolve(gpu.capabilities(), weights.config())?;
         let config = weights.config().clone();
         let (head, head_facts) = weights.head_or_missing()?;
         let scales = (0..config.layers).map(|layer| weights.score_scale(layer));
         let facts = Facts { scales: scales.collect::<Result<_>>()?, head: head_facts };
         let row = row_stride(config.hidden) * variant.weights.precision().bytes();
         let target = Target {
-            activations,
+            activations: options.activations,
             head: config.head_width().next_multiple_of(4),
             vocabulary: parts_of(gpu, config.vocabulary, row),
         };

@@ -1,10 +1,12 @@
 //! Plans on a GPU: weights uploaded by part, kernels compiled step by step, one submit a batch.
 
 mod encoder;
+mod options;
 mod parts;
 mod program;
 mod recording;
 mod workspace;
 
 pub(crate) use encoder::GpuEncoder;
+pub use options::EncoderOptions;
 pub(crate) use parts::upload_dense;

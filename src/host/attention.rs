@@ -136,18 +136,27 @@ fn products<S: Simd>(
 }
 
 /// Scores become weights that sum to one. Beyond the last key `masked` is -infinity, which leaves no weight.
+///
+/// The largest and the sum are kept lane by lane: a compiler does not change the order of one sum, and would compute it value by value.
 #[inline(always)]
 fn softmax(scores: &mut [f32], masked: &[f32], scale: f32) {
-    let mut largest = f32::NEG_INFINITY;
-    for (score, masked) in scores.iter_mut().zip(masked) {
-        *score = *score * scale + masked;
-        largest = largest.max(*score);
+    let (scores, _) = scores.as_chunks_mut::<LANES>();
+    let (masked, _) = masked.as_chunks::<LANES>();
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for (scores, masked) in scores.iter_mut().zip(masked) {
+        for ((score, masked), largest) in scores.iter_mut().zip(masked).zip(&mut largest) {
+            *score = *score * scale + masked;
+            *largest = if *score > *largest { *score } else { *largest };
+        }
     }
-    let mut total = 0.0;
-    for score in scores.iter_mut() {
-        *score = exp(*score - largest);
-        total += *score;
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut totals = [0.0; LANES];
+    for scores in scores.iter_mut() {
+        for (score, total) in scores.iter_mut().zip(&mut totals) {
+            *score = exp(*score - largest);
+            *total += *score;
+        }
     }
-    let share = 1.0 / total;
-    scores.iter_mut().for_each(|score| *score *= share);
+    let share = 1.0 / totals.iter().sum::<f32>();
+    scores.as_flattened_mut().iter_mut().for_each(|score| *score *= share);
 }

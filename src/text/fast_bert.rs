@@ -6,7 +6,8 @@ use crate::device::Device;
 use crate::dtype::Precision;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::gpu::{GpuOptions, Variant};
+use crate::executor::EncoderOptions;
+use crate::gpu::GpuOptions;
 use crate::model::{
     Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
     base,
@@ -19,10 +20,8 @@ use crate::text::tokenizer::Tokenizer;
 /// How a model is loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelOptions {
-    /// Precision of the stored matrices.
-    pub precision: Precision,
-    /// A certain variant instead of the device's best for that precision.
-    pub variant: Option<Variant>,
+    /// How it is stored and run. On the CPU, which computes in f32, only what f16 weights are rounded to is honoured.
+    pub stored: EncoderOptions,
     /// Tokens that run at once, at most; a longer text runs alone.
     pub batch_tokens: usize,
     /// A pooler for the classification head instead of the file's.
@@ -31,7 +30,7 @@ pub struct ModelOptions {
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self { precision: Precision::F32, variant: None, batch_tokens: 16_384, pooler: None }
+        Self { stored: EncoderOptions::default(), batch_tokens: 16_384, pooler: None }
     }
 }
 
@@ -142,15 +141,18 @@ impl FastBert {
         if let Some(pooler) = options.pooler {
             weights = weights.with_pooler(pooler);
         }
-        let encoder = match (&device, options.variant) {
-            (Device::Gpu(gpu), Some(variant)) => Encoder::upload_as(gpu, &weights, variant).await?,
-            (Device::Gpu(gpu), None) => Encoder::upload(gpu, &weights, options.precision).await?,
+        let encoder = match (&device, &options.stored) {
+            (Device::Gpu(gpu), stored) => Encoder::upload(gpu, &weights, stored).await?,
             #[cfg(feature = "cpu")]
-            (Device::Host, Some(variant)) => {
+            (Device::Host, EncoderOptions { variant: Some(variant), .. }) => {
                 return Err(Error::input("a kernel variant", "none on the CPU", variant));
             }
             #[cfg(feature = "cpu")]
-            (Device::Host, None) => Encoder::on_host(&weights.stored_as(options.precision))?,
+            (Device::Host, EncoderOptions { activations: Precision::F16, .. }) => {
+                return Err(Error::input("activations", "f32 on the CPU", "f16"));
+            }
+            #[cfg(feature = "cpu")]
+            (Device::Host, stored) => Encoder::on_host(&weights.stored_as(stored.weights))?,
         };
         let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens().max(1));
         Ok(Self { encoder, tokenizer, pooling, prompts, batch_tokens })
