@@ -1,5 +1,5 @@
 //! Every reader of the project, fed with bytes that anybody may have written. An error is an answer; a panic, a hang or memory without bound is a
-//! finding. Shared by the fuzz targets beside this file and by `tests/fuzz_replay.rs`, which replays what they have kept.
+//! finding. Shared by the fuzz targets beside this file and by `cli/tests/fuzz_replay.rs`, which replays what they have kept.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -10,7 +10,7 @@ use cmm::glue::{Task, read_bytes};
 use cmm::model::{EncoderConfig, EncoderWeights, shards_in};
 use cmm::{Checkpoint, Tokenizer};
 
-#[path = "../src/cli/npy.rs"]
+#[path = "../cli/src/npy.rs"]
 mod npy;
 
 /// What takes any bytes.

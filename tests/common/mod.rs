@@ -5,9 +5,16 @@ use std::path::{Path, PathBuf};
 
 use cmm::{Gpu, GpuOptions, Precision, Variant};
 
+/// The repository, of which the package under test may be a part.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here.ancestors().find(|dir| dir.join("tests/golden").is_dir());
+    found.expect("the repository's tests/golden").to_path_buf()
+}
+
 /// The golden layers that ship.
 pub fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    root().join("tests/golden")
 }
 
 /// A device on every adapter. Without any, says so loudly; with `CMM_REQUIRE_GPU=1` that is a failure.

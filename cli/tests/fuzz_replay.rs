@@ -1,7 +1,7 @@
 //! What the fuzz targets have kept (`fuzz/kept`), and mutations of it, through the same readers on stable Rust: none may panic, or take more
 //! memory than a small model's files are worth.
 
-#[path = "../fuzz/readers.rs"]
+#[path = "../../fuzz/readers.rs"]
 mod readers;
 
 use std::path::Path;
@@ -58,7 +58,7 @@ fn no_reader_panics_on_what_fuzzing_has_kept_or_on_mutations_of_it() {
             tell(panic);
         }
     }));
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/kept");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/kept");
     for (name, read) in READERS {
         let mut inputs: Vec<_> = std::fs::read_dir(kept.join(name))
             .unwrap_or_else(|cause| panic!("{name}: {cause}"))

@@ -3,7 +3,7 @@
 use clap::Args;
 use cmm::{FastBert, Prompts};
 
-use crate::cli::Failure;
+use crate::command::Failure;
 
 #[derive(Args)]
 pub struct PromptArguments {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::Failure;
+use crate::command::Failure;
 
 /// The longest file of texts, or stdin, bytes.
 const LONGEST: u64 = 1 << 30;

@@ -1,15 +1,16 @@
 //! Model folders and files as people have them: each case gives its right value, by the command itself.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
+    common::root().join("tests/cases").join(name)
 }
 
 fn cmm(arguments: &[&str]) -> Output {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use cmm::{AdapterChoice, Device, Error, Gpu, GpuOptions};
 
-use crate::cli::Failure;
+use crate::command::Failure;
 
 /// What `--device` says.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub async fn device(
         Some(DeviceChoice::Gpu(choice)) => Ok(Gpu::request(&options(choice.clone())).await?.into()),
         None if kernels => Ok(Gpu::request(&options(best)).await?.into()),
         None => match cmm::adapter(&best).await {
-            Ok(adapter) if adapter.get_info().device_type != wgpu::DeviceType::Cpu => {
+            Ok(adapter) if adapter.get_info().device_type != cmm::wgpu::DeviceType::Cpu => {
                 Ok(Gpu::from_adapter(&adapter, &options(best)).await?.into())
             }
             Ok(_) | Err(Error::NoAdapter { .. }) => Ok(Device::Host),

@@ -9,10 +9,10 @@ use cmm::glue::{Example, Metric, Task, read};
 use cmm::model::Head;
 use serde_json::json;
 
-use crate::cli::hub::{SHIPPED, SHIPPED_CLASSIFIER};
-use crate::cli::model::{ModelArguments, in_steps, items_in_steps};
-use crate::cli::table::{row, table};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::hub::{SHIPPED, SHIPPED_CLASSIFIER};
+use crate::model::{ModelArguments, in_steps, items_in_steps};
+use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {

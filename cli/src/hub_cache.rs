@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cmm::model::{is_plain_name, is_plain_path};
 
-use crate::cli::Failure;
+use crate::command::Failure;
 
 /// A model's part of the cache.
 pub struct ModelCache {
@@ -76,7 +76,7 @@ impl ModelCache {
         let target = self.blob_path(etag)?;
         let folder = self.folder.join("blobs");
         std::fs::create_dir_all(&folder)?;
-        let mut file = crate::cli::pending::Pending::create(&target)?;
+        let mut file = crate::pending::Pending::create(&target)?;
         write(&mut file.temporary)?;
         file.finish()
     }

@@ -11,10 +11,10 @@ use cmm::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::device::{DeviceChoice, device};
-use crate::cli::tensor_in::TensorIn;
-use crate::cli::tensor_out::TensorsOut;
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::device::{DeviceChoice, device};
+use crate::tensor_in::TensorIn;
+use crate::tensor_out::TensorsOut;
 
 /// Tokens between two steps of the progress bar; also what the CPU reference takes at once.
 const TOKENS_PER_STEP: usize = 4096;

@@ -5,10 +5,10 @@ use cmm::model::EncoderWeights;
 use cmm::{EncoderOptions, FastBert, GpuOptions, ModelOptions, Precision, Variant};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::Failure;
-use crate::cli::device::{DeviceChoice, device};
-use crate::cli::hub::{SHIPPED, model_dir};
-use crate::cli::run::PrecisionArgument;
+use crate::command::Failure;
+use crate::device::{DeviceChoice, device};
+use crate::hub::{SHIPPED, model_dir};
+use crate::run::PrecisionArgument;
 
 /// Texts between two steps of the progress bar.
 const TEXTS_PER_STEP: usize = 2048;

@@ -1,5 +1,6 @@
 //! `cmm glue`: the files of each task in the forms in which they are distributed, and models on them.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -7,10 +7,10 @@ use clap::Args;
 use cmm::model::{EncoderConfig, EncoderWeights, Ffn};
 use serde::Serialize;
 
-use crate::cli::hub::model_dir;
-use crate::cli::model::ModelArguments;
-use crate::cli::table::{row, table};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::hub::model_dir;
+use crate::model::ModelArguments;
+use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {

@@ -6,8 +6,8 @@ use clap::Args;
 use cmm::{Capabilities, Precision, Variant, adapters};
 use serde::Serialize;
 
-use crate::cli::table::{row, table};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -49,7 +49,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 impl Device {
-    fn new((index, adapter): (usize, &wgpu::Adapter)) -> Self {
+    fn new((index, adapter): (usize, &cmm::wgpu::Adapter)) -> Self {
         let info = adapter.get_info();
         let capabilities = Capabilities::of_adapter(adapter);
         let (variant_f32, variant_f16) =

@@ -1,5 +1,6 @@
 //! `cmm bench` as a person or a script uses it, on every adapter of the machine and on the host.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;
@@ -211,7 +212,7 @@ fn a_report_with_impossible_times_is_shown_with_its_broken_rows_marked() {
         assert!(html.contains("BROKEN") && table.contains("BROKEN"), "{table}");
         assert!(!html.contains("NaN") && !html.contains("inf"), "{}", file.display());
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = common::root();
     show(&root.join("tests/cases/report_median0_one.json"));
     show(&root.join("tests/cases/report_hang.json"));
     let sound = std::fs::read(root.join("results/nvidia-h100-model.json")).unwrap();

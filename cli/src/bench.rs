@@ -11,10 +11,10 @@ use cmm::bench::{
 use cmm::{AdapterChoice, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
 
-use crate::cli::pending::Pending;
-use crate::cli::shown::shown;
-use crate::cli::table::{row, table};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::pending::Pending;
+use crate::shown::shown;
+use crate::table::{row, table};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]

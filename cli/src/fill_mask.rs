@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::model::{ModelArguments, in_steps};
-use crate::cli::shown::shown;
-use crate::cli::table::{row, table};
-use crate::cli::text_in::TextArguments;
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::model::{ModelArguments, in_steps};
+use crate::shown::shown;
+use crate::table::{row, table};
+use crate::text_in::TextArguments;
 
 #[derive(Args)]
 pub struct Arguments {

@@ -8,8 +8,8 @@ use npyz::{NpyWriter, WriterBuilder};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::cli::Failure;
-use crate::cli::pending::Pending;
+use crate::command::Failure;
+use crate::pending::Pending;
 
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.
 pub enum TensorsOut {

@@ -13,9 +13,9 @@ use cmm::{Device, Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::device::DeviceChoice;
-use crate::cli::table::{row, table};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::device::DeviceChoice;
+use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -157,14 +157,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// The golden layers that ship: below the working directory, or in the source tree that this binary was built from.
 fn default_golden() -> Result<PathBuf, Failure> {
     let shipped = Path::new("tests/golden");
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(shipped);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(shipped);
     [shipped.to_path_buf(), built]
         .into_iter()
         .find(|dir| dir.join("index.json").is_file())
         .ok_or_else(|| "no tests/golden/index.json here; name a directory with --golden".into())
 }
 
-async fn request(adapter: &wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure> {
+async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure> {
     let options = cases.iter().fold(GpuOptions::default(), |options, case| {
         options.for_layer(case.weights.shape(), Precision::F32)
     });

@@ -1,36 +1,13 @@
 //! The command line: results to stdout, progress and errors to stderr.
 
-mod bench;
-mod check;
-mod classify;
-mod device;
-mod devices;
-mod embed;
-mod fill_mask;
-mod glue;
-mod hub;
-mod hub_cache;
-mod hub_client;
-mod hub_settings;
-mod inspect;
-mod model;
-mod npy;
-mod pending;
-mod prompt;
-mod run;
-mod shown;
-mod table;
-mod tensor_in;
-mod tensor_out;
-mod text_in;
-
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 
-use crate::cli::shown::shown;
+use crate::shown::shown;
+use crate::{bench, check, classify, devices, embed, fill_mask, glue, inspect, pending, run};
 
 /// Conditional matrix multiplication and fast feedforward layers on any GPU.
 #[derive(Parser)]

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 fn cmm(arguments: &[&str], stdin: &[u8]) -> Option<Output> {

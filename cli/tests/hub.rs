@@ -1,9 +1,11 @@
 //! Models fetched from a hub: a local server stands in for it, whole, cut off, and broken.
 
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +37,7 @@ struct Hub {
 
 /// Serves the checkpoint of `tests/golden/mlm_tiny` as `some/model`, until the process ends.
 fn hub() -> Hub {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlm_tiny");
+    let dir = common::root().join("tests/golden/mlm_tiny");
     let names = ["config.json", "tokenizer.json", "model.safetensors", "special_tokens_map.json"];
     hub_of(names.map(|name| (name.to_owned(), std::fs::read(dir.join(name)).unwrap())).into())
 }
@@ -188,7 +190,7 @@ fn a_model_that_is_not_there_is_named() {
 
 /// The files of a hub's model, `(name, bytes)`, with an index in place of the weights.
 fn files(more: &[(&str, &[u8])]) -> HashMap<String, Vec<u8>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlm_tiny");
+    let dir = common::root().join("tests/golden/mlm_tiny");
     let read = |name: &str| (name.to_owned(), std::fs::read(dir.join(name)).unwrap());
     let mut files = HashMap::from(["config.json", "tokenizer.json"].map(read));
     files.extend(more.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())));
@@ -200,10 +202,8 @@ fn names_in_a_hostile_index_or_list_of_modules_lead_nowhere() {
     let outside = tempdir().unwrap();
     let victim = outside.path().join("victim.safetensors");
     std::fs::write(&victim, "not to be touched").unwrap();
-    let weights = std::fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlm_tiny/model.safetensors"),
-    )
-    .unwrap();
+    let weights =
+        std::fs::read(common::root().join("tests/golden/mlm_tiny/model.safetensors")).unwrap();
     let absolute = victim.to_str().unwrap();
     for name in
         ["", ".", "..", "../x", "a/../../x", "..\\x", "C:x", "a\0b", ".hidden", "a/b", absolute]
@@ -238,10 +238,8 @@ fn names_in_a_hostile_index_or_list_of_modules_lead_nowhere() {
 
 #[test]
 fn a_cache_that_another_program_filled_is_completed_or_said_to_be_guessed_at() {
-    let weights = std::fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlm_tiny/model.safetensors"),
-    )
-    .unwrap();
+    let weights =
+        std::fs::read(common::root().join("tests/golden/mlm_tiny/model.safetensors")).unwrap();
     let modules = br#"[{"type":"sentence_transformers.models.Pooling","path":"2_Pool"}]"#;
     let hub = hub_of(files(&[
         ("model.safetensors", &weights),
@@ -304,7 +302,7 @@ fn what_cannot_be_read_is_refused_with_what_to_do() {
         assert!(!output.status.success());
         (hub, stderr(&output).lines().last().unwrap_or_default().to_owned())
     };
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlm_tiny");
+    let dir = common::root().join("tests/golden/mlm_tiny");
     let weights = std::fs::read(dir.join("model.safetensors")).unwrap();
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n";
     let (hub, folder) = refused(&[("pytorch_model.bin", b"x")], "");

@@ -6,11 +6,11 @@ use clap::Args;
 use cmm::model::Problem;
 use serde_json::json;
 
-use crate::cli::hub::SHIPPED_CLASSIFIER;
-use crate::cli::model::{ModelArguments, items_in_steps};
-use crate::cli::table::{row, table};
-use crate::cli::text_in::TextArguments;
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::hub::SHIPPED_CLASSIFIER;
+use crate::model::{ModelArguments, items_in_steps};
+use crate::table::{row, table};
+use crate::text_in::TextArguments;
 
 #[derive(Args)]
 pub struct Arguments {

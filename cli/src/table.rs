@@ -1,6 +1,6 @@
 //! Plain text tables with aligned columns.
 
-use crate::cli::shown::shown;
+use crate::shown::shown;
 
 /// Lays rows out in columns two spaces apart; the first row is the header.
 pub fn table(rows: &[Vec<String>]) -> String {

@@ -7,13 +7,13 @@ use clap::Args;
 use cmm::{Prompts, cosine};
 use serde_json::json;
 
-use crate::cli::model::{ModelArguments, in_steps};
-use crate::cli::prompt::PromptArguments;
-use crate::cli::shown::shown;
-use crate::cli::table::{row, table};
-use crate::cli::tensor_out::TensorsOut;
-use crate::cli::text_in::{TextArguments, TextFile};
-use crate::cli::{Failure, print};
+use crate::command::{Failure, print};
+use crate::model::{ModelArguments, in_steps};
+use crate::prompt::PromptArguments;
+use crate::shown::shown;
+use crate::table::{row, table};
+use crate::tensor_out::TensorsOut;
+use crate::text_in::{TextArguments, TextFile};
 
 #[derive(Args)]
 pub struct EmbedArguments {

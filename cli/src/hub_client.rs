@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use crate::cli::Failure;
-use crate::cli::hub_cache::ModelCache;
-use crate::cli::hub_settings::Settings;
+use crate::command::Failure;
+use crate::hub_cache::ModelCache;
+use crate::hub_settings::Settings;
 
 /// How often a download that breaks off is begun.
 const TRIES: usize = 3;
@@ -146,7 +146,7 @@ impl<'s> HubModel<'s> {
         let progress = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let style = "{msg} {bar:30} {bytes}/{total_bytes}, {eta} left";
         progress.set_style(ProgressStyle::with_template(style)?);
-        progress.set_message(crate::cli::shown::shown(file).into_owned());
+        progress.set_message(crate::shown::shown(file).into_owned());
         let path = self.cache.write_blob(etag, |target| {
             // One byte more than is announced, to see that it is more.
             let most = length.map_or(u64::MAX, |length| length.saturating_add(1));

@@ -2,14 +2,37 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-mod cli;
+mod bench;
+mod check;
+mod classify;
+mod command;
+mod device;
+mod devices;
+mod embed;
+mod fill_mask;
+mod glue;
+mod hub;
+mod hub_cache;
+mod hub_client;
+mod hub_settings;
+mod inspect;
+mod model;
+mod npy;
+mod pending;
+mod prompt;
+mod run;
+mod shown;
+mod table;
+mod tensor_in;
+mod tensor_out;
+mod text_in;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     quiet_drivers();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    cli::main()
+    command::main()
 }
 
 /// Keeps Mesa's layer for choosing among Vulkan devices from asking a Wayland compositor, which prints a line of its own where

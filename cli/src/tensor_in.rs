@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cmm::Checkpoint;
 
-use crate::cli::Failure;
-use crate::cli::npy::{self, Values};
+use crate::command::Failure;
+use crate::npy::{self, Values};
 
 /// An open tensor of floats.
 pub struct TensorIn {

@@ -1,5 +1,6 @@
 //! The built command, as a person or a script uses it.
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;
@@ -257,7 +258,7 @@ fn run_refuses_sums_that_overflow_unless_they_may_pass() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("x.npy");
     write_npy(&input, &common::random_tokens(10 * 64, 1), &[10, 64]);
-    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/adv.safetensors");
+    let weights = common::root().join("tests/cases/adv.safetensors");
     let out = dir.path().join("y.npy");
     let (weights, input, output) =
         (weights.to_str().unwrap(), input.to_str().unwrap(), out.to_str().unwrap());
@@ -301,9 +302,7 @@ fn hostile_npy_headers_are_errors_at_once() {
         std::fs::write(&input, bytes).unwrap();
         assert_fails(&run_d5(&input, &dir.path().join("y.npy"), &[]), message);
     };
-    let case = |name: &str| {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)).unwrap()
-    };
+    let case = |name: &str| std::fs::read(common::root().join("tests/cases").join(name)).unwrap();
     refused(&case("braces16.npy"), "no dictionary");
     refused(&case("hdr4g.npy"), "its header claims 4294967295 bytes");
     refused(b"", "too short");
@@ -372,7 +371,7 @@ fn results_keep_links_and_have_the_umasks_mode() {
     std::os::unix::fs::symlink("round.npy", &round).unwrap();
     assert_fails(&run_d5(&input, &round, &[]), "in a circle");
     let page = dir.path().join("page.html");
-    let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/nvidia-h100-model.json");
+    let report = common::root().join("results/nvidia-h100-model.json");
     let script = r#"umask 027 && "$0" bench show "$1" --html "$2" >/dev/null"#;
     let shown = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_cmm")])
