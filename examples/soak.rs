@@ -5,9 +5,7 @@
 
 use std::error::Error;
 
-use cmm::model::{
-    EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Pooler, Problem, Sequence, Tap,
-};
+use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Output, Pooler, Sequence, Tap};
 use cmm::{Encoder, EncoderOptions};
 use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
 
@@ -21,22 +19,9 @@ fn resident() -> Result<u64, Box<dyn Error>> {
 }
 
 fn config() -> EncoderConfig {
-    EncoderConfig {
-        family: Family::Bert,
-        layers: 2,
-        hidden: 64,
-        heads: 4,
-        vocabulary: 1000,
-        positions: 128,
-        token_types: 2,
-        norm_eps: 1e-12,
-        embedding_norm: true,
-        final_norm: false,
-        ffn: Ffn::Fff { trees: 1, depth: 6 },
-        head: Head::None,
-        problem: Problem::Unsaid,
-        labels: Vec::new(),
-    }
+    let mut config = EncoderConfig::new(Family::Bert, 2, 64, 4, Ffn::Fff { trees: 1, depth: 6 });
+    (config.vocabulary, config.positions) = (1000, 128);
+    config
 }
 
 async fn round(number: u64) -> cmm::Result<()> {

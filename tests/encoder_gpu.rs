@@ -8,9 +8,7 @@ use cmm::check::{
     check_embeddings, check_model, check_model_half, check_model_host, check_model_reference,
     golden_models, golden_texts,
 };
-use cmm::model::{
-    EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
-};
+use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap};
 use cmm::{Device, Gpu, GpuOptions, Precision};
 use cmm::{Encoder, EncoderOptions};
 use common::golden;
@@ -64,7 +62,7 @@ fn golden_models_on_cooperative_matrices() {
 fn run_time_checks_of_shaders_change_nothing() {
     let model = golden_models(&golden()).unwrap().into_iter().next().unwrap();
     for adapter in block_on(cmm::adapters()) {
-        let options = cmm::GpuOptions { check_shaders: true, ..Default::default() };
+        let options = cmm::GpuOptions::default().check_shaders(true);
         let gpu = block_on(cmm::Gpu::from_adapter(&adapter, &options)).unwrap();
         let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
         let outcomes = block_on(check_model(&gpu, &model, variant)).unwrap();
@@ -207,22 +205,10 @@ fn with_small_bindings(adapter: &wgpu::Adapter) -> Gpu {
 /// As a multilingual vocabulary is larger than WebGPU's 128 MiB: ids on both sides of every border, and the scores of all of them.
 #[test]
 fn a_vocabulary_larger_than_a_binding_comes_in_parts() {
-    let config = EncoderConfig {
-        family: Family::Bert,
-        layers: 1,
-        hidden: 32,
-        heads: 2,
-        vocabulary: 2_501,
-        positions: 64,
-        token_types: 2,
-        norm_eps: 1e-12,
-        embedding_norm: true,
-        final_norm: false,
-        ffn: Ffn::Fff { trees: 1, depth: 3 },
-        head: Head::MaskedLm { transform: true },
-        problem: Problem::Unsaid,
-        labels: Vec::new(),
-    };
+    let ffn = Ffn::Fff { trees: 1, depth: 3 };
+    let mut config = EncoderConfig::new(Family::Bert, 1, 32, 2, ffn);
+    (config.vocabulary, config.positions) = (2_501, 64);
+    config.head = Head::MaskedLm { transform: true };
     // 1,024 rows of f32 are 128 KiB, 2,048 of f16.
     let ids = vec![0, 1_023, 1_024, 2_047, 2_048, 2_500, 7];
     let sequences = [Sequence { ids, ..Sequence::default() }];

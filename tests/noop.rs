@@ -3,9 +3,7 @@
 use std::sync::LazyLock;
 
 use cmm::low_level::KernelSource;
-use cmm::model::{
-    Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Problem, Sequence, Tap,
-};
+use cmm::model::{Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap};
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, Variant,
 };
@@ -159,22 +157,11 @@ fn encoder(gpu: &Gpu, vocabulary: usize) -> Encoder {
 }
 
 fn config(vocabulary: usize) -> EncoderConfig {
-    EncoderConfig {
-        family: Family::Bert,
-        layers: 2,
-        hidden: 8,
-        heads: 1,
-        vocabulary,
-        positions: 16,
-        token_types: 2,
-        norm_eps: 1e-12,
-        embedding_norm: true,
-        final_norm: false,
-        ffn: Ffn::Fff { trees: 1, depth: 2 },
-        head: Head::MaskedLm { transform: false },
-        problem: Problem::Unsaid,
-        labels: Vec::new(),
-    }
+    let ffn = Ffn::Fff { trees: 1, depth: 2 };
+    let mut config = EncoderConfig::new(Family::Bert, 2, 8, 1, ffn);
+    (config.vocabulary, config.positions) = (vocabulary, 16);
+    config.head = Head::MaskedLm { transform: false };
+    config
 }
 
 fn sequence(ids: &[u32]) -> Sequence {

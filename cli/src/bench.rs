@@ -138,11 +138,10 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         None
     } else {
         let largest_buffer = workloads.iter().map(Workload::largest_buffer).max().unwrap_or(0);
-        let options = GpuOptions {
-            adapter: arguments.device.clone(),
-            largest_buffer,
-            check_shaders: arguments.check_shaders,
-        };
+        let options = GpuOptions::default()
+            .adapter(arguments.device.clone())
+            .largest_buffer(largest_buffer)
+            .check_shaders(arguments.check_shaders);
         Some(Gpu::request(&options).await?)
     };
     let machine = match &gpu {
@@ -316,7 +315,7 @@ fn machine_lines(report: &Report) -> String {
         text.push_str(&format!(", {threads} CPU threads"));
     }
     text.push('\n');
-    if let Some(Peaks { copy, f32, f16, dispatch }) = &report.peaks {
+    if let Some(Peaks { copy, f32, f16, dispatch, .. }) = &report.peaks {
         let tera = |rate: f64| format!("{:.2} TFLOP/s", rate * 1e-12);
         text.push_str(&format!(
             "measured: copy {:.0} GB/s, f32 {}, f16 {}, empty dispatch {:.2} us\n",

@@ -56,14 +56,13 @@ impl ModelArguments {
             None => Precision::from(self.precision),
         };
         let config = EncoderWeights::open(&dir)?.config().clone();
-        let options = |adapter| {
-            GpuOptions { adapter, ..GpuOptions::default() }.for_encoder(&config, precision)
-        };
+        let options =
+            |adapter| GpuOptions::default().adapter(adapter).for_encoder(&config, precision);
         let device = device(self.device.as_ref(), self.variant.is_some(), options).await?;
         let mut stored =
             EncoderOptions::default().weights(precision).activations(self.activations.into());
         stored.variant = self.variant;
-        let options = ModelOptions { stored, batch_tokens: self.batch_tokens, pooler: None };
+        let options = ModelOptions::default().stored(stored).batch_tokens(self.batch_tokens);
         Ok(FastBert::load_with(device, &dir, &options).await?)
     }
 }

@@ -212,8 +212,7 @@ impl Engine {
             .variant
             .map_or(arguments.precision.into(), |variant| variant.weights.precision());
         let shape = weights.shape();
-        let options =
-            |adapter| GpuOptions { adapter, ..GpuOptions::default() }.for_layer(shape, precision);
+        let options = |adapter| GpuOptions::default().adapter(adapter).for_layer(shape, precision);
         let wanted = arguments.device.as_ref();
         let gpu = match device(wanted, arguments.variant.is_some(), options).await? {
             Device::Gpu(gpu) => gpu,

@@ -18,6 +18,7 @@ const PLAUSIBLE_SIZES: std::ops::Range<f64> = 1.0..1e24;
 
 /// A run of the benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -39,6 +40,7 @@ pub struct Report {
 
 /// Where a run took place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Machine {
     /// Name of the adapter.
     pub adapter: String,
@@ -62,6 +64,7 @@ pub struct Machine {
 
 /// What a device reaches, measured before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Peaks {
     /// Bytes a second of a large copy, read and written counted.
     pub copy: f64,
@@ -126,6 +129,7 @@ pub enum Layer {
 
 /// One measurement, with the proof that what ran was right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Row {
     /// Name of the workload.
     pub workload: String,
@@ -162,6 +166,7 @@ pub struct Row {
 
 /// How a row's output compares with the f64 reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Check {
     /// Whether the row may be published.
     pub passed: bool,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Repeated measurements of one thing, raw and summed up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// The middle one, or the mean of the middle two.
     pub median: f64,

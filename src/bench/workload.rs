@@ -3,7 +3,7 @@
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
-use crate::model::{DenseWeights, EncoderConfig, Family, Ffn, Head, Sequence};
+use crate::model::{DenseWeights, EncoderConfig, Family, Ffn, Sequence};
 
 /// FFF layers against a dense layer, over batch sizes.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,22 +40,10 @@ pub struct EncoderShape {
 impl EncoderShape {
     /// The configuration with one feedforward layer or the other.
     pub(crate) fn config(&self, hidden: usize, ffn: Ffn) -> EncoderConfig {
-        EncoderConfig {
-            family: self.family,
-            layers: self.layers,
-            hidden,
-            heads: self.heads,
-            vocabulary: VOCABULARY,
-            positions: self.length,
-            token_types: 1,
-            norm_eps: 1e-12,
-            embedding_norm: true,
-            final_norm: self.family == Family::CrammedBert,
-            ffn,
-            head: Head::None,
-            problem: crate::model::Problem::Unsaid,
-            labels: Vec::new(),
-        }
+        let Self { family, layers, heads, length } = *self;
+        let mut config = EncoderConfig::new(family, layers, hidden, heads, ffn);
+        (config.vocabulary, config.positions, config.token_types) = (VOCABULARY, length, 1);
+        config
     }
 
     /// Sequences of random tokens, so many together.

@@ -19,6 +19,7 @@ const MANY_TOKENS: usize = 10_000;
 
 /// How a case went.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Name of the case.
     pub case: String,

@@ -24,6 +24,7 @@ const EXTENTS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// What to ask of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct GpuOptions {
     /// Which adapter.
     pub adapter: AdapterChoice,
@@ -32,6 +33,26 @@ pub struct GpuOptions {
     /// Whether to keep the run-time checks that wgpu adds to shaders. The kernels do not need them, and are faster without: on an H200
     /// docs/kernels.md tells by how much. (A browser keeps them anyway.)
     pub check_shaders: bool,
+}
+
+impl GpuOptions {
+    /// On this adapter.
+    pub fn adapter(mut self, adapter: AdapterChoice) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// With room for a buffer of so many bytes, or of what was asked for before if that is more.
+    pub fn largest_buffer(mut self, bytes: u64) -> Self {
+        self.largest_buffer = self.largest_buffer.max(bytes);
+        self
+    }
+
+    /// With the run-time checks that wgpu adds to shaders, or without.
+    pub fn check_shaders(mut self, check: bool) -> Self {
+        self.check_shaders = check;
+        self
+    }
 }
 
 /// A device and its queue. Cheap to clone; clones share the device and the compiled kernels.

@@ -9,7 +9,7 @@ use crate::gpu::{Capabilities, KernelSource, Variant, WeightFormat};
 use crate::kernels::{
     Activations, DenseSpec, FffSpec, OTHER_SHAPES, Residual, SHAPES, TOKENS, attention, candidates,
 };
-use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler, Problem};
+use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
 use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
 
 /// Input, output, trees and depth of layers that reach each launch.
@@ -105,22 +105,8 @@ fn encoder_kernels(
     for family in [Family::Bert, Family::CrammedBert] {
         for ffn in [Ffn::Dense { width: 4 * hidden }, Ffn::Fff { trees: 1, depth: 3 }] {
             for (head, output) in &outputs {
-                let config = EncoderConfig {
-                    family,
-                    layers: 1,
-                    hidden,
-                    heads,
-                    vocabulary: 100,
-                    positions: 64,
-                    token_types: 2,
-                    norm_eps: 1e-12,
-                    embedding_norm: true,
-                    final_norm: family == Family::CrammedBert,
-                    ffn,
-                    head: Head::Classifier { pooler: Pooler::ZeroIndex },
-                    problem: Problem::Unsaid,
-                    labels: Vec::new(),
-                };
+                let mut config = EncoderConfig::new(family, 1, hidden, heads, ffn);
+                config.head = Head::Classifier { pooler: Pooler::ZeroIndex };
                 let facts = Facts { scales: vec![0.125], head: head.clone() };
                 let head = config.head_width().next_multiple_of(4);
                 // In two parts, as a vocabulary larger than a binding.

@@ -69,6 +69,7 @@ pub enum Head {
 
 /// The sizes and kinds of an encoder's parts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct EncoderConfig {
     /// The checkpoint's form.
     pub family: Family,
@@ -98,6 +99,30 @@ pub struct EncoderConfig {
     pub problem: Problem,
     /// Names of the classes, where the checkpoint gives them.
     pub labels: Vec<String>,
+}
+
+impl EncoderConfig {
+    /// An encoder `hidden` wide, whose other sizes are those of BERT-base or of crammedBERT, without a head. Sizes that cannot be are refused
+    /// by [`EncoderConfig::validate`], not here.
+    pub fn new(family: Family, layers: usize, hidden: usize, heads: usize, ffn: Ffn) -> Self {
+        let bert = family == Family::Bert;
+        Self {
+            family,
+            layers,
+            hidden,
+            heads,
+            vocabulary: if bert { 30_522 } else { 32_768 },
+            positions: 512,
+            token_types: if bert { 2 } else { 0 },
+            norm_eps: 1e-12,
+            embedding_norm: true,
+            final_norm: !bert,
+            ffn,
+            head: Head::None,
+            problem: Problem::Unsaid,
+            labels: Vec::new(),
+        }
+    }
 }
 
 /// Keys of crammedBERT's `arch` that change nothing at inference, or are read.

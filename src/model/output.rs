@@ -34,6 +34,7 @@ pub enum Tap {
 
 /// What a forward computed.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Encoded {
     /// Rows of the output.
     pub values: Vec<f32>,

@@ -64,3 +64,75 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::Precision;
+    use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
+    use crate::plan::{Facts, HeadFacts, Op, Target};
+
+    /// Plans of every kind of encoder to every kind of output.
+    fn plans() -> Vec<Plan> {
+        let masked = HeadFacts::MaskedLm { transform: true };
+        let classifier = HeadFacts::Classifier { mapped: 8, classes: 3 };
+        let pooled = Output::Pooled { pooler: Pooler::Max, normalized: true };
+        let mut plans = Vec::new();
+        for family in [Family::Bert, Family::CrammedBert] {
+            for ffn in [Ffn::Dense { width: 12 }, Ffn::Fff { trees: 1, depth: 2 }] {
+                for activations in [Precision::F32, Precision::F16] {
+                    for (head, output) in [
+                        (&masked, Output::Tokens(Vec::new())),
+                        (&classifier, Output::Classes),
+                        (&classifier, pooled.clone()),
+                        (&masked, Output::Hidden),
+                    ] {
+                        let mut config = EncoderConfig::new(family, 3, 8, 2, ffn);
+                        config.head = Head::Classifier { pooler: Pooler::Avg };
+                        let facts = Facts { scales: vec![0.5; 3], head: head.clone() };
+                        let target = Target { activations, head: 4, vocabulary: vec![0..8, 8..10] };
+                        for paths in [false, true] {
+                            plans
+                                .push(Plan::new(&config, &facts, &target, &output, paths).unwrap());
+                        }
+                        let missing = Facts { head: HeadFacts::None, ..facts };
+                        let needs = matches!(output, Output::Tokens(_) | Output::Classes);
+                        let plan = Plan::new(&config, &missing, &target, &output, false);
+                        assert_eq!(plan.is_err(), needs);
+                    }
+                }
+            }
+        }
+        plans
+    }
+
+    /// What a slot holds stays there until nobody needs it any more: a run in which every buffer remembers whose values it has.
+    #[test]
+    fn no_slot_loses_what_it_holds_before_it_is_read() {
+        for plan in plans() {
+            let memory = Memory::new(&plan, Slot::row_bytes);
+            assert!(memory.buffers.len() < plan.slots.len(), "slots share buffers");
+            let mut holds: Vec<Option<SlotId>> = vec![None; memory.buffers.len()];
+            for step in &plan.steps {
+                for slot in step.reads.iter().chain(&step.adds) {
+                    assert_eq!(holds[memory.of[*slot]], Some(*slot), "{step:?}");
+                }
+                for slot in &step.writes {
+                    let (rows, bytes) = memory.buffers[memory.of[*slot]];
+                    assert!(
+                        rows == plan.slots[*slot].rows && bytes >= plan.slots[*slot].row_bytes()
+                    );
+                    // A kernel may not read the buffer that it writes.
+                    let read = step.reads.map(|slot| memory.of[slot]);
+                    assert_ne!(read, Some(memory.of[*slot]), "{step:?}");
+                    holds[memory.of[*slot]] = Some(*slot);
+                }
+                let several = matches!(step.op, Op::Norm { .. } | Op::Fff { .. });
+                assert!(step.writes.len() == 1 || several, "{step:?}");
+            }
+            for slot in &plan.results {
+                assert_eq!(holds[memory.of[*slot]], Some(*slot));
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ use crate::reference::{F32_RTOL, FffOutput, logit_bound};
 
 /// How a result compares with the reference.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Comparison {
     /// Tokens compared.
     pub tokens: usize,

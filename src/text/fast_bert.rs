@@ -19,6 +19,7 @@ use crate::text::tokenizer::Tokenizer;
 
 /// How a model is loaded.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelOptions {
     /// How it is stored and run. On the CPU, which computes in f32, only what f16 weights are rounded to is honoured.
     pub stored: EncoderOptions,
@@ -34,8 +35,29 @@ impl Default for ModelOptions {
     }
 }
 
+impl ModelOptions {
+    /// Stored and run so.
+    pub fn stored(mut self, options: EncoderOptions) -> Self {
+        self.stored = options;
+        self
+    }
+
+    /// With so many tokens at once, at most.
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = tokens;
+        self
+    }
+
+    /// With another pooler for the classification head than the file's.
+    pub fn pooler(mut self, pooler: Pooler) -> Self {
+        self.pooler = Some(pooler);
+        self
+    }
+}
+
 /// One way to fill a mask.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Filled {
     /// The token.
     pub token: String,
@@ -47,6 +69,7 @@ pub struct Filled {
 
 /// A text as a vector, and what that engaged.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Embedded {
     /// The text's tokens.
     pub sequence: Sequence,
@@ -71,7 +94,7 @@ impl GpuOptions {
     pub fn for_encoder(mut self, config: &EncoderConfig, precision: Precision) -> Self {
         let bytes = if precision == Precision::F32 { 4 } else { 2 };
         let words = (config.vocabulary * config.hidden.next_multiple_of(8)) as u64 * bytes;
-        self.largest_buffer = self.largest_buffer.max(words);
+        self = self.largest_buffer(words);
         if let crate::model::Ffn::Fff { trees, depth } = config.ffn
             && let Ok(shape) = crate::fff::FffShape::new(config.hidden, trees, depth)
         {
