@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use cmm::bench::{
     self, Effort, Machine, PAPER, PRESETS, Peaks, Report, Row, Workload, compare, measure_peaks,
 };
-use cmm::{AdapterChoice, FffShape, Gpu, GpuOptions, Precision};
+use cmm::{AdapterChoice, Error, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
 
 use crate::command::{Failure, print};
@@ -72,8 +72,8 @@ struct RunArguments {
     /// Keep the run-time checks that wgpu adds to shaders
     #[arg(long)]
     check_shaders: bool,
-    /// Do not measure a GPU
-    #[arg(long, requires = "cpu")]
+    /// Measure the host alone
+    #[arg(long)]
     no_gpu: bool,
     /// Threads of the CPU rows; 0: all
     #[arg(long, default_value_t = 0)]
@@ -129,21 +129,33 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The GPU to measure; none where there is none, unless one was named.
+async fn gpu(arguments: &RunArguments, workloads: &[Workload]) -> Result<Option<Gpu>, Failure> {
+    if arguments.no_gpu {
+        return Ok(None);
+    }
+    let largest_buffer = workloads.iter().map(Workload::largest_buffer).max().unwrap_or(0);
+    let options = GpuOptions::default()
+        .adapter(arguments.device.clone())
+        .largest_buffer(largest_buffer)
+        .check_shaders(arguments.check_shaders);
+    match Gpu::request(&options).await {
+        Ok(gpu) => Ok(Some(gpu)),
+        Err(Error::NoAdapter { .. }) if matches!(arguments.device, AdapterChoice::Default) => {
+            eprintln!("no GPU adapter: the CPU is measured");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let workloads = workloads(arguments)?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
-    let threads = if arguments.cpu { rayon::current_num_threads() } else { 0 };
-    let gpu = if arguments.no_gpu {
-        None
-    } else {
-        let largest_buffer = workloads.iter().map(Workload::largest_buffer).max().unwrap_or(0);
-        let options = GpuOptions::default()
-            .adapter(arguments.device.clone())
-            .largest_buffer(largest_buffer)
-            .check_shaders(arguments.check_shaders);
-        Some(Gpu::request(&options).await?)
-    };
+    let gpu = gpu(arguments, &workloads).await?;
+    let cpu = arguments.cpu || gpu.is_none();
+    let threads = if cpu { rayon::current_num_threads() } else { 0 };
     let machine = match &gpu {
         Some(gpu) => Machine::of(gpu, threads),
         None => Machine::host(threads),
@@ -171,7 +183,7 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
             bar.set_message(format!("{} on {}", workload.name, gpu.info().name));
             bench::run(gpu, workload, effort, &mut report, &mut seen).await?;
         }
-        if arguments.cpu {
+        if cpu {
             bar.set_message(format!("{} on {threads} threads", workload.name));
             bench::run_cpu(workload, effort, &mut report, &mut seen)?;
         }

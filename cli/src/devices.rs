@@ -41,7 +41,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.json {
         print(&(serde_json::to_string_pretty(&devices)? + "\n"))?;
     } else if devices.is_empty() {
-        eprintln!("no GPU adapter: `cmm check` and `cmm run` will use the CPU reference");
+        eprintln!("no GPU adapter: the commands run on the CPU");
     } else {
         print(&devices_table(&devices))?;
     }

@@ -70,28 +70,40 @@ impl WithSimd for Task<'_> {
         let part = |token: usize, part: usize, head: usize| {
             &qkv[token * stride + part * hidden + head * width..][..width]
         };
-        // Keys column by column, so that the scores of several are summed side by side; values row by row. Both end in zeros.
+        // Keys column by column, so that the scores of several are summed side by side. Values row by row, where they lie if they are whole
+        // vectors. What is packed ends in zeros.
+        let packs = width != wide;
         let mut columns = vec![0.0_f32; width * long];
-        let mut values = vec![0.0_f32; keys * wide];
+        let mut packed = vec![0.0_f32; if packs { keys * wide } else { 0 }];
         let mut scores = vec![0.0_f32; SIDE_BY_SIDE * long];
         let mut sums = vec![0.0_f32; SIDE_BY_SIDE * wide];
         for head in 0..heads {
             for (key, token) in rows.clone().enumerate() {
                 let k = part(token, 1, head);
                 k.iter().enumerate().for_each(|(d, k)| columns[d * long + key] = *k);
-                values[key * wide..][..width].copy_from_slice(part(token, 2, head));
+                if packs {
+                    packed[key * wide..][..width].copy_from_slice(part(token, 2, head));
+                }
             }
+            let columns = Rows { values: &columns, apart: long, width: long };
+            let values = match packs {
+                true => Rows { values: &packed, apart: wide, width: wide },
+                false => {
+                    let first = rows.start * stride + 2 * hidden + head * width;
+                    Rows { values: &qkv[first..], apart: stride, width: wide }
+                }
+            };
             for (block, context) in context.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
                 let query = first + block * SIDE_BY_SIDE;
                 let last = query + context.len() / hidden - 1;
                 // Beyond the last query: that one again, whose sums nobody reads.
                 let q = std::array::from_fn(|i| part((query + i).min(last), 0, head));
-                products(simd, q, &columns, long, &mut scores);
+                products(simd, q, columns, &mut scores);
                 for scores in scores.chunks_exact_mut(long) {
                     softmax(scores, &unseen, scale);
                 }
                 let weights = std::array::from_fn(|i| &scores[i * long..][..keys]);
-                products(simd, weights, &values, wide, &mut sums);
+                products(simd, weights, values, &mut sums);
                 for (context, sums) in context.chunks_exact_mut(hidden).zip(sums.chunks(wide)) {
                     context[head * width..][..width].copy_from_slice(&sums[..width]);
                 }
@@ -100,25 +112,27 @@ impl WithSimd for Task<'_> {
     }
 }
 
-/// Each row of `x`, `[SIDE_BY_SIDE, count]`, times `rows`, `[count, stride]`: to `y`, `[SIDE_BY_SIDE, stride]`. The stride is whole vectors.
+/// Rows of `width` values, whole vectors, `apart` from each other.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    apart: usize,
+    width: usize,
+}
+
+/// Each row of `x`, `[SIDE_BY_SIDE, count]`, times `rows`, `[count, width]`: to `y`, `[SIDE_BY_SIDE, width]`.
 #[inline(always)]
-fn products<S: Simd>(
-    simd: S,
-    x: [&[f32]; SIDE_BY_SIDE],
-    rows: &[f32],
-    stride: usize,
-    y: &mut [f32],
-) {
-    let (rows, _) = S::as_simd_f32s(rows);
+fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Rows<'_>, y: &mut [f32]) {
     let (y, _) = S::as_mut_simd_f32s(y);
-    let vectors = stride / S::F32_LANES;
+    let vectors = rows.width / S::F32_LANES;
     let count = x[0].len();
     let x = x.map(|x| &x[..count]);
     let mut at = 0;
     while at < vectors {
         let width = VECTORS.min(vectors - at);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SIDE_BY_SIDE];
-        for (i, row) in rows.chunks_exact(vectors).take(count).enumerate() {
+        for (i, row) in rows.values.chunks(rows.apart).take(count).enumerate() {
+            let (row, _) = S::as_simd_f32s(&row[..rows.width]);
             // The last vector again where a row has an odd one: that sum is not stored.
             let row: [_; VECTORS] = std::array::from_fn(|v| row[at + v.min(width - 1)]);
             for (sums, x) in sums.iter_mut().zip(x) {
