@@ -63,7 +63,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
                 product += dot(query[d], tile_key[key * HEAD4 + d]);
             }
-            score[key] = max(product + tile_masked[key], -3.4e38);
+            score[key] = product + tile_masked[key];
             tile_largest = max(tile_largest, score[key]);
         }
         let kept = exp(largest - tile_largest);
@@ -83,6 +83,12 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     if thread < tile.queries {
         /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
             context[token * OUT4 + head + d] = sum[d] / total;
+        }
+        // The padding of a row, which is multiplied by zeros: it must be a number.
+        if group.y + 1u == HEADS {
+            for (var unit = HEADS * HEAD4; unit < OUT4; unit++) {
+                context[token * OUT4 + unit] = vec4<f32>();
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ fn main(
         var score: array<vec4<f32>, EIGHT>;
         /* unrolled */ for (var j = 0u; j < EIGHT; j++) {
             let at = 2u * j + half;
-            score[j] = max(scores[own + row * SCORES + at] * SCALE + tile_masked[at], vec4<f32>(-3.4e38));
+            score[j] = scores[own + row * SCORES + at] * SCALE + tile_masked[at];
             largest = max(largest, max(max(score[j].x, score[j].y), max(score[j].z, score[j].w)));
         }
         largest = max(largest, subgroupShuffleXor(largest, 1u));

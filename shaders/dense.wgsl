@@ -35,7 +35,7 @@ fn load_x(row: u32, k4: u32) -> Block {
     if k4 >= IN4 {
         return Block();
     }
-    let last = extent() - 1u;
+    let last = max(extent(), 1u) - 1u;
     return Block(
         x[min(row, last) * IN4 + k4],
         x[min(row + 1u, last) * IN4 + k4],
@@ -70,7 +70,10 @@ fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
     }
     if ACTIVATION == 2u {
-        result = tanh(clamp(result, vec4<f32>(-20.0), vec4<f32>(20.0)));
+        // Not tanh(), which overflows on some devices beyond 44, nor a clamp, which would make a number of NaN.
+        let t = exp(-2.0 * abs(result));
+        let size = (1.0 - t) / (1.0 + t);
+        result = select(-size, size, result >= vec4<f32>());
     }
     if ROWS == 4u * OUT4 {
         return result;

@@ -39,7 +39,7 @@ fn load_x(row: u32, unit: u32) -> Half8 {
     if unit >= IN8 {
         return Half8();
     }
-    return x[min(row, extent() - 1u) * IN8 + unit];
+    return x[min(row, max(extent(), 1u) - 1u) * IN8 + unit];
 }
 
 fn load_weight(row: u32, unit: u32) -> Half8 {

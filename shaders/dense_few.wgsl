@@ -23,7 +23,10 @@ fn finished(sum: f32, row: u32) -> f32 {
         return activation(z);
     }
     if ACTIVATION == 2u {
-        return tanh(clamp(z, -20.0, 20.0));
+        // As in dense.wgsl.
+        let t = exp(-2.0 * abs(z));
+        let size = (1.0 - t) / (1.0 + t);
+        return select(-size, size, z >= 0.0);
     }
     return z;
 }
@@ -45,7 +48,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         if unit < IN4 {
             let w = widen4(weight[weight_row + unit]);
             /* unrolled */ for (var token = 0u; token < AT_ONCE; token++) {
-                sum[token] += dot(w, x[min(first_token + token, tokens - 1u) * IN4 + unit]);
+                sum[token] += dot(w, x[min(first_token + token, max(tokens, 1u) - 1u) * IN4 + unit]);
             }
         }
     }

@@ -1,6 +1,7 @@
 // One row for each sequence: the mean, maximum or log-sum-exp over its tokens, or the mean over its unmasked ones.
 
 override UNITS: u32; // vec4s of a row
+override WIDTH: u32; // values of a row without padding
 override MODE: u32;  // 0 mean over unmasked tokens, 1 mean, 2 maximum, 3 log-sum-exp
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;          // [tokens, UNITS]
@@ -19,9 +20,11 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     var sum = vec4<f32>();
     var count = 0.0;
     var largest = vec4<f32>(-3.4e38);
+    var all = vec4<f32>(); // the sum of all, in which NaN and infinities stay: max() may pass over NaN
     for (var token = sequence.x; token < sequence.x + sequence.y; token++) {
         let values = x[token * UNITS + unit];
         largest = max(largest, values);
+        all += values;
         if MODE == 1u || (MODE == 0u && masked[token] == 0.0) {
             sum += values;
             count += 1.0;
@@ -31,10 +34,14 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         for (var token = sequence.x; token < sequence.x + sequence.y; token++) {
             sum += exp(x[token * UNITS + unit] - largest);
         }
-        y[index] = largest + log(sum);
+        sum = largest + log(sum);
     } else if MODE == 2u {
-        y[index] = largest;
+        // By the bits, which no compiler takes for granted.
+        let exponent = bitcast<vec4<u32>>(all) & vec4<u32>(0x7f800000u);
+        sum = select(largest, all, exponent == vec4<u32>(0x7f800000u));
     } else {
-        y[index] = sum / max(count, 1.0);
+        sum = sum / max(count, 1.0);
     }
+    // The padding of y stays zero.
+    y[index] = select(vec4<f32>(), sum, vec4<u32>(4u * unit) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(WIDTH));
 }

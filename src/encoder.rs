@@ -114,7 +114,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with larger
-    /// tables; [`Error::TooLarge`] if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
+    /// tables; [`Error::TooLarge`], on the host [`Error::Input`], if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
     ///
     /// [`Error::Input`]: crate::Error::Input

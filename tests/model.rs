@@ -85,6 +85,48 @@ fn every_stage(spec: &Spec) {
     }
 }
 
+/// Widths whose rows are padded, which a sum over a whole row must not see, and sums that overflow, which no maximum may pass over.
+#[test]
+fn pooled_rows_are_the_references_and_overflow_in_none_goes_unnoticed() {
+    let dir = tempdir().unwrap();
+    Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY }.write(dir.path(), 7, 1);
+    let weights = EncoderWeights::open(dir.path()).unwrap();
+    let batch = Batch::new(weights.config(), &sequences(weights.config().vocabulary)).unwrap();
+    // A norm in the first layer that scales beyond f32: infinities, and NaN in all that follows.
+    let huge = tempdir().unwrap();
+    Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY }.write(huge.path(), 7, 1);
+    let file = huge.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = {
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let names = tensors.names();
+        let name = names.iter().find(|name| name.ends_with("layer.0.output.LayerNorm.weight"));
+        tensors.tensor(name.unwrap()).unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize
+    };
+    bytes[at..][..4].copy_from_slice(&3e38_f32.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    let huge = EncoderWeights::open(huge.path()).unwrap();
+    for gpu in common::gpus() {
+        let options = EncoderOptions::default();
+        let encoder = block_on(Encoder::upload(&gpu, &weights, &options)).unwrap();
+        let overflowing = block_on(Encoder::upload(&gpu, &huge, &options)).unwrap();
+        let host = Encoder::on_host(&huge).unwrap();
+        for pooler in
+            [Pooler::MeanUnmasked, Pooler::Avg, Pooler::Max, Pooler::Lse, Pooler::ZeroIndex]
+        {
+            let output = Output::Pooled { pooler, normalized: true };
+            let want = reference::encoder(&weights, &batch, &output).unwrap().values;
+            let got = block_on(encoder.forward(&batch, &output, Tap::None)).unwrap().values;
+            let label = format!("{} {pooler:?}", gpu.info().name);
+            assert_close(&label, &want, &got, 21, 2e-5);
+            for encoder in [&overflowing, &host] {
+                let error = block_on(encoder.forward(&batch, &output, Tap::None));
+                assert!(error.is_err(), "{label}: {error:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_model_does_not_have_comes_from_its_base() {
     let folder = tempdir().unwrap();

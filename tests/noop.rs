@@ -164,6 +164,21 @@ fn config(vocabulary: usize) -> EncoderConfig {
     config
 }
 
+#[test]
+fn f16_activations_need_f16_weights_and_a_device_for_them() {
+    let gpu = noop();
+    let weights = EncoderWeights::random(config(10), 3).unwrap();
+    let upload =
+        |options: EncoderOptions| block_on(Encoder::upload(&gpu, &weights, &options)).unwrap_err();
+    let half = EncoderOptions::default().activations(Precision::F16);
+    let error = upload(half);
+    assert!(matches!(error, Error::Input { .. }), "{error}");
+    let error = upload(half.variant("workgroup/f32".parse().unwrap()));
+    assert!(matches!(error, Error::Input { .. }), "{error}");
+    let error = upload(half.weights(Precision::F16));
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+}
+
 fn sequence(ids: &[u32]) -> Sequence {
     Sequence { ids: ids.to_vec(), ..Sequence::default() }
 }
@@ -226,6 +241,9 @@ fn a_configuration_made_by_hand_is_held_to_what_a_file_is_held_to() {
     assert!(refused(|c| c.heads = 3).contains("a multiple of the 3 heads"));
     assert!(refused(|c| c.norm_eps = f64::NAN).contains("0 < eps < 1"));
     assert!(refused(|c| c.hidden = 1 << 15).contains("values of the projection"));
+    // Its table has one row, whatever the number says: a batch's types would be read beyond it.
+    let crammed = refused(|c| (c.family, c.token_types) = (Family::CrammedBert, 2));
+    assert!(crammed.contains("token types: expected 0 or 1"), "{crammed}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use cmm::bench::{
 use cmm::{AdapterChoice, Error, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
 
-use crate::command::{Failure, print};
+use crate::output::{Failure, print};
 use crate::pending::Pending;
 use crate::shown::shown;
 use crate::table::{row, table};

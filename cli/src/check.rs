@@ -13,8 +13,8 @@ use cmm::{Device, Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::command::{Failure, print};
 use crate::device::DeviceChoice;
+use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]

@@ -6,9 +6,9 @@ use clap::Args;
 use cmm::model::Problem;
 use serde_json::json;
 
-use crate::command::{Failure, print};
 use crate::hub::SHIPPED_CLASSIFIER;
 use crate::model::{ModelArguments, items_in_steps};
+use crate::output::{Failure, print};
 use crate::table::{row, table};
 use crate::text_in::TextArguments;
 

@@ -43,9 +43,6 @@ enum Command {
     Inspect(inspect::Arguments),
 }
 
-/// What stopped a command: one line, what to do next.
-pub type Failure = Box<dyn std::error::Error>;
-
 /// Parses the arguments, runs the command, says how it went. A panic, which can only be a fault of ours, is told in one line as any error is;
 /// one of a library that became an error is not told at all.
 pub fn main() -> ExitCode {
@@ -93,13 +90,6 @@ fn run_command() -> ExitCode {
 fn tell(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let _ = writeln!(std::io::stderr(), "error: {}", shown(&line));
-}
-
-/// Writes to stdout; a reader that has gone away is an error that `main` forgives.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
 }
 
 fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {

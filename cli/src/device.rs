@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use cmm::{AdapterChoice, Device, Error, Gpu, GpuOptions};
 
-use crate::command::Failure;
+use crate::output::Failure;
 
 /// What `--device` says.
 #[derive(Clone)]

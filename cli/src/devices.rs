@@ -6,7 +6,7 @@ use clap::Args;
 use cmm::{Capabilities, Precision, Variant, adapters};
 use serde::Serialize;
 
-use crate::command::{Failure, print};
+use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]

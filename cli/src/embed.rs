@@ -7,8 +7,8 @@ use clap::Args;
 use cmm::{Prompts, cosine};
 use serde_json::json;
 
-use crate::command::{Failure, print};
 use crate::model::{ModelArguments, in_steps};
+use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
 use crate::table::{row, table};

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::command::{Failure, print};
 use crate::model::{ModelArguments, in_steps};
+use crate::output::{Failure, print};
 use crate::shown::shown;
 use crate::table::{row, table};
 use crate::text_in::TextArguments;

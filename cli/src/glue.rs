@@ -9,9 +9,9 @@ use cmm::glue::{Example, Metric, Task, read};
 use cmm::model::Head;
 use serde_json::json;
 
-use crate::command::{Failure, print};
 use crate::hub::{SHIPPED, SHIPPED_CLASSIFIER};
 use crate::model::{ModelArguments, in_steps, items_in_steps};
+use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::Failure;
 use crate::hub_cache::ModelCache;
 use crate::hub_client::HubModel;
 use crate::hub_settings::Settings;
+use crate::output::Failure;
 use cmm::model::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, is_plain_path, shards};
 
 /// What a model needs; of the weights, one file or an index with its shards.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cmm::model::{is_plain_name, is_plain_path};
 
-use crate::command::Failure;
+use crate::output::Failure;
 
 /// A model's part of the cache.
 pub struct ModelCache {

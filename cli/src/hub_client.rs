@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use crate::command::Failure;
 use crate::hub_cache::ModelCache;
 use crate::hub_settings::Settings;
+use crate::output::Failure;
 
 /// How often a download that breaks off is begun.
 const TRIES: usize = 3;

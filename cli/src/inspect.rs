@@ -7,9 +7,9 @@ use clap::Args;
 use cmm::model::{EncoderConfig, EncoderWeights, Ffn};
 use serde::Serialize;
 
-use crate::command::{Failure, print};
 use crate::hub::model_dir;
 use crate::model::ModelArguments;
+use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]

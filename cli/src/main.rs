@@ -18,6 +18,7 @@ mod hub_settings;
 mod inspect;
 mod model;
 mod npy;
+mod output;
 mod pending;
 mod prompt;
 mod run;

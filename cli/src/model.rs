@@ -5,9 +5,9 @@ use cmm::model::EncoderWeights;
 use cmm::{EncoderOptions, FastBert, GpuOptions, ModelOptions, Precision, Variant};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::Failure;
 use crate::device::{DeviceChoice, device};
 use crate::hub::{SHIPPED, model_dir};
+use crate::output::Failure;
 use crate::run::PrecisionArgument;
 
 /// Texts between two steps of the progress bar.

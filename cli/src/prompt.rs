@@ -3,7 +3,7 @@
 use clap::Args;
 use cmm::{FastBert, Prompts};
 
-use crate::command::Failure;
+use crate::output::Failure;
 
 #[derive(Args)]
 pub struct PromptArguments {

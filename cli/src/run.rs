@@ -11,8 +11,8 @@ use cmm::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::command::{Failure, print};
 use crate::device::{DeviceChoice, device};
+use crate::output::{Failure, print};
 use crate::tensor_in::TensorIn;
 use crate::tensor_out::TensorsOut;
 

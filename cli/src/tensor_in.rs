@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cmm::Checkpoint;
 
-use crate::command::Failure;
 use crate::npy::{self, Values};
+use crate::output::Failure;
 
 /// An open tensor of floats.
 pub struct TensorIn {

@@ -8,7 +8,7 @@ use npyz::{NpyWriter, WriterBuilder};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::command::Failure;
+use crate::output::Failure;
 use crate::pending::Pending;
 
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.

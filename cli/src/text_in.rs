@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::command::Failure;
+use crate::output::Failure;
 
 /// The longest file of texts, or stdin, bytes.
 const LONGEST: u64 = 1 << 30;

@@ -4,7 +4,7 @@ const UNIT: u32 = 2u; // vec4 of an f32 row that one unit of weights goes with
 alias Values = mat2x4<f32>;
 
 // In an f32 row a unit goes with two vec4 that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
-// neighbouring vec4. The host orders the weights of a row alike (src/fff/rows.rs).
+// neighbouring vec4. The host orders the weights of a row alike (src/gpu/matrix.rs).
 fn vec4s_of(unit: u32, i: u32, units: u32) -> vec2<u32> {
     let first = unit + i * LANES;
     return vec2<u32>(first, first + min(LANES, units - i * LANES));

@@ -9,9 +9,9 @@ use crate::executor::EncoderOptions;
 use crate::executor::parts::Parts;
 use crate::executor::program::Program;
 use crate::executor::recording::Recording;
-use crate::executor::workspace::Workspace;
+use crate::executor::workspace::{PICKED_UNIT, Workspace};
 use crate::gpu::{Gpu, Readback, Variant};
-use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Tap};
+use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Ffn, Output, Tap};
 use crate::plan::{Facts, HeadFacts, Op, Plan, Rows, SlotId, Target};
 
 /// An encoder on a GPU.
@@ -101,16 +101,22 @@ impl GpuEncoder {
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
 
-    /// Tokens that a batch may have on this device.
+    /// Tokens that a batch may have on this device, paths included.
     pub(crate) fn max_tokens(&self) -> usize {
-        (self.most_bytes() / self.hidden.widest(Rows::Tokens) as u64) as usize / 256 * 256
+        let path = match self.config.ffn {
+            Ffn::Fff { trees, depth } => 4 * trees * (depth + 1),
+            Ffn::Dense { .. } => 0,
+        };
+        let widest = self.hidden.widest(Rows::Tokens).max(path);
+        (self.most_bytes() / widest as u64) as usize / 256 * 256
     }
 
     /// Rows of [`Output::Tokens`] that one forward may ask for on this device.
     pub(crate) fn max_rows(&self) -> usize {
-        let widest = self.target.vocabulary.iter().map(Range::len).max().unwrap_or(1);
-        let rows = (self.most_bytes() / (row_stride(widest) as u64 * 4)) as usize;
-        if rows > 8 { rows / 8 * 8 } else { rows }
+        let words = self.target.vocabulary.iter().map(Range::len).max().unwrap_or(1);
+        let widest = row_stride(words.max(self.config.hidden)) as u64 * 4;
+        let rows = (self.most_bytes() / widest) as usize;
+        if rows > PICKED_UNIT { rows / PICKED_UNIT * PICKED_UNIT } else { rows }
     }
 
     /// The program to an output.
@@ -148,8 +154,8 @@ impl GpuEncoder {
             batch.holds(rows)?;
         }
         // Refuses a head that is not there even where nothing is asked of it.
-        let plan = self.program(output, false)?;
-        let mut encoded = Encoded { width: plan.plan.width(), ..Encoded::default() };
+        let asked = self.program(output, tap != Tap::None)?;
+        let mut encoded = Encoded { width: asked.plan.width(), ..Encoded::default() };
         let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
         if batch.is_empty() || (nothing && tap == Tap::None) {
             return Ok(encoded);

@@ -47,30 +47,27 @@ impl EncoderOptions {
 
     /// The kernels' variant on a device.
     pub(crate) fn resolve(&self, device: &Capabilities, config: &EncoderConfig) -> Result<Variant> {
-        let missing = |missing: &str| Error::Unsupported {
-            what: "an encoder with f16 activations".into(),
-            adapter: device.adapter.clone(),
-            missing: missing.into(),
-        };
-        let variant = match (self.variant, self.activations) {
-            (Some(variant), _) => variant,
-            (None, Precision::F32) => device.best(self.weights)?,
-            (None, Precision::F16) => device
-                .variants()
-                .into_iter()
-                .find(|variant| variant.weights == WeightFormat::Packed)
-                .ok_or_else(|| missing("packed f16 weights"))?,
-        };
-        if self.activations == Precision::F16 {
-            if !Self::f16_activations(device, config) {
-                let what = "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64";
-                return Err(missing(what));
-            }
-            let stored = if self.variant.is_none() { self.weights } else { Precision::F16 };
-            if variant.weights != WeightFormat::Packed || stored != Precision::F16 {
-                return Err(missing("f16 weights beside them"));
-            }
+        if self.activations == Precision::F32 {
+            return self.variant.map_or_else(|| device.best(self.weights), Ok);
         }
-        Ok(variant)
+        let packed = |variant: &Variant| variant.weights == WeightFormat::Packed;
+        let stored = match self.variant {
+            Some(variant) if packed(&variant) => Precision::F16,
+            Some(_) => Precision::F32,
+            None => self.weights,
+        };
+        if stored != Precision::F16 {
+            let expected = "f32, unless weights are f16 too (--precision f16, or a packed variant)";
+            return Err(Error::input("activations", expected, "f16"));
+        }
+        let variant = self.variant.or_else(|| device.variants().into_iter().find(packed));
+        variant.filter(|_| Self::f16_activations(device, config)).ok_or_else(|| {
+            Error::Unsupported {
+                what: "an encoder with f16 activations".into(),
+                adapter: device.adapter.clone(),
+                missing: "cooperative matrices of 16 x 16 in f16, for heads of 16, 32, 48 or 64"
+                    .into(),
+            }
+        })
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Program {
     pub(crate) memory: Memory,
     /// One for each step.
     pub(crate) operations: Vec<Operation>,
-    /// Queries of an attention tile.
+    /// Queries of an attention tile, the same in all layers.
     pub(crate) queries: u32,
 }
 

@@ -8,6 +8,9 @@ use crate::gpu::{Buffer, Dispatch, Gpu};
 use crate::model::{Batch, Pooler};
 use crate::plan::{Op, Rows, SlotId, Step};
 
+/// Rows by which the room for picked ones grows.
+pub(crate) const PICKED_UNIT: usize = 8;
+
 /// How many there are of what a batch has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extents {
@@ -28,11 +31,18 @@ impl Extents {
 
     /// With room for the next batch.
     fn roomy(self) -> Self {
-        let room = |count: u32, unit: u32| count.max(1).next_multiple_of(unit);
+        let room = |count: u32, unit: u32| {
+            let count = count.max(1);
+            count.checked_next_multiple_of(unit).unwrap_or(count)
+        };
         Self {
             tokens: room(self.tokens, 256),
             sequences: room(self.sequences, 256),
-            picked: room(self.picked, 8),
+            // No more than may be asked for: `GpuEncoder::max_rows`.
+            picked: room(
+                self.picked,
+                if self.picked < PICKED_UNIT as u32 { 1 } else { PICKED_UNIT as u32 },
+            ),
             tiles: room(self.tiles, 256),
         }
     }
@@ -211,6 +221,6 @@ fn extents(program: &Program, batch: &Batch, picked: &[u32]) -> Extents {
         tokens: batch.len() as u32,
         sequences: batch.sequences.len() as u32,
         picked: picked.len() as u32,
-        tiles: batch.tiles(program.queries).len() as u32,
+        tiles: batch.sequences.iter().map(|[_, count]| count.div_ceil(program.queries)).sum(),
     }
 }

@@ -19,9 +19,6 @@ const WORKGROUP: u32 = 1024;
 /// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.
 pub(super) const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Numbers of tokens whose extents are kept: as many as a caller's batches have sizes.
-const EXTENTS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-
 /// What to ask of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -70,7 +67,6 @@ struct Inner {
     lost: Arc<OnceLock<String>>,
     faults: Arc<Faults>,
     kernels: Mutex<LruCache<KernelSource, Arc<Kernel>>>,
-    extents: Mutex<LruCache<u32, wgpu::Buffer>>,
     check_shaders: bool,
 }
 
@@ -147,7 +143,6 @@ impl Gpu {
                 lost,
                 faults,
                 kernels,
-                extents: Mutex::new(LruCache::new(EXTENTS)),
                 check_shaders,
             }),
         }
@@ -217,18 +212,14 @@ impl Gpu {
 
     /// The extents of so many tokens and of nothing else, for kernels whose caller brings the buffers. For the inside of an error scope.
     pub(crate) fn extents(&self, tokens: u32) -> wgpu::Buffer {
-        let mut kept = self.inner.extents.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("extents"),
-                size: 16,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            self.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&[tokens, 0, 0, 0]));
-            buffer
-        };
-        kept.get_or_insert(tokens, make).clone()
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("extents"),
+            size: 16,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&[tokens, 0, 0, 0]));
+        buffer
     }
 
     /// The kernels that have been compiled.

@@ -5,8 +5,6 @@ use crate::gpu::Capabilities;
 /// How a kernel's workgroups are laid over the rows that it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Grid {
-    /// Always these.
-    Fixed([u32; 3]),
     /// Each computes so many rows, counted in x and then in y.
     Rows(u32),
     /// Each invocation computes one of a row's `units`; `group` of them a workgroup.
@@ -60,18 +58,17 @@ impl Grid {
             [x, y, 1]
         };
         match self {
-            Self::Fixed(groups) => groups,
-            Self::Rows(each) => spread(u64::from(rows.div_ceil(each))),
+            Self::Rows(each) => spread(u64::from(rows.div_ceil(each.max(1)))),
             Self::Units { units, group } => {
-                spread((u64::from(rows) * u64::from(units)).div_ceil(u64::from(group)))
+                spread((u64::from(rows) * u64::from(units)).div_ceil(u64::from(group.max(1))))
             }
             Self::Tiles { across, rows: each } => {
-                let [y, z] = two(u64::from(rows.div_ceil(each)));
+                let [y, z] = two(u64::from(rows.div_ceil(each.max(1))));
                 [across, y, z]
             }
             Self::Columns { across, rows: each } => {
                 let [x, y] = two(u64::from(across));
-                [x, y, rows.div_ceil(each)]
+                [x, y, rows.div_ceil(each.max(1))]
             }
             Self::Heads { heads, .. } => {
                 let [x, z] = two(u64::from(rows));

@@ -69,7 +69,7 @@ impl HostEncoder {
     pub(crate) fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
         batch.belongs_to(&self.config)?;
         if batch.len() > MAX_TOKENS {
-            return Err(Error::config(
+            return Err(Error::input(
                 "tokens of a batch",
                 format!("at most {MAX_TOKENS}"),
                 batch.len(),
@@ -89,7 +89,7 @@ impl HostEncoder {
             Rows::Sequences => batch.sequences.len(),
             Rows::Picked => picked.len(),
         };
-        // Nodes are kept apart: a slot of them takes no memory of activations.
+        // Nodes are kept apart: a slot of them needs no room.
         let memory = Memory::new(&plan, |slot| match slot.dtype {
             Dtype::U32 => 0,
             Dtype::F32 | Dtype::F16 => slot.width,
@@ -149,8 +149,10 @@ impl HostEncoder {
                 scratch.sum.resize(y.len(), 0.0);
                 scratch.path.resize(batch.len() * shape.engaged(), 0);
                 fff::fff_into(weights, x, &mut scratch.sum, &mut scratch.path);
-                if step.adds.is_some() && step.adds == step.reads {
-                    y.copy_from_slice(x);
+                match step.adds {
+                    None => y.fill(0.0),
+                    adds if adds == step.reads => y.copy_from_slice(x),
+                    Some(_) => {}
                 }
                 y.iter_mut().zip(&scratch.sum).for_each(|(y, sum)| *y += sum);
             }

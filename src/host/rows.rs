@@ -82,7 +82,9 @@ pub(crate) fn pool(batch: &Batch, pooler: Pooler, hidden: usize, x: &[f32], y: &
         let values = |column: usize| counted.iter().map(move |token| x[token * hidden + column]);
         let share = 1.0 / counted.len().max(1) as f32;
         for (column, y) in y.iter_mut().enumerate() {
-            let largest = || values(column).fold(f32::NEG_INFINITY, f32::max);
+            // NaN passes on, which f32::max drops.
+            let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
+            let largest = || values(column).fold(f32::NEG_INFINITY, larger);
             *y = match pooler {
                 Pooler::MeanUnmasked | Pooler::Avg | Pooler::ZeroIndex => {
                     values(column).sum::<f32>() * share

@@ -57,6 +57,6 @@ pub(crate) fn pool(width: usize, pooler: Pooler) -> Option<KernelSource> {
         Pooler::ZeroIndex => return None,
     };
     let files = [shader!("parts/extent.wgsl"), shader!("pool.wgsl")];
-    let overrides = [("EXTENT", SEQUENCES), ("MODE", mode)];
+    let overrides = [("EXTENT", SEQUENCES), ("MODE", mode), ("WIDTH", width as u32)];
     Some(flat(format!("pool {width}"), &files, width, &overrides, storage(3, 1)))
 }

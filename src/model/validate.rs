@@ -50,6 +50,11 @@ impl EncoderConfig {
             let expected = "an even number, for sinusoidal positions";
             return Err(Error::config("hidden size", expected, self.hidden));
         }
+        if self.family == Family::CrammedBert && self.token_types > 1 {
+            // Its embedding has none; a batch's types are held to this number.
+            let expected = "0 or 1, as crammedBERT has no such embedding";
+            return Err(Error::config("token types", expected, self.token_types));
+        }
         if self.family == Family::CrammedBert && self.positions > MOST_SINUSOIDS {
             // Others' positions are a tensor of the checkpoint; these are computed, whatever a file asks for.
             let expected = format!("at most {MOST_SINUSOIDS} sinusoidal ones");
