@@ -50,7 +50,7 @@ pub(crate) type SlotId = usize;
 /// Weights of an encoder, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
-    /// The embedding, with the words of so manieth part of the vocabulary.
+    /// The embedding, with the words of the part of the vocabulary that has this number.
     Embedding(usize),
     EmbeddingNorm,
     Layer(usize, LayerPart),
@@ -58,7 +58,7 @@ pub(crate) enum Part {
     /// Before the decoder.
     Transform,
     TransformNorm,
-    /// The words of so manieth part of the vocabulary once more.
+    /// The words of the part of the vocabulary with this number once more.
     Decoder(usize),
     Pooler,
     Classifier,
