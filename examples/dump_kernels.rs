@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let device = Capabilities {
         adapter: "one that has everything".into(),
         software: false,
+        multiprocessors: 132,
         f16: true,
         packed_f16: true,
         subgroup: Some((32, 32)),

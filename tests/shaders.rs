@@ -34,6 +34,7 @@ fn device(subgroup: Option<(u32, u32)>) -> Capabilities {
         cooperative: false,
         timestamps: false,
         software: false,
+        multiprocessors: 132,
         limits: wgpu::Limits::default(),
     }
 }

@@ -104,6 +104,8 @@ pub struct Capabilities {
     pub adapter: String,
     /// Whether the adapter is a processor that runs shaders in software.
     pub software: bool,
+    /// About how many workgroups of 256 invocations it runs side by side, by the kind of adapter: WebGPU reports no number.
+    pub multiprocessors: u32,
     /// f16 as a type of WGSL (`SHADER_F16`).
     pub f16: bool,
     /// `unpack2x16float`.
@@ -154,6 +156,7 @@ impl Capabilities {
         let downlevel = adapter.get_downlevel_capabilities().flags;
         Self {
             software: info.device_type == wgpu::DeviceType::Cpu,
+            multiprocessors: multiprocessors(info.device_type),
             adapter: info.name,
             f16: features.contains(wgpu::Features::SHADER_F16),
             packed_f16: downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
@@ -196,6 +199,15 @@ impl Capabilities {
     }
 }
 
+/// Of a data centre's GPU, on which thresholds were measured; of what is found in laptops and phones; of the host.
+fn multiprocessors(kind: wgpu::DeviceType) -> u32 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => 132,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => 16,
+        wgpu::DeviceType::Cpu => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +216,7 @@ mod tests {
         Capabilities {
             adapter: "test".into(),
             software: false,
+            multiprocessors: 132,
             f16,
             packed_f16,
             subgroup,

@@ -133,6 +133,7 @@ impl DenseSpec {
                 ("GROUP", group),
                 ("PER_LANE", per_lane),
                 ("AT_ONCE", at_once),
+                ("WHOLE_GROUPS", u32::from(Tuning::of(device).whole_groups)),
             ],
             declarations: &[],
             loops: &[("AT_ONCE", at_once, at_once), ("PER_LANE", per_lane, MAX_UNROLLED)],

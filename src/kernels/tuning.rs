@@ -1,16 +1,24 @@
-//! From how many rows on which kernel is the faster one. Measured on an H200 (docs/kernels.md), and on llvmpipe for adapters in software,
-//! where reading weights costs no more than anything else.
+//! From how many rows on which kernel is the faster one.
+//!
+//! Measured on an H200 and an H100 (docs/kernels.md), and scaled from there by how many workgroups a device runs side by side: a kernel that does more
+//! work to keep a device busy loses once there are rows enough for that. On adapters in software, where reading weights costs no more than anything
+//! else and both sides of a branch are computed, the kernels for few rows were measured for themselves.
 
 use crate::dtype::Precision;
 use crate::gpu::Capabilities;
+
+/// Multiprocessors of the device on which the thresholds were measured.
+const MEASURED: u32 = 132;
 
 /// Where one kernel gives way to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
     /// How many rows share a read of the weights in a dense layer's kernels for few rows, and rows up to which each is used.
     pub(crate) dense_few: [(u32, u32); 4],
-    /// Workgroups of the larger of two tiles below which the smaller one occupies a device better: two for each multiprocessor.
-    pub(crate) full: u32,
+    /// Whether those kernels have a loop of its own for groups in which no row is missing.
+    pub(crate) whole_groups: bool,
+    /// Workgroups of the larger of two tiles below which the smaller one occupies a device better.
+    full: u32,
     /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
     lookahead: [[(u32, u32); 2]; 2],
 }
@@ -18,10 +26,13 @@ pub(crate) struct Tuning {
 impl Tuning {
     /// For a device.
     pub(crate) fn of(device: &Capabilities) -> Self {
+        let scaled = |rows: u32| (rows * device.multiprocessors).div_ceil(MEASURED);
         Self {
-            dense_few: [(1, 1), (2, 2), (4, 4), (8, if device.software { 16 } else { 128 })],
-            full: 264,
-            lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]],
+            dense_few: [(1, 1), (2, 2), (4, 4), (8, scaled(128).max(16))],
+            whole_groups: !device.software,
+            full: 2 * device.multiprocessors,
+            lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]]
+                .map(|kernels| kernels.map(|(ahead, rows)| (ahead, scaled(rows)))),
         }
     }
 
@@ -33,8 +44,8 @@ impl Tuning {
         }
     }
 
-    /// Rows up to which tiles of `rows` rows, `across` of them side by side, leave a device idle.
+    /// Rows up to which tiles of `rows` rows, `across` of them side by side, leave a device idle, or are half empty.
     pub(crate) fn rows_of_small_tiles(&self, across: u32, rows: u32) -> u32 {
-        self.full.div_ceil(across).saturating_sub(1).saturating_mul(rows)
+        self.full.div_ceil(across).saturating_sub(1).saturating_mul(rows).max(rows / 2)
     }
 }
