@@ -1,7 +1,7 @@
 //! The library's benchmark, sized for a browser tab.
 
 use cmm::bench::{self, Effort, Machine, Report, Workload};
-use cmm::{FffShape, Gpu, Precision};
+use cmm::{Device, FffShape, Precision};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
@@ -25,7 +25,7 @@ pub fn effort(software: bool) -> Effort {
 }
 
 pub async fn run(
-    gpu: &Gpu,
+    device: &Device,
     machine: Machine,
     preset: &str,
     software: bool,
@@ -34,13 +34,18 @@ pub async fn run(
     let effort = effort(software);
     let workload = workload(preset)?;
     let mut report = Report::new(machine, format!("browser demo, {preset}"));
-    bench::measure_peaks(gpu, effort, &mut report).await?;
+    if let Device::Gpu(gpu) = device {
+        bench::measure_peaks(gpu, effort, &mut report).await?;
+    }
     let mut seen = |report: &Report| {
         if let Ok(json) = answer(report) {
             let _ = progress.call1(&JsValue::NULL, &json.into());
         }
     };
-    bench::run(gpu, &workload, effort, &mut report, &mut seen).await?;
+    match device {
+        Device::Gpu(gpu) => bench::run(gpu, &workload, effort, &mut report, &mut seen).await?,
+        Device::Host => bench::run_cpu(&workload, effort, &mut report, &mut seen)?,
+    }
     report.complete = true;
     answer(&report)
 }

@@ -1,4 +1,4 @@
-//! What the demo page calls: the library on the browser's own GPU. Answers are JSON texts, whose types are in `web/src/answers.ts`.
+//! What the demo page calls: the library on the browser's own GPU, or on the CPU. Answers are JSON texts, whose types are in `web/src/answers.ts`.
 #![cfg(target_arch = "wasm32")]
 
 mod bench;
@@ -10,8 +10,9 @@ mod seeded;
 mod walk;
 
 use cmm::bench::Machine;
-use cmm::{Gpu, GpuOptions};
+use cmm::{Device, Gpu, GpuOptions};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use crate::corpus::Corpus;
@@ -22,8 +23,10 @@ use crate::seeded::Seeded;
 /// A device with what was loaded onto it. Calls must not overlap: the page's worker makes one at a time.
 #[wasm_bindgen]
 pub struct Engine {
-    gpu: Gpu,
+    device: Device,
     machine: Machine,
+    /// Whether the processor computes, as an adapter in software or as the CPU itself.
+    software: bool,
     seeded: Seeded,
     model: Option<Model>,
     corpus: Corpus,
@@ -36,8 +39,13 @@ fn answer(value: &impl Serialize) -> Result<String, Failure> {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Takes the browser's GPU. `adapter` and `browser` name the two in reports: wgpu gets to know neither.
-    pub async fn open(adapter: String, browser: String) -> Result<Engine, Failure> {
+    /// Takes the browser's GPU. `adapter` and `browser` name the two in reports, since wgpu gets to know neither; nor does it know whether the adapter
+    /// is `software`.
+    pub async fn on_gpu(
+        adapter: String,
+        software: bool,
+        browser: String,
+    ) -> Result<Engine, Failure> {
         console_error_panic_hook::set_once();
         let gpu = Gpu::request(&GpuOptions::default()).await?;
         let mut machine = Machine::of(&gpu, 0);
@@ -45,32 +53,52 @@ impl Engine {
             machine.adapter = adapter;
         }
         machine.system = browser;
-        let seeded = Seeded::upload(&gpu).await?;
-        Ok(Self { gpu, machine, seeded, model: None, corpus: Corpus::default() })
+        Self::on(Device::Gpu(gpu), machine, software).await
     }
 
-    /// The machine, as reports have it, with the kernel variants that it can run.
+    /// Takes the CPU: vectorised WebAssembly on this one thread.
+    pub async fn on_cpu(browser: String) -> Result<Engine, Failure> {
+        console_error_panic_hook::set_once();
+        let mut machine = Machine::host(1);
+        machine.system = browser;
+        Self::on(Device::Host, machine, true).await
+    }
+
+    async fn on(device: Device, machine: Machine, software: bool) -> Result<Engine, Failure> {
+        let seeded = Seeded::upload(&device).await?;
+        Ok(Self { device, machine, software, seeded, model: None, corpus: Corpus::default() })
+    }
+
+    /// The machine, as reports have it, with the kernel variants that it can run: none on the CPU.
     pub fn describe(&self) -> Result<String, Failure> {
         #[derive(Serialize)]
         struct Answer<'a> {
             machine: &'a Machine,
+            device: &'static str,
             software: bool,
             variants: Vec<String>,
             timestamps: bool,
         }
-        let device = self.gpu.capabilities();
+        let (device, variants, timestamps) = match &self.device {
+            Device::Gpu(gpu) => {
+                let can = gpu.capabilities();
+                ("webgpu", can.variants(), can.timestamps)
+            }
+            Device::Host => ("cpu", Vec::new(), false),
+        };
         answer(&Answer {
             machine: &self.machine,
-            software: self.is_software(),
-            variants: device.variants().iter().map(ToString::to_string).collect(),
-            timestamps: device.timestamps,
+            device,
+            software: self.software,
+            variants: variants.iter().map(ToString::to_string).collect(),
+            timestamps,
         })
     }
 
-    /// Puts a model on the device: a `Map` from file names to `Uint8Array`s, as a model's directory holds them.
+    /// Puts a model on the device: a `Map` from file names to `Uint8Array`s, as a model's folder holds them.
     pub async fn load(&mut self, files: js_sys::Map) -> Result<String, Failure> {
         self.model = None;
-        let model = Model::load(&self.gpu, &files).await?;
+        let model = Model::load(&self.device, &files).await?;
         let sizes = answer(&model.sizes()?)?;
         self.model = Some(model);
         Ok(sizes)
@@ -129,12 +157,12 @@ impl Engine {
             Some(model) => model.layer_input(text, &lines, layer, tokens).await?,
             None => self.seeded.layer_input(text, &lines, tokens),
         };
-        answer(&race::race(&self.gpu, &weights, &x, neurons, self.is_software()).await?)
+        answer(&race::race(&self.device, &weights, &x, neurons, self.software).await?)
     }
 
     /// Runs a benchmark of the library; `progress` gets the report, JSON, after every row.
     pub async fn bench(&self, preset: &str, progress: js_sys::Function) -> Result<String, Failure> {
-        bench::run(&self.gpu, self.machine.clone(), preset, self.is_software(), &progress).await
+        bench::run(&self.device, self.machine.clone(), preset, self.software, &progress).await
     }
 
     /// Has the browser's own compiler take every kernel that it may get; `progress` is called with how many are done. Returns their number.
@@ -142,20 +170,24 @@ impl Engine {
         let tell = |done: usize, all: usize| {
             let _ = progress.call2(&JsValue::NULL, &(done as u32).into(), &(all as u32).into());
         };
-        Ok(cmm::check::compile_kernels(&self.gpu, tell).await?)
+        match &self.device {
+            Device::Gpu(gpu) => Ok(cmm::check::compile_kernels(gpu, tell).await?),
+            Device::Host => Err(Failure::input("the CPU runs no kernels")),
+        }
     }
 
     /// Gives the device up as if it had been lost, to see what the page does then.
     pub fn lose(&self) {
-        self.gpu.device().destroy();
+        if let Device::Gpu(gpu) = &self.device {
+            gpu.device().destroy();
+        }
     }
+}
 
-    fn is_software(&self) -> bool {
-        self.machine.kind == "Cpu"
-            || ["swiftshader", "llvmpipe", "fallback"]
-                .iter()
-                .any(|name| self.machine.adapter.to_lowercase().contains(name))
-    }
+/// The SHA-256 of some bytes, in hexadecimal: browsers have one only for pages from secure origins.
+#[wasm_bindgen]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A report of `cmm bench`, or of this page, as the library's table.

@@ -1,7 +1,7 @@
 //! The model on the device, and its weights on the host, for what the page shows of its inside.
 
 use cmm::model::{EncoderWeights, Ffn, FfnWeights, Output, Tap};
-use cmm::{FastBert, FffShape, FffWeights, Gpu, ModelFiles, ModelOptions};
+use cmm::{Device, FastBert, FffShape, FffWeights, ModelFiles, ModelOptions};
 use serde::Serialize;
 use wasm_bindgen::JsCast;
 
@@ -31,7 +31,7 @@ pub struct Sizes {
 }
 
 impl Model {
-    pub async fn load(gpu: &Gpu, files: &js_sys::Map) -> Result<Self, Failure> {
+    pub async fn load(device: &Device, files: &js_sys::Map) -> Result<Self, Failure> {
         let mut bytes = ModelFiles::new();
         for entry in files.entries() {
             let entry: js_sys::Array = entry.map_err(|_| Failure::input("no files"))?.into();
@@ -42,7 +42,7 @@ impl Model {
             };
             bytes.insert(name, content.to_vec());
         }
-        let bert = FastBert::load_files(gpu, &bytes, &ModelOptions::default()).await?;
+        let bert = FastBert::load_files(device, &bytes, &ModelOptions::default()).await?;
         let config = bert.encoder().config();
         let Ffn::Fff { trees: 1, depth } = config.ffn else {
             return Err(Failure::input("this page shows models of one tree a layer"));

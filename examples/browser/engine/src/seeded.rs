@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cmm::{FffLayer, FffShape, FffWeights, Gpu, Precision};
+use cmm::{Device, FffLayer, FffShape, FffWeights, Precision, host};
 
 use crate::corpus::count_nodes;
 use crate::failure::Failure;
@@ -15,26 +15,39 @@ const SEED: u64 = 42;
 /// The layer.
 pub struct Seeded {
     weights: FffWeights,
-    layer: FffLayer,
+    /// On the GPU; none: the host runs it.
+    layer: Option<FffLayer>,
 }
 
 impl Seeded {
-    pub async fn upload(gpu: &Gpu) -> Result<Self, Failure> {
+    pub async fn upload(device: &Device) -> Result<Self, Failure> {
         let weights = FffWeights::random(FffShape::new(WIDTH, 1, DEPTH)?, SEED);
-        let layer = FffLayer::upload(gpu, &weights, Precision::F32).await?;
+        let layer = match device {
+            Device::Gpu(gpu) => Some(FffLayer::upload(gpu, &weights, Precision::F32).await?),
+            Device::Host => None,
+        };
         Ok(Self { weights, layer })
+    }
+
+    /// The nodes that these tokens engage.
+    async fn path(&self, x: &[f32]) -> Result<Vec<u32>, Failure> {
+        let forward = match &self.layer {
+            Some(layer) => layer.forward_with_path(x).await?,
+            None => host::fff(&self.weights, x)?,
+        };
+        Ok(forward.path)
     }
 
     pub async fn walk(&self, text: &str) -> Result<Walk, Failure> {
         let words = words(text);
         let x = vectors(&words);
-        let path = self.layer.forward_with_path(&x).await?.path;
+        let path = self.path(&x).await?;
         steps(&self.weights, words, &x, &path, false)
     }
 
     pub async fn heat(&self, lines: &[String]) -> Result<Vec<u32>, Failure> {
         let words: Vec<_> = lines.iter().flat_map(|line| words(line)).collect();
-        let path = self.layer.forward_with_path(&vectors(&words)).await?.path;
+        let path = self.path(&vectors(&words)).await?;
         let mut counts = vec![0; self.weights.shape().nodes()];
         count_nodes(&mut counts, &path);
         Ok(counts)

@@ -1,5 +1,7 @@
 /** What the engine answers: the shapes of the JSON that `examples/browser/engine` writes. */
 
+import type { Because } from "./messages.js";
+
 export interface Machine {
   adapter: string;
   kind: string;
@@ -10,7 +12,10 @@ export interface Machine {
 
 export interface Description {
   machine: Machine;
-  /** Whether the adapter computes on the processor. */
+  device: "webgpu" | "cpu";
+  /** Why it is the CPU; null on a GPU. */
+  because: Because | null;
+  /** Whether the processor computes, as an adapter in software or as the CPU itself. */
   software: boolean;
   variants: string[];
   timestamps: boolean;

@@ -42,7 +42,7 @@ export function ask(page: Page): View {
     const { neurons = 0, engaged = 0, layers = 0 } = page.model ?? {};
     get("ask-cost").replaceChildren(
       element("b", {}, time(answer.milliseconds / 1e3)),
-      ` for ${answer.tokens} tokens, from text to ranking, on this GPU. Each token woke `,
+      ` for ${answer.tokens} tokens, from text to ranking, on ${page.device}. Each token woke `,
       element("b", {}, `${engaged} of ${count(neurons)}`),
       ` neurons in each of ${layers} layers:`,
     );

@@ -14,7 +14,7 @@ export function benchmark(page: Page): View {
 
   run.addEventListener("click", async () => {
     run.disabled = true;
-    get("bench-state").textContent = "Measuring what this GPU reaches…";
+    get("bench-state").textContent = `Measuring what ${page.device} reaches…`;
     try {
       here = await page.engine.bench(get<HTMLSelectElement>("bench-preset").value, (report) => {
         get("bench-state").textContent = `${report.rows.length} rows measured and checked…`;

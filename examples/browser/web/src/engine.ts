@@ -1,7 +1,7 @@
 /** The page's side of the worker. */
 
 import type { Answer, Compared, CorpusSizes, Description, Race, Report, Sizes, Walk } from "./answers.js";
-import type { Call, Failed, Reply, Stage } from "./messages.js";
+import type { Call, Failed, Reply, Stage, Wanted } from "./messages.js";
 
 /** A call that failed; `kind` is one that `failure.ts` has words for. */
 export class EngineError extends Error {
@@ -63,7 +63,7 @@ export class Engine {
     });
   }
 
-  open = () => this.call<Description>("open");
+  open = (wanted: Wanted) => this.call<Description>("open", [wanted]);
   cached = () => this.call<{ bytes: number; complete: boolean; wire: number }>("cached");
   clearCache = () => this.call<void>("clearCache");
   load = (progress: (stage: Stage) => void) => this.call<Sizes>("load", [], progress);

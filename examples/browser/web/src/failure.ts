@@ -5,26 +5,32 @@ export interface Words {
   text: string;
   /** The button, or none where only another browser or machine helps. */
   action?: string;
+  /** Whether that button takes the CPU in place of the GPU. */
+  onCpu?: boolean;
 }
 
 const KINDS: Record<string, Words> = {
   "no-webgpu": {
     title: "This browser has no WebGPU",
     text:
-      "The page runs in recent versions of Chrome, Edge, Safari and Firefox, served over https or from localhost. " +
-      "The same engine runs natively: see the project's README.",
+      "Recent versions of Chrome, Edge, Safari and Firefox have it for pages served over https or from localhost. " +
+      "The page runs on the processor too.",
+    action: "Run on the CPU",
+    onCpu: true,
   },
   "no-adapter": {
     title: "WebGPU is here, but it found no GPU",
     text:
       "The browser may have switched hardware acceleration off, or does not trust this driver: its page about graphics " +
       "(chrome://gpu, about:support) says why.",
-    action: "Look again",
+    action: "Run on the CPU",
+    onCpu: true,
   },
   unsupported: {
     title: "This GPU lacks something the engine needs",
-    text: "Another browser, or a newer driver, may offer it.",
-    action: "Try again",
+    text: "Another browser, or a newer driver, may offer it. The page runs on the processor too.",
+    action: "Run on the CPU",
+    onCpu: true,
   },
   lost: {
     title: "The GPU was taken away",
@@ -32,8 +38,8 @@ const KINDS: Record<string, Words> = {
     action: "Start again",
   },
   memory: {
-    title: "The GPU has too little memory for that",
-    text: "The model takes about 140 MB of it. Close other tabs that use the GPU, or try a smaller batch.",
+    title: "The device has too little memory for that",
+    text: "The model takes about 140 MB of it. Close other tabs, or try a smaller batch.",
     action: "Start again",
   },
   download: {
@@ -59,7 +65,7 @@ const KINDS: Record<string, Words> = {
 };
 
 export function words(kind: string): Words {
-  return KINDS[kind] ?? { title: "The GPU refused something", text: "Starting over may help.", action: "Start again" };
+  return KINDS[kind] ?? { title: "The device refused something", text: "Starting over may help.", action: "Start again" };
 }
 
 /** Whether the model is what failed, and the engine is still good. */

@@ -33,13 +33,16 @@ export function watchGpu(memoryChanged: (bytes: number) => void, lost: (why: str
   };
 }
 
-/** The adapter in words, or why there is none. */
-export async function adapterName(): Promise<{ name: string } | { missing: "no-webgpu" | "no-adapter" }> {
+/** The adapter in words and whether it computes on the processor, or why there is none. */
+export async function findAdapter(): Promise<
+  { name: string; software: boolean } | { missing: "no-webgpu" | "no-adapter" }
+> {
   if (!("gpu" in navigator) || !navigator.gpu) return { missing: "no-webgpu" };
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
   if (!adapter) return { missing: "no-adapter" };
   const { vendor, architecture, description, device } = adapter.info;
-  const words = [description || [vendor, architecture, device].filter(Boolean).join(" ")];
-  if (adapter.info.isFallbackAdapter) words.push("(software fallback)");
-  return { name: words.filter(Boolean).join(" ") || "an adapter that hides its name" };
+  const words = [vendor, architecture, device, description].join(" ");
+  const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(words);
+  const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "an adapter that hides its name";
+  return { name: software ? `${name} (software)` : name, software };
 }

@@ -7,17 +7,21 @@ import { corpus } from "./corpus.js";
 import { count, get, megabytes, time } from "./dom.js";
 import { Engine, EngineError } from "./engine.js";
 import { isOfModel, words } from "./failure.js";
-import type { Stage } from "./messages.js";
+import type { Because, Stage, Wanted } from "./messages.js";
 import type { Page, View } from "./page.js";
 import { path } from "./path.js";
 import { race } from "./race.js";
 
 const load = get<HTMLButtonElement>("load");
 const started = performance.now();
+/** Whether the model was asked for. */
 let wanted = false;
+/** The device that the address asks for: `?device=webgpu` or `?device=cpu`. */
+let device: Wanted = deviceOf(new URLSearchParams(location.search).get("device"));
 
 const page: Page = {
   engine: makeEngine(),
+  device: "this GPU",
   model: null,
   lines: corpus,
   indexed: null,
@@ -38,6 +42,10 @@ function makeEngine(): Engine {
     (bytes) => (get("memory").textContent = megabytes(bytes)),
     (why) => failed(new EngineError("lost", why)),
   );
+}
+
+function deviceOf(asked: string | null): Wanted {
+  return asked === "webgpu" || asked === "cpu" ? asked : "auto";
 }
 
 const shown = () => (location.hash.slice(1) in views ? location.hash.slice(1) : "ask");
@@ -61,7 +69,7 @@ function failed(error: unknown): void {
     get("said").textContent = message;
     return;
   }
-  const { title, text, action } = words(kind);
+  const { title, text, action, onCpu } = words(kind);
   const box = get("failure");
   // The first cause stays: what follows from a lost device says nothing new.
   if (!box.hidden && box.dataset["kind"] === "lost") return;
@@ -75,6 +83,7 @@ function failed(error: unknown): void {
   button.textContent = action ?? "";
   button.onclick = () => {
     box.hidden = true;
+    if (onCpu) device = "cpu";
     if (isOfModel(kind)) void loadModel();
     else void start();
   };
@@ -93,7 +102,7 @@ async function start(): Promise<void> {
   page.model = page.indexed = null;
   document.body.dataset["state"] = "opening";
   try {
-    describe(await page.engine.open());
+    describe(await page.engine.open(device));
   } catch (error) {
     return failed(error);
   }
@@ -111,8 +120,23 @@ async function start(): Promise<void> {
   }
 }
 
-function describe({ machine, software, variants, timestamps }: Description): void {
-  get("adapter").textContent = machine.adapter;
+const WHY_CPU: Record<Because, string> = {
+  asked: "The page runs on the processor, as its address asks.",
+  "no-webgpu": "This browser has no WebGPU, or keeps it from pages that are not served over https: the page runs on the processor.",
+  "no-adapter": "This browser has WebGPU, but found no GPU: the page runs on the processor.",
+  software: "This browser plays a GPU in software, which is slower than the processor itself: the page runs on the processor.",
+  unsupported: "This GPU lacks something that the engine needs: the page runs on the processor.",
+};
+
+function describe({ machine, device, because, software, variants, timestamps }: Description): void {
+  page.device = device === "cpu" ? "this CPU" : software ? "a GPU in software" : "this GPU";
+  get("on-cpu").hidden = because === null;
+  get("why-cpu").textContent = because === null ? "" : WHY_CPU[because];
+  get("other-device").hidden = because !== "asked" && because !== "software";
+  get<HTMLAnchorElement>("other-device").href = because === "asked" ? "?" : "?device=webgpu";
+  get("other-device").textContent = because === "asked" ? "Let the page choose" : "Take that GPU all the same";
+  for (const part of document.querySelectorAll<HTMLElement>(".of-gpu")) part.hidden = device === "cpu";
+  get("adapter").textContent = device === "cpu" ? "the processor, one thread, WebAssembly with SIMD" : machine.adapter;
   get("race-software").hidden = !software;
   get("features").textContent = machine.features.join(", ") || "none";
   get("variants").textContent = variants.join(", ");
@@ -136,7 +160,7 @@ async function loadModel(): Promise<void> {
   get("loading").hidden = false;
   try {
     page.model = await page.engine.load(stage);
-    get("stage").textContent = "Compiling shaders, embedding the corpus…";
+    get("stage").textContent = "Embedding the corpus…";
     await index();
     get("loading").hidden = true;
     cacheSize((await page.engine.cached()).bytes);
@@ -163,7 +187,7 @@ function stage(now: Stage): void {
       break;
     case "upload":
       bar.removeAttribute("value");
-      get("stage").textContent = "Compiling shaders, uploading 6 layers…";
+      get("stage").textContent = page.device === "this CPU" ? "Unpacking 6 layers…" : "Compiling shaders, uploading 6 layers…";
   }
 }
 

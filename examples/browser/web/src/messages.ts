@@ -1,5 +1,11 @@
 /** What the page and its worker say to each other. */
 
+/** Where the engine shall run. `auto`: on a GPU, or where there is none but in software, on the CPU. */
+export type Wanted = "auto" | "webgpu" | "cpu";
+
+/** Why it runs on the CPU. */
+export type Because = "asked" | "no-webgpu" | "no-adapter" | "software" | "unsupported";
+
 export type Call = { id: number; method: string; arguments: unknown[] };
 
 /** `kind` is the engine's, or the worker's own: `no-webgpu`, `no-adapter`, `download`, `corrupt`, `crash`. */
@@ -9,7 +15,7 @@ export type Reply =
   | { id: number; result: unknown }
   | { id: number; progress: unknown }
   | { id: number; failed: Failed }
-  /** GPU memory held by buffers, in bytes, whenever it has changed. */
+  /** Memory held by the GPU's buffers, or on the CPU by WebAssembly, in bytes, whenever it has changed. */
   | { memory: number }
   /** The device was lost while nothing was being asked of it. */
   | { lost: string };

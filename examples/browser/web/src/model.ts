@@ -1,6 +1,7 @@
 /** The model's files: fetched with progress, unpacked, held against their checksums, kept in the browser's cache. */
 
 import type { Stage } from "./messages.js";
+import { sha256 } from "./pkg/cmm_browser.js";
 
 interface File {
   file: string;
@@ -28,8 +29,8 @@ const base = new URL("./model/", import.meta.url);
 /** Where a file is, and, by its checksum, which one. */
 const address = (file: File) => new URL(`${file.path}?${file.sha256.slice(0, 16)}`, base).href;
 
-/** The cache, where the browser allows one. */
-const cache = () => caches.open(CACHE).catch(() => null);
+/** The cache, where the browser allows one: a page that is not from a secure origin has none. */
+const cache = async () => ("caches" in self ? caches.open(CACHE).catch(() => null) : null);
 
 export async function manifest(): Promise<Manifest> {
   const response = await fetch(new URL("manifest.json", base)).catch(() => null);
@@ -49,7 +50,7 @@ export async function cached(): Promise<{ bytes: number; complete: boolean; wire
 }
 
 export async function clearCache(): Promise<void> {
-  await caches.delete(CACHE).catch(() => false);
+  if ("caches" in self) await caches.delete(CACHE).catch(() => false);
 }
 
 /** All files of the model, by name. */
@@ -116,13 +117,19 @@ async function unpack(file: File, packed: Blob): Promise<Uint8Array> {
   const [a, b] = new Uint8Array(await packed.slice(0, 2).arrayBuffer());
   const zipped = a === 0x1f && b === 0x8b;
   const stream = zipped ? packed.stream().pipeThrough(new DecompressionStream("gzip")) : packed.stream();
-  const bytes = await new Response(stream).arrayBuffer().catch(() => {
+  const buffer = await new Response(stream).arrayBuffer().catch(() => {
     throw failure("corrupt", `${file.file} cannot be unpacked`);
   });
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (sha256 !== file.sha256) {
-    throw failure("corrupt", `${file.file} arrived with ${bytes.byteLength} bytes that are not the model's ${file.bytes}`);
+  const bytes = new Uint8Array(buffer);
+  if ((await checksum(bytes)) !== file.sha256) {
+    throw failure("corrupt", `${file.file} arrived with ${bytes.length} bytes that are not the model's ${file.bytes}`);
   }
-  return new Uint8Array(bytes);
+  return bytes;
+}
+
+/** SHA-256 in hexadecimal: the browser's own, which a page that is not from a secure origin does not get, or the engine's. */
+async function checksum(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  if (!("subtle" in crypto)) return sha256(bytes);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -5,6 +5,8 @@ import type { Engine } from "./engine.js";
 
 export interface Page {
   engine: Engine;
+  /** What the engine runs on, in a sentence's words. */
+  device: "this GPU" | "this CPU" | "a GPU in software";
   model: Sizes | null;
   /** Lines to search in: the page's own, or the visitor's. */
   lines: readonly string[];

@@ -52,7 +52,7 @@ export function path(page: Page): View {
       }),
     );
     get("path-what").textContent = walk.trained
-      ? "FastMiniLM's own tree. Its decisions are the GPU's" +
+      ? "FastMiniLM's own tree. Its decisions are the device's" +
         (walk.flips ? `; ${walk.flips} of these walks are not the f64 reference's.` : ", and the f64 reference takes the same.")
       : "A seeded random tree, words as random vectors: it shows how the walk works. With the model, this is language.";
     select(chosen);

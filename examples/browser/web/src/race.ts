@@ -1,4 +1,4 @@
-/** The same tokens through an FFF layer and through a dense one, on the visitor's GPU. */
+/** The same tokens through an FFF layer and through a dense one, on the visitor's device. */
 
 import type { Race } from "./answers.js";
 import { chart } from "./chart.js";

@@ -1,12 +1,14 @@
 /** The engine, off the page's thread: one call at a time, in the order in which they come. */
 
-import initialise, { Engine, compare, table } from "./pkg/cmm_browser.js";
-import { adapterName, watchGpu } from "./gpu.js";
-import type { Call, Reply } from "./messages.js";
+import initialise, { Engine, type InitOutput, compare, table } from "./pkg/cmm_browser.js";
+import { findAdapter, watchGpu } from "./gpu.js";
+import type { Because, Call, Reply, Wanted } from "./messages.js";
 import { cached, clearCache, download, failure } from "./model.js";
 
 const post = (reply: Reply) => self.postMessage(reply);
 let engine: Engine | undefined;
+/** Of an engine on the CPU, whose memory this is. */
+let memory: InitOutput["memory"] | undefined;
 
 type Progress = (value: unknown) => void;
 type Methods = Record<string, (progress: Progress, ...rest: any[]) => unknown>;
@@ -18,14 +20,34 @@ function opened(): Engine {
 
 const parsed = async (json: string | Promise<string>) => JSON.parse(await json);
 
+/** Opens the GPU, or says why the CPU shall be taken. */
+async function openGpu(wanted: Wanted): Promise<Because | null> {
+  const adapter = await findAdapter();
+  if ("missing" in adapter) {
+    if (wanted === "auto") return adapter.missing;
+    throw failure(adapter.missing, "");
+  }
+  // A GPU in software is slower than the processor that plays it.
+  if (wanted === "auto" && adapter.software) return "software";
+  watchGpu((memory) => post({ memory }), (lost) => post({ lost }));
+  try {
+    engine = await Engine.on_gpu(adapter.name, adapter.software, navigator.userAgent);
+    return null;
+  } catch (error) {
+    if (wanted === "auto" && error instanceof Error && error.name === "unsupported") return "unsupported";
+    throw error;
+  }
+}
+
 const methods: Methods = {
-  async open() {
-    const adapter = await adapterName();
-    if ("missing" in adapter) throw failure(adapter.missing, "");
-    watchGpu((memory) => post({ memory }), (lost) => post({ lost }));
-    await initialise();
-    engine = await Engine.open(adapter.name, navigator.userAgent);
-    return parsed(engine.describe());
+  async open(_, wanted: Wanted) {
+    const wasm = await initialise();
+    const because = wanted === "cpu" ? "asked" : await openGpu(wanted);
+    if (because) {
+      engine = await Engine.on_cpu(navigator.userAgent);
+      memory = wasm.memory;
+    }
+    return { ...(await parsed(opened().describe())), because };
   },
   cached,
   clearCache,
@@ -54,6 +76,7 @@ async function answer({ id, method, arguments: given }: Call): Promise<void> {
     const call = methods[method];
     if (!call) throw failure("crash", `no method ${method}`);
     post({ id, result: await call((progress) => post({ id, progress }), ...given) });
+    if (memory) post({ memory: memory.buffer.byteLength });
   } catch (error) {
     const { name, message } = error instanceof Error ? error : { name: "crash", message: String(error) };
     // What is none of our own kinds has broken the engine: a trap in WebAssembly, or a file of the page that is missing.

@@ -41,15 +41,17 @@ export function launchFirefox() {
   });
 }
 
-/** A page of a browser; `errors` gathers what its console calls one. */
-export async function open(browser, address, { width = 1200, height = 900, scheme = "dark" } = {}) {
+/** A page of a browser, on the GPU in software unless it is told otherwise; `errors` gathers what its console calls one. */
+export async function open(browser, address, { width = 1200, height = 900, scheme = "dark", device = "webgpu" } = {}) {
   const page = await browser.newPage();
   const errors = [];
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   page.on("pageerror", (error) => errors.push(String(error)));
   await page.setViewport({ width, height });
   if (scheme) await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]).catch(() => undefined);
-  await page.goto(address);
+  const url = new URL(address);
+  if (device !== "auto") url.searchParams.set("device", device);
+  await page.goto(url.href);
   return Object.assign(page, { errors });
 }
 

@@ -15,7 +15,6 @@ test("Firefox computes what the native engine computes", async (t) => {
   const browser = await launchFirefox();
   try {
     const page = await open(browser, server.address, { scheme: null });
-    await page.waitForFunction(() => document.body.dataset.state !== "opening", { timeout: 60_000 });
     await state(page, "seeded");
     await view(page, "path");
     await said(page, "#engaged-count", /computed 12 neurons/);

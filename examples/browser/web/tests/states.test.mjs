@@ -1,9 +1,10 @@
-// What the page says where WebGPU is missing or fails.
+// What the page does where WebGPU is missing or fails.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { dist, failure, launchChromium, open, shot, state } from "./browser.mjs";
+import { ask, cmm, dist, failure, jsonLines, launchChromium, open, said, shot, state, text, view } from "./browser.mjs";
+import { sentences } from "./sentences.mjs";
 import { serve } from "./server.mjs";
 
 let server;
@@ -11,7 +12,7 @@ before(async () => (server = await serve(dist)));
 after(() => server.close());
 
 /** The page in a browser of its own, its worker begun with this code. */
-async function shown(then, { webgpu = true, host = "127.0.0.1", before = "" } = {}) {
+async function shown(then, { webgpu = true, host = "127.0.0.1", before = "", device = "webgpu" } = {}) {
   if (before) {
     server.faults.set("/worker.js", (response, file) => {
       response.writeHead(200, { "content-type": "text/javascript" }).end(`${before}\n${readFileSync(file)}`);
@@ -19,7 +20,7 @@ async function shown(then, { webgpu = true, host = "127.0.0.1", before = "" } = 
   }
   const browser = await launchChromium({ webgpu });
   try {
-    const page = await open(browser, server.address.replace("127.0.0.1", host));
+    const page = await open(browser, server.address.replace("127.0.0.1", host), { device });
     await then(page);
   } finally {
     server.faults.clear();
@@ -27,16 +28,58 @@ async function shown(then, { webgpu = true, host = "127.0.0.1", before = "" } = 
   }
 }
 
-test("no WebGPU at all", () =>
-  // A page that is not from a secure origin gets none.
+test("no WebGPU at all: the page runs on the CPU, with the native engine's vectors and paths", () =>
+  // A page that is not from a secure origin gets none; neither a cache nor the browser's own checksums.
   shown(
     async (page) => {
-      const { title } = await failure(page);
-      assert.match(title, /no WebGPU/);
-      assert.ok(await page.$eval("#failure-action", (button) => button.hidden), "nothing that a button could mend");
-      await shot(page, "failure-no-webgpu");
+      await state(page, "seeded");
+      assert.match(await text(page, "#why-cpu"), /no WebGPU/);
+      await view(page, "path");
+      await said(page, "#engaged-count", /computed 12 neurons; the other 4,083/);
+      await view(page, "ask");
+      await page.click("#load");
+      await state(page, "ready");
+      await ask(page, "birds that travel in winter");
+      await said(page, "#ask-cost", /on this CPU/);
+      console.log(await text(page, "#corpus-size"));
+      await shot(page, "ask-cpu");
+
+      const here = await page.evaluate((texts) => cmm.engine.embed(texts), sentences);
+      const there = jsonLines(cmm("embed", "--device", "cpu", "--json", ...sentences));
+      sentences.forEach((sentence, i) => {
+        const worst = Math.max(...here[i].map((value, at) => Math.abs(value - there[i].embedding[at])));
+        assert.ok(worst < 1e-5, `${sentence}: ${worst}`);
+      });
+
+      await view(page, "path");
+      await page.$eval("#path-text", (input) => ((input.value = "The owl hunts"), input.dispatchEvent(new Event("input"))));
+      await said(page, "#path-what", /FastMiniLM's own tree.*the f64 reference takes the same/);
+
+      await view(page, "race");
+      await page.click("#race-go");
+      await said(page, "#race-verdict", /than the dense layer of 4,095 neurons.*FFF right.*dense right/s);
+      await view(page, "benchmark");
+      await page.click("#bench-run");
+      await said(page, "#bench-state", /All 6 rows agree with the f64 reference/);
+      await page.click("footer summary");
+      assert.match(await text(page, "#adapter"), /the processor/);
+      assert.ok(!(await page.$eval("#compile", (button) => button.checkVisibility())), "there are no shaders to compile");
+      assert.ok(await page.$eval("#failure", (box) => box.hidden));
+      assert.deepEqual(page.errors, []);
     },
-    { host: "demo.test" },
+    { host: "demo.test", device: "auto" },
+  ));
+
+test("a GPU in software is left to those who ask for it", () =>
+  shown(
+    async (page) => {
+      await state(page, "seeded");
+      assert.match(await text(page, "#why-cpu"), /plays a GPU in software/);
+      await Promise.all([page.waitForNavigation(), page.click("#other-device")]);
+      await state(page, "seeded");
+      assert.ok(await page.$eval("#on-cpu", (note) => note.hidden));
+    },
+    { device: "auto" },
   ));
 
 test("WebGPU without an adapter", () =>
@@ -44,22 +87,23 @@ test("WebGPU without an adapter", () =>
     async (page) => {
       const { title } = await failure(page);
       assert.match(title, /found no GPU/);
-      await page.click("#failure-action");
-      await page.waitForSelector("#failure:not([hidden])");
       await shot(page, "failure-no-adapter");
+      await page.click("#failure-action");
+      await state(page, "seeded");
+      assert.match(await text(page, "#why-cpu"), /runs on the processor/);
     },
     { webgpu: false },
   ));
 
-test("a GPU that lacks what the engine needs, until one has it", () =>
+test("a GPU that lacks what the engine needs, until the CPU is taken", () =>
   shown(
     async (page) => {
       const { title, words } = await failure(page);
       assert.match(title, /lacks something/);
       assert.match(words, /max_storage_buffers_per_shader_stage/);
-      server.faults.clear();
       await page.click("#failure-action");
       await state(page, "seeded");
+      assert.match(await text(page, "#why-cpu"), /runs on the processor/);
     },
     { before: "Object.defineProperty(GPUSupportedLimits.prototype, 'maxStorageBuffersPerShaderStage', { get: () => 2 });" },
   ));
