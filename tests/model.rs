@@ -5,7 +5,7 @@ mod checkpoints;
 mod common;
 
 use checkpoints::{Spec, TINY};
-use cmm::check::{check_host, check_model_host, golden_cases, golden_models, random_cases};
+use cmm::check::{Checked, check_case, check_model, golden_cases, golden_models, random_cases};
 use cmm::model::{Batch, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Encoder, EncoderOptions};
 use cmm::{Precision, reference};
@@ -281,14 +281,14 @@ fn ids_lengths_and_rows_outside_the_model_are_named() {
 #[test]
 fn golden_models_and_layers_on_the_host() {
     for model in golden_models(&common::golden()).unwrap() {
-        for outcome in block_on(check_model_host(&model)).unwrap() {
+        for outcome in block_on(check_model(&model, &Checked::Host)).unwrap() {
             assert!(outcome.passed(), "{outcome:?}");
         }
     }
     let (mut cases, _) = golden_cases(&common::golden()).unwrap();
     cases.extend(random_cases(3).unwrap());
     for case in cases {
-        let outcome = check_host(&case).unwrap();
+        let outcome = block_on(check_case(&case, &Checked::Host)).unwrap();
         assert!(outcome.passed(), "{outcome:?}");
     }
 }

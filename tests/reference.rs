@@ -2,7 +2,7 @@
 
 mod common;
 
-use cmm::check::{check_reference, golden_cases};
+use cmm::check::{Checked, check_case, golden_cases};
 use cmm::{FffWeights, reference};
 
 #[test]
@@ -10,7 +10,7 @@ fn the_reference_reproduces_the_authors_results() {
     let (cases, others) = golden_cases(&common::golden()).unwrap();
     assert_eq!((cases.len(), others.len()), (6, 0));
     for case in cases {
-        let outcome = check_reference(&case).unwrap();
+        let outcome = pollster::block_on(check_case(&case, &Checked::Reference)).unwrap();
         assert_eq!(outcome.golden_disagreements, Some(0), "{}", case.name);
         assert!(outcome.passed(), "{}", case.name);
     }
@@ -38,7 +38,7 @@ fn a_corrupted_layer_disagrees_with_the_authors_results() {
         let engaged = reference::fff(&original, &case.x).unwrap().path[0] as usize;
         for what in ["linear_in", "bias", "linear_out"] {
             case.weights = corrupted(&original, what, engaged);
-            let outcome = check_reference(&case).unwrap();
+            let outcome = pollster::block_on(check_case(&case, &Checked::Reference)).unwrap();
             assert_ne!(outcome.golden_disagreements, Some(0), "{} {what}", case.name);
         }
     }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use cmm::bench::{
-    self, Effort, Machine, PAPER, PRESETS, Peaks, Report, Row, Workload, compare, measure_peaks,
+    self, Effort, Machine, Measurement, PAPER, PRESETS, Peaks, Report, Workload, compare,
+    measure_peaks,
 };
 use cmm::{AdapterChoice, Error, FffShape, Gpu, GpuOptions, Precision};
 use indicatif::ProgressBar;
@@ -165,7 +166,7 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     let mut failure = None;
     let mut seen = |report: &Report| {
-        if let Some(row) = report.rows.last() {
+        if let Some(row) = report.measurements.last() {
             bar.println(progress_line(row));
         }
         if let Some(out) = &arguments.out
@@ -198,7 +199,7 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if report.passed() {
         return Ok(ExitCode::SUCCESS);
     }
-    let wrong = report.rows.iter().filter(|row| !row.check.passed).count();
+    let wrong = report.measurements.iter().filter(|row| !row.check.passed).count();
     Err(format!("{wrong} rows are wrong and must not be published: see their `check`").into())
 }
 
@@ -257,10 +258,13 @@ fn command_line() -> String {
     format!("cmm {}", rest.join(" "))
 }
 
-fn progress_line(row: &Row) -> String {
+fn progress_line(row: &Measurement) -> String {
     let verdict = if row.check.passed { "" } else { "  WRONG" };
     let (us, tokens) = (row.seconds.median * 1e6, row.tokens);
-    format!("{:?} {} {} {tokens} tokens: {us:.2} us{verdict}", row.unit, row.layer, row.kernel)
+    format!(
+        "{:?} {} {} {tokens} tokens: {us:.2} us{verdict}",
+        row.unit, row.computation, row.kernel
+    )
 }
 
 fn read(path: &Path) -> Result<Report, Failure> {

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use cmm::check::{
-    Case, ModelCase, Outcome, TextCases, check_embeddings, check_host, check_model,
-    check_model_half, check_model_host, check_model_reference, check_reference, check_variant,
+    Case, Checked, ModelCase, Outcome, TextCases, check_case, check_embeddings, check_model,
     golden_cases, golden_models, golden_texts, random_cases,
 };
-use cmm::{Device, Error, Gpu, GpuOptions, Precision, Variant, adapters};
+use cmm::{Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -19,7 +18,7 @@ use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// A directory of golden cases with an index.json [default: tests/golden here, or where cmm was built]
+    /// A folder of golden cases with an index.json [default: tests/golden here, or where cmm was built]
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
     /// Only this device: `cpu`, or of the adapters an index of `cmm devices`, a backend, or part of a name [default: all]
@@ -31,7 +30,7 @@ pub struct Arguments {
     /// Seed of the random cases
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The directory of all-MiniLM-L6-v2, for the golden sentences, whose model does not ship
+    /// The folder of all-MiniLM-L6-v2, for the golden sentences, whose model does not ship
     #[arg(long, env = "CMM_MINILM", value_name = "DIR")]
     minilm: Option<PathBuf>,
     /// Print JSON
@@ -77,18 +76,18 @@ struct Row {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let dir = match &arguments.golden {
-        Some(dir) => dir.clone(),
+    let folder = match &arguments.golden {
+        Some(folder) => folder.clone(),
         None => default_golden()?,
     };
-    let (mut layers, mut not_checked) = golden_cases(&dir)?;
+    let (mut layers, mut not_checked) = golden_cases(&folder)?;
     layers.extend(random_cases(arguments.seed)?);
-    let texts = golden_texts(&dir)?;
+    let texts = golden_texts(&folder)?;
     if arguments.minilm.is_none() {
         let needs = |(name, _): &(String, PathBuf)| format!("{name} (needs --minilm DIR)");
         not_checked.extend(texts.embeddings.iter().map(needs));
     }
-    let models = golden_models(&dir)?;
+    let models = golden_models(&folder)?;
     let cases = Cases { layers, models, texts, minilm: arguments.minilm.clone() };
 
     let adapters = match &arguments.device {
@@ -100,9 +99,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         ProgressBar::new(((2 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
 
-    let mut runs = vec![reference_run(&cases, &progress)];
+    let mut runs = vec![run_on(Checked::Reference, &cases, &progress).await];
     if arguments.variant.is_none() && !matches!(arguments.device, Some(DeviceChoice::Gpu(_))) {
-        runs.push(host_run(&cases, &progress).await);
+        runs.push(run_on(Checked::Host, &cases, &progress).await);
     }
     let (mut ran, mut gave_device) = (false, false);
     for adapter in &adapters {
@@ -121,12 +120,12 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let variants =
             Variant::ALL.into_iter().filter(|v| arguments.variant.is_none_or(|w| w == *v));
         for variant in variants {
-            let run = variant_run(&gpu, variant, &cases, &progress).await;
+            let run = run_on(Checked::Variant(gpu.clone(), variant), &cases, &progress).await;
             ran |= run.unavailable.is_none();
             runs.push(run);
         }
         if gpu.capabilities().cooperative && arguments.variant.is_none() {
-            runs.push(half_run(&gpu, &cases, &progress).await);
+            runs.push(run_on(Checked::Cooperative(gpu), &cases, &progress).await);
         }
     }
     progress.finish_and_clear();
@@ -160,8 +159,8 @@ fn default_golden() -> Result<PathBuf, Failure> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(shipped);
     [shipped.to_path_buf(), built]
         .into_iter()
-        .find(|dir| dir.join("index.json").is_file())
-        .ok_or_else(|| "no tests/golden/index.json here; name a directory with --golden".into())
+        .find(|folder| folder.join("index.json").is_file())
+        .ok_or_else(|| "no tests/golden/index.json here; name a folder with --golden".into())
 }
 
 async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure> {
@@ -171,89 +170,35 @@ async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Fa
     Ok(Gpu::from_adapter(adapter, &options).await?)
 }
 
-fn reference_run(cases: &Cases, progress: &ProgressBar) -> Run {
+/// All cases on one of these.
+async fn run_on(on: Checked, cases: &Cases, progress: &ProgressBar) -> Run {
+    let (device, variant) = (on.device(), on.form());
+    let unavailable = on.missing().map(|missing| format!("not on this adapter: needs {missing}"));
     let mut rows = Vec::new();
-    for case in &cases.layers {
-        progress.inc(1);
-        rows.push(Row::new(&case.name, check_reference(case)));
-    }
-    for case in &cases.models {
-        progress.inc(1);
-        rows.extend(Row::of_all(&case.name, check_model_reference(case)));
-    }
-    rows.extend(Row::of_all("tokenizers", cases.texts.check_tokenizers()));
-    Run { device: "CPU reference".into(), variant: "f64".into(), unavailable: None, rows }
-}
-
-/// The host as a device.
-async fn host_run(cases: &Cases, progress: &ProgressBar) -> Run {
-    let mut rows = Vec::new();
-    for case in &cases.layers {
-        progress.inc(1);
-        rows.push(Row::new(&case.name, check_host(case)));
-    }
-    for case in &cases.models {
-        progress.inc(1);
-        rows.extend(Row::of_all(&case.name, check_model_host(case).await));
-    }
-    for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
-        progress.inc(1);
-        let outcome = check_embeddings(Device::Host, golden, model, None, Precision::F32).await;
-        rows.push(Row::new(&golden.0, outcome));
-    }
-    Run { device: "CPU".into(), variant: "simd/f32".into(), unavailable: None, rows }
-}
-
-async fn variant_run(gpu: &Gpu, variant: Variant, cases: &Cases, progress: &ProgressBar) -> Run {
-    let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
-    let missing = gpu.capabilities().missing(variant);
-    let unavailable = missing.map(|missing| format!("not on this adapter: needs {missing}"));
-    let mut rows = Vec::new();
-    let run = |case: &str| {
+    let begun = |case: &str| {
         progress.inc(1);
         progress.set_message(format!("{device} {variant} {case}"));
         unavailable.is_none()
     };
     for case in &cases.layers {
-        if run(&case.name) {
-            rows.push(Row::new(&case.name, check_variant(gpu, case, variant).await));
+        if begun(&case.name) {
+            rows.extend(Row::of(&on, &case.name, check_case(case, &on).await));
         }
     }
     for case in &cases.models {
-        if run(&case.name) {
-            rows.extend(Row::of_all(&case.name, check_model(gpu, case, variant).await));
+        if begun(&case.name) {
+            rows.extend(Row::of_all(&on, &case.name, check_model(case, &on).await));
         }
     }
     for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
-        if run(&golden.0) {
-            rows.push(Row::new(
-                &golden.0,
-                check_embeddings(gpu, golden, model, Some(variant), variant.weights.precision())
-                    .await,
-            ));
+        if begun(&golden.0) {
+            rows.extend(Row::of(&on, &golden.0, check_embeddings(golden, model, &on).await));
         }
     }
-    Run { device, variant: variant.to_string(), unavailable, rows }
-}
-
-/// Whole models with f16 activations on cooperative matrices.
-async fn half_run(gpu: &Gpu, cases: &Cases, progress: &ProgressBar) -> Run {
-    let device = format!("{} ({})", gpu.info().name, gpu.info().backend.to_str());
-    let mut rows = Vec::new();
-    for case in &cases.models {
-        progress.set_message(format!("{device} cooperative {}", case.name));
-        match check_model_half(gpu, case).await {
-            Err(Error::Unsupported { .. }) => {} // heads that no cooperative matrix fits
-            outcomes => rows.extend(Row::of_all(&case.name, outcomes)),
-        }
+    if let Checked::Reference = on {
+        rows.extend(Row::of_all(&on, "tokenizers", cases.texts.check_tokenizers()));
     }
-    for (golden, model) in cases.texts.embeddings.iter().zip(&cases.minilm) {
-        rows.push(Row::new(
-            &golden.0,
-            check_embeddings(gpu, golden, model, None, Precision::F16).await,
-        ));
-    }
-    Run { device, variant: "cooperative/f16".into(), unavailable: None, rows }
+    Run { device, variant, unavailable, rows }
 }
 
 impl Cases {
@@ -264,27 +209,28 @@ impl Cases {
 }
 
 impl Row {
-    /// The rows of a case that has several.
-    fn of_all(case: &str, outcomes: cmm::Result<Vec<Outcome>>) -> Vec<Self> {
-        match outcomes {
-            Ok(outcomes) => {
-                let row = |outcome: Outcome| Self::new(&outcome.case.clone(), Ok(outcome));
-                outcomes.into_iter().map(row).collect()
+    /// The row of a case.
+    fn of(on: &Checked, case: &str, outcome: cmm::Result<Outcome>) -> Vec<Self> {
+        Self::of_all(on, case, outcome.map(|outcome| vec![outcome]))
+    }
+
+    /// The rows of a case that has several; none where there is no such form of it, such as heads that no cooperative matrix fits.
+    fn of_all(on: &Checked, case: &str, outcomes: cmm::Result<Vec<Outcome>>) -> Vec<Self> {
+        match (outcomes, on) {
+            (Ok(outcomes), _) => outcomes.into_iter().map(Self::right_or_wrong).collect(),
+            (Err(Error::Unsupported { .. }), Checked::Reference | Checked::Cooperative(_)) => {
+                Vec::new()
             }
-            Err(error) => vec![Self::new(case, Err(error))],
+            (Err(error), _) => {
+                let error = Some(error.to_string());
+                vec![Self { case: case.to_owned(), passed: false, outcome: None, error }]
+            }
         }
     }
 
-    fn new(case: &str, outcome: cmm::Result<Outcome>) -> Self {
-        let case = case.to_owned();
-        match outcome {
-            Ok(outcome) => {
-                Self { case, passed: outcome.passed(), outcome: Some(outcome), error: None }
-            }
-            Err(error) => {
-                Self { case, passed: false, outcome: None, error: Some(error.to_string()) }
-            }
-        }
+    fn right_or_wrong(outcome: Outcome) -> Self {
+        let (case, passed) = (outcome.case.clone(), outcome.passed());
+        Self { case, passed, outcome: Some(outcome), error: None }
     }
 }
 

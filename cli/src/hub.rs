@@ -1,4 +1,4 @@
-//! A model's directory: on this machine, or fetched from the hub into its usual cache.
+//! A model's folder: on this machine, or fetched from the hub into its usual cache.
 
 use std::path::{Path, PathBuf};
 
@@ -34,15 +34,15 @@ fn shipped(model: &str) -> Result<PathBuf, Failure> {
     let above = program.ancestors().skip(1).map(|folder| folder.join("models").join(model));
     std::iter::once(Path::new("models").join(model))
         .chain(above)
-        .find(|dir| dir.join(WEIGHTS).is_file())
+        .find(|folder| folder.join(WEIGHTS).is_file())
         .ok_or_else(|| {
             let reason = "is neither in models/ here nor beside the program";
             format!("{model}, a model of the source tree, {reason}; name one with --model").into()
         })
 }
 
-/// The directory that `model` names: a path, a hub id `owner/name`, or one that comes with the source.
-pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
+/// The folder that `model` names: a path, a hub id `owner/name`, or one that comes with the source.
+pub fn model_folder(model: &str) -> Result<PathBuf, Failure> {
     if model == SHIPPED || model == SHIPPED_CLASSIFIER {
         return shipped(model);
     }
@@ -62,36 +62,34 @@ pub fn model_dir(model: &str) -> Result<PathBuf, Failure> {
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         });
     if !is_id {
-        return Err(
-            format!("{model}: no such directory, and no hub id of the form owner/name").into()
-        );
+        return Err(format!("{model}: no such folder, and no hub id of the form owner/name").into());
     }
     let settings = Settings::from_env();
     let cache = Cached::find(&settings, model);
     match cache {
-        Some(Cached { dir, modules_known: true }) => Ok(dir),
-        Some(Cached { dir, modules_known: false }) if settings.offline => {
-            say_that_pooling_is_guessed(model, &dir, "and the hub is not to be asked");
-            Ok(dir)
+        Some(Cached { folder, modules_known: true }) => Ok(folder),
+        Some(Cached { folder, modules_known: false }) if settings.offline => {
+            say_that_pooling_is_guessed(model, &folder, "and the hub is not to be asked");
+            Ok(folder)
         }
         None if settings.offline => {
             Err(format!("{model}: not in the cache, and HF_HUB_OFFLINE is set").into())
         }
         cached => match (fetch(&settings, model), cached) {
-            (Ok(dir), _) => Ok(dir),
-            (Err(cause), Some(Cached { dir, .. })) => {
-                say_that_pooling_is_guessed(model, &dir, &format!("and {cause}"));
-                Ok(dir)
+            (Ok(folder), _) => Ok(folder),
+            (Err(cause), Some(Cached { folder, .. })) => {
+                say_that_pooling_is_guessed(model, &folder, &format!("and {cause}"));
+                Ok(folder)
             }
             (Err(cause), None) => {
-                Err(format!("{model}: {cause}; try again, or give a directory with --model").into())
+                Err(format!("{model}: {cause}; try again, or give a folder with --model").into())
             }
         },
     }
 }
 
-fn say_that_pooling_is_guessed(model: &str, dir: &Path, why: &str) {
-    if dir.join(MODULES).exists() {
+fn say_that_pooling_is_guessed(model: &str, folder: &Path, why: &str) {
+    if folder.join(MODULES).exists() {
         return;
     }
     eprintln!(
@@ -101,7 +99,7 @@ fn say_that_pooling_is_guessed(model: &str, dir: &Path, why: &str) {
 
 /// A whole snapshot in the cache.
 struct Cached {
-    dir: PathBuf,
+    folder: PathBuf,
     /// Whether the snapshot has a modules.json, or is known to have none.
     modules_known: bool,
 }
@@ -118,14 +116,14 @@ impl Cached {
                 cache.get(&shard)?;
             }
         }
-        let dir: PathBuf = weights.parent()?.into();
+        let folder: PathBuf = weights.parent()?.into();
         let known = match cache.get(MODULES) {
             Some(modules) => {
                 pooling_files(&modules).ok()?.iter().all(|file| cache.get(file).is_some())
             }
-            None => cache.lacks(&dir, MODULES),
+            None => cache.lacks(&folder, MODULES),
         };
-        Some(Self { dir, modules_known: known })
+        Some(Self { folder, modules_known: known })
     }
 }
 
@@ -186,9 +184,9 @@ fn fetch(settings: &Settings, model: &str) -> Result<PathBuf, Failure> {
         }
         index
     };
-    let dir: PathBuf = weights.parent().ok_or("no folder in the cache")?.into();
+    let folder: PathBuf = weights.parent().ok_or("no folder in the cache")?.into();
     if !has(MODULES) {
-        hub.cache.mark_missing(&dir, MODULES);
+        hub.cache.mark_missing(&folder, MODULES);
     }
-    Ok(dir)
+    Ok(folder)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use cmm::model::{EncoderConfig, EncoderWeights, Ffn};
 use serde::Serialize;
 
-use crate::hub::model_dir;
+use crate::hub::model_folder;
 use crate::model::ModelArguments;
 use crate::output::{Failure, print};
 use crate::table::{row, table};
@@ -56,7 +56,7 @@ struct LayerSpread {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let weights = EncoderWeights::open(model_dir(arguments.model.name())?)?;
+    let weights = EncoderWeights::open(model_folder(arguments.model.name())?)?;
     let config = weights.config().clone();
     let (neurons, engaged) = match config.ffn {
         Ffn::Dense { width } => (width, width),

@@ -6,7 +6,7 @@ use cmm::{EncoderOptions, FastBert, GpuOptions, ModelOptions, Precision, Variant
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::device::{DeviceChoice, device};
-use crate::hub::{SHIPPED, model_dir};
+use crate::hub::{SHIPPED, model_folder};
 use crate::output::Failure;
 use crate::run::PrecisionArgument;
 
@@ -15,7 +15,7 @@ const TEXTS_PER_STEP: usize = 2048;
 
 #[derive(Args, Clone)]
 pub struct ModelArguments {
-    /// A model's directory, or a hub id such as sentence-transformers/all-MiniLM-L6-v2 [default: fastminilm, which comes with the source, and for
+    /// A model's folder, or a hub id such as sentence-transformers/all-MiniLM-L6-v2 [default: fastminilm, which comes with the source, and for
     /// classify and glue --task sst2 fastminilm-sst2; neither has a head for fill-mask]
     #[arg(long, value_name = "DIR or ID")]
     model: Option<String>,
@@ -50,12 +50,12 @@ impl ModelArguments {
 
     /// Fetches what is missing, and loads the model onto the device.
     pub async fn load(&self) -> Result<FastBert, Failure> {
-        let dir = model_dir(self.name())?;
+        let folder = model_folder(self.name())?;
         let precision = match self.variant {
             Some(variant) => variant.weights.precision(),
             None => Precision::from(self.precision),
         };
-        let config = EncoderWeights::open(&dir)?.config().clone();
+        let config = EncoderWeights::open(&folder)?.config().clone();
         let options =
             |adapter| GpuOptions::default().adapter(adapter).for_encoder(&config, precision);
         let device = device(self.device.as_ref(), self.variant.is_some(), options).await?;
@@ -63,7 +63,7 @@ impl ModelArguments {
             EncoderOptions::default().weights(precision).activations(self.activations.into());
         stored.variant = self.variant;
         let options = ModelOptions::default().stored(stored).batch_tokens(self.batch_tokens);
-        Ok(FastBert::load_with(device, &dir, &options).await?)
+        Ok(FastBert::load_with(device, &folder, &options).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cmm::bench::{Effort, EncoderShape, Layer, Machine, Report, Unit, Workload};
+use cmm::bench::{Computation, Effort, EncoderShape, Machine, Report, Unit, Workload};
 use cmm::model::Family;
 use cmm::{FffShape, Precision};
 
@@ -39,31 +39,32 @@ fn every_adapter_gets_checked_rows_in_every_output() {
         let result = report(Path::new(&json));
         assert!(result.complete && result.passed() && result.peaks.is_some());
         let count = |unit: Unit, dense: bool| {
-            let is = |row: &&cmm::bench::Row| {
-                row.unit == unit && matches!(row.layer, Layer::Dmm { .. }) == dense
+            let is = |row: &&cmm::bench::Measurement| {
+                row.unit == unit && matches!(row.computation, Computation::Dmm { .. }) == dense
             };
-            result.rows.iter().filter(is).count()
+            result.measurements.iter().filter(is).count()
         };
-        let halves = result.rows.iter().filter(|row| row.activations == Precision::F16).count();
+        let halves =
+            result.measurements.iter().filter(|row| row.activations == Precision::F16).count();
         assert!(halves == 0 || halves >= 4);
         let precisions = count(Unit::Gpu, true) / 2;
         assert!((1..=3).contains(&precisions), "{precisions}");
         assert!(count(Unit::Gpu, false) >= 4);
         assert_eq!((count(Unit::Cpu, false), count(Unit::Cpu, true)), (4, 2));
-        for row in &result.rows {
+        for row in &result.measurements {
             assert!(row.seconds.min > 0.0 && row.seconds.n == row.seconds.samples.len());
             assert!(row.seconds.n >= 3 && row.check.tokens > 0);
-            if let Layer::Cmm { .. } = row.layer {
+            if let Computation::Cmm { .. } = row.computation {
                 assert!(row.leaves.unwrap() >= row.tokens.min(2), "{row:?}");
                 assert!(result.speed_up(row).unwrap().best_dense.unwrap() > 0.0);
             }
         }
-        assert_eq!(stdout(&output).lines().count(), result.rows.len() + 1);
+        assert_eq!(stdout(&output).lines().count(), result.measurements.len() + 1);
         let page = std::fs::read_to_string(&html).unwrap();
         assert!(page.contains("<svg") && page.contains(&result.machine.adapter));
         assert!(!page.contains("http://") || !page.contains("<script"));
         let shown = bench(&["show", &json, "-o", "md"]);
-        assert_eq!(stdout(&shown).lines().count(), result.rows.len() + 2);
+        assert_eq!(stdout(&shown).lines().count(), result.measurements.len() + 2);
         let compared = bench(&["compare", &json, &json]);
         assert!(stdout(&compared).contains("1.00x") && stdout(&compared).contains("within noise"));
     }
@@ -85,13 +86,15 @@ fn encoders_get_checked_rows() {
             };
             let mut result = Report::new(Machine::of(&gpu, 0), "test".into());
             let mut rows = 0;
-            let mut seen = |report: &Report| rows = report.rows.len();
+            let mut seen = |report: &Report| rows = report.measurements.len();
             let run = cmm::bench::run(&gpu, &workload, Effort::QUICK, &mut result, &mut seen);
             pollster::block_on(run).unwrap();
-            assert_eq!((rows, result.rows.len()), (4, 4));
-            assert!(result.passed(), "{:?}", result.rows);
-            let [conditional, dense] = [&result.rows[1], &result.rows[3]];
-            assert!(conditional.layer.is_conditional() && !dense.layer.is_conditional());
+            assert_eq!((rows, result.measurements.len()), (4, 4));
+            assert!(result.passed(), "{:?}", result.measurements);
+            let [conditional, dense] = [&result.measurements[1], &result.measurements[3]];
+            assert!(
+                conditional.computation.is_conditional() && !dense.computation.is_conditional()
+            );
             let ratio = result.speed_up(conditional).unwrap().best_dense.unwrap();
             assert!((ratio - dense.seconds.median / conditional.seconds.median).abs() < 1e-9);
             assert!(conditional.flops < dense.flops && conditional.check.tokens == 16);
@@ -107,17 +110,17 @@ fn a_wrong_row_is_marked_has_no_ratio_and_is_not_compared() {
     let output = bench(&[&SMALL[..], &["--cpu", "--no-gpu", "--out", &json]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut result = report(&path);
-    let count = result.rows.len();
-    assert!(result.speed_up(&result.rows[0]).is_some());
-    result.rows[0].check.passed = false;
+    let count = result.measurements.len();
+    assert!(result.speed_up(&result.measurements[0]).is_some());
+    result.measurements[0].check.passed = false;
     assert!(!result.passed());
-    assert!(result.speed_up(&result.rows[0]).is_none());
+    assert!(result.speed_up(&result.measurements[0]).is_none());
     assert_eq!(cmm::bench::compare(&result, &result).len(), count - 1);
     // A dense row that failed is nobody's measure.
-    for row in &mut result.rows {
-        row.check.passed = matches!(row.layer, Layer::Cmm { .. });
+    for row in &mut result.measurements {
+        row.check.passed = matches!(row.computation, Computation::Cmm { .. });
     }
-    assert!(result.speed_up(&result.rows[1]).is_none());
+    assert!(result.speed_up(&result.measurements[1]).is_none());
     std::fs::write(&path, serde_json::to_vec(&result).unwrap()).unwrap();
     assert!(stdout(&bench(&["show", &json])).contains("FAIL"));
 }
@@ -140,7 +143,7 @@ fn an_interrupted_run_leaves_a_valid_file() {
     child.kill().unwrap();
     child.wait().unwrap();
     let result = report(&path);
-    assert!(!result.complete && !result.rows.is_empty() && result.passed());
+    assert!(!result.complete && !result.measurements.is_empty() && result.passed());
 }
 
 #[test]
@@ -178,8 +181,8 @@ fn a_race_measures_and_checks_both_layers_on_the_callers_tokens() {
             let [fff, dense] = race(&gpu, neurons, &x).unwrap();
             assert!(fff.check.passed && dense.check.passed, "{fff:?} {dense:?}");
             assert_eq!((fff.tokens, dense.tokens), (9, 9));
-            assert_eq!(fff.layer, Layer::cmm(shape));
-            assert_eq!(dense.layer, Layer::Dmm { input: 24, output: 24, neurons });
+            assert_eq!(fff.computation, Computation::cmm(shape));
+            assert_eq!(dense.computation, Computation::Dmm { input: 24, output: 24, neurons });
             let truth = cmm::reference::fff(&weights, &x).unwrap();
             let leaf = |(walk, path): (usize, &[u32])| (walk % 2, path[4]);
             let leaves: std::collections::HashSet<_> =

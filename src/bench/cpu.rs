@@ -1,15 +1,19 @@
 //! Rows of the host: the FFF layer against the best dense layer there, on the same threads.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
-use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin, finite};
+use web_time::Instant;
+
+use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin};
 use crate::bench::workload::random_tokens;
-use crate::bench::{Check, Effort, Layer, Progress, Report, Row, Stats, Timing, Unit, Workload};
+use crate::bench::{
+    Check, Computation, Effort, Measurement, Progress, Report, Stats, Timing, Unit, Workload,
+};
 use crate::dtype::Precision;
 use crate::error::Result;
 use crate::fff::FffWeights;
 use crate::host;
+use crate::model::DenseWeights;
 use crate::plan::Activation;
 use crate::reference;
 
@@ -28,8 +32,8 @@ pub fn run_cpu(
     report: &mut Report,
     progress: Progress<'_>,
 ) -> Result<()> {
-    let mut emit = |row: Row| {
-        report.rows.push(row);
+    let mut emit = |row: Measurement| {
+        report.measurements.push(row);
         progress(report);
     };
     for shape in &workload.layers {
@@ -38,62 +42,77 @@ pub fn run_cpu(
             let x: Vec<_> = (0..inputs(*tokens))
                 .map(|seed| random_tokens(tokens * shape.input(), seed))
                 .collect();
-            let mut y = vec![0.0; tokens * shape.output()];
-            let mut path = vec![0; tokens * shape.engaged()];
-            let (seconds, runs) = measure(effort, |run| {
-                host::fff_into(&weights, &x[run % x.len()], &mut y, &mut path);
-            });
-            let got = host::fff(&weights, &x[0])?;
-            let truth = reference::fff(&weights, &x[0])?;
-            let compared =
-                reference::compare(*shape, &truth, &got.y, &got.path, host::roundings(*shape))?;
-            let walks = got.path.chunks(shape.levels()).enumerate();
-            let leaves: HashSet<_> =
-                walks.map(|(walk, path)| (walk % shape.trees(), path[shape.depth()])).collect();
-            let check = Check {
-                passed: compared.passed(),
-                tokens: compared.tokens,
-                error: finite(compared.worst_error),
-                allowed: compared.allowed_error,
-                wrong_nodes: compared.wrong_nodes,
-                flips: compared.legitimate_flips,
-            };
-            let head = (workload, Layer::cmm(*shape), "cpu/simd", *tokens);
-            emit(row(head, seconds, runs, Some(leaves.len()), check));
+            emit(cmm(workload, &weights, &x, effort)?);
         }
     }
     if workload.neurons == 0 {
         return Ok(());
     }
-    let [up, down] = dense_twin(workload);
+    let dense = dense_twin(workload);
     for tokens in &workload.tokens {
-        let x: Vec<_> = (0..4).map(|seed| random_tokens(tokens * up.input, seed)).collect();
-        let mut neurons = vec![0.0; tokens * up.output];
-        let mut y = vec![0.0; tokens * down.output];
-        let mut forward = |run: usize| {
-            host::dense(&up, Activation::Gelu, false, &x[run % x.len()], &mut neurons);
-            host::dense(&down, Activation::None, false, &neurons, &mut y);
-        };
-        let (seconds, runs) = measure(effort, &mut forward);
-        forward(0);
-        let check = check_dense(&up, &down, &x[0], &y, DENSE_RTOL);
-        let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
-        emit(row((workload, layer, "cpu/gemm", *tokens), seconds, runs, None, check));
+        let x = (0..4).map(|seed| random_tokens(tokens * dense[0].input, seed));
+        emit(dmm(workload, &dense, &x.collect::<Vec<_>>(), effort));
     }
     Ok(())
 }
 
+/// A row of an FFF layer, whose runs take turns in the inputs `x`, each `[tokens, input]`.
+pub(crate) fn cmm(
+    workload: &Workload,
+    weights: &FffWeights,
+    x: &[Vec<f32>],
+    effort: Effort,
+) -> Result<Measurement> {
+    let shape = weights.shape();
+    let tokens = x[0].len() / shape.input();
+    let mut y = vec![0.0; tokens * shape.output()];
+    let mut path = vec![0; tokens * shape.engaged()];
+    let (seconds, runs) = measure(effort, |run| {
+        host::fff_into(weights, &x[run % x.len()], &mut y, &mut path);
+    });
+    let got = host::fff(weights, &x[0])?;
+    let truth = reference::fff(weights, &x[0])?;
+    let compared = reference::compare(shape, &truth, &got.y, &got.path, host::roundings(shape))?;
+    let walks = got.path.chunks(shape.levels()).enumerate();
+    let leaves: HashSet<_> =
+        walks.map(|(walk, path)| (walk % shape.trees(), path[shape.depth()])).collect();
+    let check = Check::of(&compared);
+    let head = (workload, Computation::cmm(shape), "cpu/simd", tokens);
+    Ok(row(head, seconds, runs, Some(leaves.len()), check))
+}
+
+/// A row of a dense layer of two matrices with GELU between them, as [`cmm`].
+pub(crate) fn dmm(
+    workload: &Workload,
+    [up, down]: &[DenseWeights; 2],
+    x: &[Vec<f32>],
+    effort: Effort,
+) -> Measurement {
+    let tokens = x[0].len() / up.input;
+    let mut neurons = vec![0.0; tokens * up.output];
+    let mut y = vec![0.0; tokens * down.output];
+    let mut forward = |run: usize| {
+        host::dense(up, Activation::Gelu, false, &x[run % x.len()], &mut neurons);
+        host::dense(down, Activation::None, false, &neurons, &mut y);
+    };
+    let (seconds, runs) = measure(effort, &mut forward);
+    forward(0);
+    let check = check_dense(up, down, &x[0], &y, DENSE_RTOL);
+    let computation = Computation::Dmm { input: up.input, output: down.output, neurons: up.output };
+    row((workload, computation, "cpu/gemm", tokens), seconds, runs, None, check)
+}
+
 fn row(
-    (workload, layer, kernel, tokens): (&Workload, Layer, &str, usize),
+    (workload, computation, kernel, tokens): (&Workload, Computation, &str, usize),
     seconds: Stats,
     runs: usize,
     leaves: Option<usize>,
     check: Check,
-) -> Row {
-    Row {
+) -> Measurement {
+    Measurement {
         workload: workload.name.clone(),
         unit: Unit::Cpu,
-        layer,
+        computation,
         kernel: kernel.into(),
         precision: Precision::F32,
         activations: Precision::F32,
@@ -102,8 +121,8 @@ fn row(
         wall: seconds.clone(),
         seconds,
         runs,
-        flops: layer.flops(tokens),
-        bytes: layer.bytes(tokens, [Precision::F32; 2]),
+        flops: computation.flops(tokens),
+        bytes: computation.bytes(tokens, [Precision::F32; 2]),
         leaves,
         check,
     }

@@ -1,7 +1,7 @@
 //! Rows of whole encoders: FFF layers against dense ones, everything else the same.
 
-use crate::bench::layers::{Bench, finite};
-use crate::bench::{Check, EncoderShape, Layer, Row, Unit};
+use crate::bench::layers::Bench;
+use crate::bench::{Check, Computation, EncoderShape, Measurement, Unit};
 use crate::check::{Limits, compare_encoded};
 use crate::dtype::Precision;
 use crate::error::Result;
@@ -21,7 +21,7 @@ impl Bench<'_> {
     pub(crate) async fn encoders(
         &self,
         shape: EncoderShape,
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let workload = self.workload;
         let hidden = workload.widths().0;
@@ -45,7 +45,7 @@ impl Bench<'_> {
         ffn: Ffn,
         weights: &EncoderWeights<'_>,
         precision: Precision,
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let gpu = self.gpu;
         let (config, workload) = (weights.config(), self.workload);
@@ -61,7 +61,8 @@ impl Bench<'_> {
             Ffn::Dense { width } => (0, 0, width),
         };
         let EncoderShape { layers, length, .. } = shape;
-        let layer = Layer::Encoder { layers, hidden: config.hidden, length, trees, depth, neurons };
+        let computation =
+            Computation::Encoder { layers, hidden: config.hidden, length, trees, depth, neurons };
         let mut kernel = encoder.variant().to_string();
         if activations == Precision::F16 {
             kernel.push_str(", cooperative/f16");
@@ -73,10 +74,10 @@ impl Bench<'_> {
                 .watch
                 .measure(gpu, self.effort, |pass, _| encoder.record_into(pass, &workspace))
                 .await?;
-            emit(Row {
+            emit(Measurement {
                 workload: workload.name.clone(),
                 unit: Unit::Gpu,
-                layer,
+                computation,
                 kernel: kernel.clone(),
                 precision,
                 activations,
@@ -85,8 +86,8 @@ impl Bench<'_> {
                 seconds: times.seconds,
                 wall: times.wall,
                 runs: times.dispatches,
-                flops: layer.flops(*tokens),
-                bytes: layer.bytes(*tokens, [precision, activations]),
+                flops: computation.flops(*tokens),
+                bytes: computation.bytes(*tokens, [precision, activations]),
                 leaves: None,
                 check,
             });
@@ -110,13 +111,6 @@ impl Bench<'_> {
         let truth = reference::encoder(weights, &batch, &Output::Hidden)?;
         let got = encoder.forward(&batch, &Output::Hidden, Tap::Stages).await?;
         let compared = compare_encoded((&batch, &Output::Hidden), config, &truth, &got, limits);
-        Ok(Check {
-            passed: compared.passed(),
-            tokens: compared.tokens,
-            error: finite(compared.worst_error),
-            allowed: compared.allowed_error,
-            wrong_nodes: compared.wrong_nodes,
-            flips: compared.legitimate_flips,
-        })
+        Ok(Check::of(&compared))
     }
 }

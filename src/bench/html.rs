@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use crate::bench::table::short;
-use crate::bench::{Layer, Report, Row, Unit, table};
+use crate::bench::{Computation, Measurement, Report, Unit, table};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 
@@ -28,11 +28,15 @@ type Series = Vec<(String, Vec<(f64, f64)>)>;
 /// [`Error::Gpu`] never; [`Error::Input`] if a chart cannot be drawn.
 pub fn html(report: &Report) -> Result<String> {
     let mut charts = String::new();
-    let mut workloads: Vec<&str> = report.rows.iter().map(|row| &row.workload[..]).collect();
+    let mut workloads: Vec<&str> =
+        report.measurements.iter().map(|row| &row.workload[..]).collect();
     workloads.dedup();
     for workload in workloads {
-        let rows: Vec<&Row> =
-            report.rows.iter().filter(|row| row.workload == workload && sound(row)).collect();
+        let rows: Vec<&Measurement> = report
+            .measurements
+            .iter()
+            .filter(|row| row.workload == workload && sound(row))
+            .collect();
         charts.push_str(&format!("<h2>{}</h2>\n", escaped(workload)));
         let by_tokens = series(&rows, |row| Some((row.tokens as f64, row.seconds.median * 1e6)));
         let faster =
@@ -92,22 +96,22 @@ pub fn html(report: &Report) -> Result<String> {
 }
 
 /// What charts are drawn of.
-fn sound(row: &Row) -> bool {
+fn sound(row: &Measurement) -> bool {
     row.check.passed && row.broken().is_none()
 }
 
-fn name(row: &Row) -> String {
+fn name(row: &Measurement) -> String {
     let unit = if row.unit == Unit::Gpu { "GPU" } else { "CPU" };
     let precision = match (row.precision, row.activations) {
         (Precision::F32, _) => "f32",
         (Precision::F16, Precision::F32) => "f16 weights",
         (Precision::F16, Precision::F16) => "f16 weights, x and y",
     };
-    format!("{unit} {}, {precision}", row.layer)
+    format!("{unit} {}, {precision}", row.computation)
 }
 
 /// A line for each unit, layer and precision.
-fn series(rows: &[&Row], point: impl Fn(&Row) -> Option<(f64, f64)>) -> Series {
+fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f64)>) -> Series {
     let mut series = Series::new();
     for row in rows {
         let Some(point) = point(row) else { continue };
@@ -121,10 +125,10 @@ fn series(rows: &[&Row], point: impl Fn(&Row) -> Option<(f64, f64)>) -> Series {
 }
 
 /// For each batch size: speed-up against depth, where a workload has several.
-fn depths(report: &Report, rows: &[&Row]) -> Series {
+fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     let mut series = Series::new();
     for row in rows {
-        let Layer::Cmm { depth, .. } = row.layer else { continue };
+        let Computation::Cmm { depth, .. } = row.computation else { continue };
         let Some(ratio) = report.speed_up(row).and_then(|s| s.best_dense) else { continue };
         let name = format!("{:?} {} tokens {:?}", row.unit, row.tokens, row.precision);
         let point = ((depth + 1) as f64, ratio);
@@ -137,8 +141,8 @@ fn depths(report: &Report, rows: &[&Row]) -> Series {
     series
 }
 
-fn roofline(report: &Report, rows: &[&Row]) -> Series {
-    let gpu: Vec<&Row> = rows.iter().copied().filter(|row| row.unit == Unit::Gpu).collect();
+fn roofline(report: &Report, rows: &[&Measurement]) -> Series {
+    let gpu: Vec<&Measurement> = rows.iter().copied().filter(|row| row.unit == Unit::Gpu).collect();
     let Some(peaks) = report.peaks.filter(|_| !gpu.is_empty()) else { return Series::new() };
     let mut series =
         series(&gpu, |row| Some((row.flops / row.bytes, row.flops / row.seconds.median * 1e-9)));

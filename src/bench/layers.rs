@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::bench::measure::{Effort, Stopwatch, Times};
 use crate::bench::workload::{random_dense, random_tokens};
-use crate::bench::{Check, Layer, Row, Unit, Workload};
+use crate::bench::{Check, Computation, Measurement, Unit, Workload};
 use crate::dtype::Precision;
 use crate::dtype::{pad, row_stride, unpadded};
 use crate::error::Result;
@@ -72,13 +72,13 @@ impl Bench<'_> {
 
     fn row(
         &self,
-        layer: Layer,
+        computation: Computation,
         kernel: String,
         [precision, activations]: [Precision; 2],
         tokens: usize,
-    ) -> RowHead {
+    ) -> MeasurementHead {
         let workload = self.workload.name.clone();
-        RowHead { workload, layer, kernel, precision, activations, tokens }
+        MeasurementHead { workload, computation, kernel, precision, activations, tokens }
     }
 
     /// A row for each batch size of the workload.
@@ -86,7 +86,7 @@ impl Bench<'_> {
         &self,
         weights: &FffWeights,
         layer: &FffLayer,
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let gpu = self.gpu;
         let (shape, variant) = (layer.shape(), layer.variant());
@@ -123,14 +123,7 @@ impl Bench<'_> {
                 .enumerate()
                 .map(|(walk, path)| (walk % shape.trees(), path[shape.depth()]))
                 .collect();
-            let check = Check {
-                passed: comparison.passed(),
-                tokens: comparison.tokens,
-                error: finite(comparison.worst_error),
-                allowed: comparison.allowed_error,
-                wrong_nodes: comparison.wrong_nodes,
-                flips: comparison.legitimate_flips,
-            };
+            let check = Check::of(&comparison);
             let mut kernel = variant.to_string();
             if let Schedule::Lookahead(_) = layer.schedule(*count as u64) {
                 kernel.push_str(" lookahead");
@@ -139,7 +132,7 @@ impl Bench<'_> {
                 kernel.push_str(", f16 x and y");
             }
             let precisions = [variant.weights.precision(), stored];
-            let head = self.row(Layer::cmm(shape), kernel, precisions, *count);
+            let head = self.row(Computation::cmm(shape), kernel, precisions, *count);
             emit(head.row(times, Some(leaves.len()), check));
         }
         Ok(())
@@ -150,7 +143,7 @@ impl Bench<'_> {
         &self,
         weights: &[DenseWeights; 2],
         variant: Variant,
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let device = self.gpu.capabilities();
         let [up, down] = specs(weights).map(|spec| spec.candidates(variant, device));
@@ -163,7 +156,7 @@ impl Bench<'_> {
         &self,
         weights: &[DenseWeights; 2],
         shapes: &[CoopShape],
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let device = self.gpu.capabilities();
         let candidates = specs(weights).map(|spec| spec.cooperative(shapes, device));
@@ -176,7 +169,7 @@ impl Bench<'_> {
         weights: &[DenseWeights; 2],
         [candidates_up, candidates_down]: [Vec<Candidate>; 2],
         form: DenseForm,
-        emit: &mut impl FnMut(Row),
+        emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let gpu = self.gpu;
         let DenseForm { format, activations } = form;
@@ -214,9 +207,10 @@ impl Bench<'_> {
             let times = self.watch.measure(gpu, self.effort, record).await?;
             let y = self.rerun(&tokens, |pass| record(pass, 0)).await?;
             let check = check_dense(up, down, &tokens.first, &y, allowed);
-            let layer = Layer::Dmm { input: up.input, output: down.output, neurons: up.output };
+            let computation =
+                Computation::Dmm { input: up.input, output: down.output, neurons: up.output };
             let kernel = form.label(device_up.schedule(rows));
-            let head = self.row(layer, kernel, [format.precision(), activations], *count);
+            let head = self.row(computation, kernel, [format.precision(), activations], *count);
             emit(head.row(times, None, check));
         }
         Ok(())
@@ -306,39 +300,35 @@ pub(crate) fn check_dense(
     Check {
         passed: worst <= allowed,
         tokens: compared,
-        error: finite(worst),
+        error: Some(worst).filter(|worst| worst.is_finite()),
         allowed,
         wrong_nodes: 0,
         flips: 0,
     }
 }
 
-pub(crate) fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
-}
-
 /// A row before it is measured.
-struct RowHead {
+struct MeasurementHead {
     workload: String,
-    layer: Layer,
+    computation: Computation,
     kernel: String,
     precision: Precision,
     activations: Precision,
     tokens: usize,
 }
 
-impl RowHead {
-    fn row(self, times: Times, leaves: Option<usize>, check: Check) -> Row {
-        Row {
+impl MeasurementHead {
+    fn row(self, times: Times, leaves: Option<usize>, check: Check) -> Measurement {
+        Measurement {
             unit: Unit::Gpu,
             timing: times.timing,
             seconds: times.seconds,
             wall: times.wall,
             runs: times.dispatches,
-            flops: self.layer.flops(self.tokens),
-            bytes: self.layer.bytes(self.tokens, [self.precision, self.activations]),
+            flops: self.computation.flops(self.tokens),
+            bytes: self.computation.bytes(self.tokens, [self.precision, self.activations]),
             workload: self.workload,
-            layer: self.layer,
+            computation: self.computation,
             kernel: self.kernel,
             precision: self.precision,
             activations: self.activations,

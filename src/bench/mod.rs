@@ -24,7 +24,7 @@ pub use cpu::run_cpu;
 pub use html::html;
 pub use measure::{Effort, Timing};
 pub use race::race;
-pub use report::{Check, Layer, Machine, Peaks, Report, Row, SCHEMA, SpeedUp, Unit};
+pub use report::{Check, Computation, Machine, Measurement, Peaks, Report, SCHEMA, SpeedUp, Unit};
 pub use run::{Progress, measure_peaks, run};
 pub use stats::Stats;
 pub use table::{Compared, PAPER, compare, table};

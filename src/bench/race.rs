@@ -1,9 +1,12 @@
 //! An FFF layer against a dense one on tokens that the caller brings.
 
+#[cfg(feature = "cpu")]
+use crate::bench::cpu;
 use crate::bench::layers::Bench;
 use crate::bench::measure::Stopwatch;
 use crate::bench::workload::random_dense;
-use crate::bench::{Effort, Row, Workload};
+use crate::bench::{Effort, Measurement, Workload};
+use crate::device::Device;
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::{FffWeights, transposed};
@@ -11,7 +14,8 @@ use crate::gpu::Gpu;
 use crate::layer::FffLayer;
 use crate::model::DenseWeights;
 
-/// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`; both are checked in the same run.
+/// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`, on a GPU or on the host; both are checked
+/// in the same run.
 ///
 /// With as many neurons as the trees have nodes, the dense layer is the FFF layer's twin: the same weights, all of them engaged. With
 /// another number its weights are random.
@@ -19,12 +23,12 @@ use crate::model::DenseWeights;
 /// # Errors
 /// [`Error::Shape`] if `x` is not a whole number of tokens, at least one; errors of the device.
 pub async fn race(
-    gpu: &Gpu,
+    device: impl Into<Device>,
     weights: &FffWeights,
     neurons: usize,
     x: &[f32],
     effort: Effort,
-) -> Result<[Row; 2]> {
+) -> Result<[Measurement; 2]> {
     let shape = weights.shape();
     let tokens = x.len() / shape.input();
     if tokens == 0 || !x.len().is_multiple_of(shape.input()) {
@@ -40,18 +44,36 @@ pub async fn race(
         all_tiles: false,
         encoder: None,
     };
-    let watch = Stopwatch::new(gpu).await?;
-    let bench = Bench { gpu, watch: &watch, effort, workload: &workload, x: Some(x) };
-    let variant = gpu.capabilities().best(Precision::F32)?;
-    let mut rows = Vec::new();
-    let layer = FffLayer::builder(weights).variant(variant).upload(gpu).await?;
-    bench.cmm(weights, &layer, &mut |row| rows.push(row)).await?;
     let dense = if neurons == shape.nodes() {
         twin(weights)
     } else {
         [random_dense(shape.input(), neurons, 11), random_dense(neurons, shape.output(), 12)]
     };
-    bench.dmm(&dense, variant, &mut |row| rows.push(row)).await?;
+    match device.into() {
+        Device::Gpu(gpu) => on_gpu(&gpu, &workload, weights, &dense, x, effort).await,
+        #[cfg(feature = "cpu")]
+        Device::Host => {
+            let x = [x.to_vec()];
+            Ok([cpu::cmm(&workload, weights, &x, effort)?, cpu::dmm(&workload, &dense, &x, effort)])
+        }
+    }
+}
+
+async fn on_gpu(
+    gpu: &Gpu,
+    workload: &Workload,
+    weights: &FffWeights,
+    dense: &[DenseWeights; 2],
+    x: &[f32],
+    effort: Effort,
+) -> Result<[Measurement; 2]> {
+    let watch = Stopwatch::new(gpu).await?;
+    let bench = Bench { gpu, watch: &watch, effort, workload, x: Some(x) };
+    let variant = gpu.capabilities().best(Precision::F32)?;
+    let mut rows = Vec::new();
+    let layer = FffLayer::builder(weights).variant(variant).upload(gpu).await?;
+    bench.cmm(weights, &layer, &mut |row| rows.push(row)).await?;
+    bench.dmm(dense, variant, &mut |row| rows.push(row)).await?;
     rows.try_into().map_err(|rows: Vec<_>| Error::shape("rows of a race", 2, rows.len()))
 }
 

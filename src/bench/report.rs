@@ -7,6 +7,7 @@ use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::gpu::Gpu;
+use crate::reference::Comparison;
 
 /// Version of the file's form.
 pub const SCHEMA: u32 = 1;
@@ -35,7 +36,8 @@ pub struct Report {
     /// What the device reaches.
     pub peaks: Option<Peaks>,
     /// What was measured.
-    pub rows: Vec<Row>,
+    #[serde(rename = "rows")]
+    pub measurements: Vec<Measurement>,
 }
 
 /// Where a run took place.
@@ -89,7 +91,7 @@ pub enum Unit {
 /// What a row computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Layer {
+pub enum Computation {
     /// Conditional: an FFF layer.
     Cmm {
         /// Width of x.
@@ -130,13 +132,14 @@ pub enum Layer {
 /// One measurement, with the proof that what ran was right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Row {
+pub struct Measurement {
     /// Name of the workload.
     pub workload: String,
     /// Where it ran.
     pub unit: Unit,
     /// What it computed.
-    pub layer: Layer,
+    #[serde(rename = "layer")]
+    pub computation: Computation,
     /// How.
     pub kernel: String,
     /// Precision of the weights.
@@ -182,7 +185,21 @@ pub struct Check {
     pub flips: usize,
 }
 
-impl Layer {
+impl Check {
+    /// How some tokens compared.
+    pub(crate) fn of(compared: &Comparison) -> Self {
+        Self {
+            passed: compared.passed(),
+            tokens: compared.tokens,
+            error: Some(compared.worst_error).filter(|error| error.is_finite()),
+            allowed: compared.allowed_error,
+            wrong_nodes: compared.wrong_nodes,
+            flips: compared.legitimate_flips,
+        }
+    }
+}
+
+impl Computation {
     /// Of an FFF layer.
     pub fn cmm(shape: FffShape) -> Self {
         let (trees, depth) = (shape.trees(), shape.depth());
@@ -268,7 +285,7 @@ impl Layer {
     }
 }
 
-impl std::fmt::Display for Layer {
+impl std::fmt::Display for Computation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cmm { trees, depth, .. } => write!(f, "FFF {trees}x{depth}"),
@@ -283,15 +300,15 @@ impl std::fmt::Display for Layer {
     }
 }
 
-impl Row {
+impl Measurement {
     /// What no measurement can have left here, of a file that was damaged or made up: such a row is marked, and no ratio or chart is made of it.
     pub fn broken(&self) -> Option<String> {
         let times = [&self.seconds, &self.wall].into_iter().flat_map(|s| [s.median, s.min, s.max]);
         let sizes = [self.flops, self.bytes];
         let time = |v: &f64| !PLAUSIBLE_SECONDS.contains(v);
         let size = |v: &f64| !PLAUSIBLE_SIZES.contains(v);
-        if !self.layer.is_possible() {
-            return Some(format!("a layer of {}", self.layer));
+        if !self.computation.is_possible() {
+            return Some(format!("a layer of {}", self.computation));
         }
         let off = times.clone().find(time).map(|v| format!("a time of {v:e} s"));
         off.or_else(|| sizes.into_iter().find(size).map(|v| format!("{v:e} operations or bytes")))
@@ -334,7 +351,7 @@ impl Report {
             complete: false,
             machine,
             peaks: None,
-            rows: Vec::new(),
+            measurements: Vec::new(),
         }
     }
 
@@ -357,20 +374,20 @@ impl Report {
 
     /// Whether every row passed its check.
     pub fn passed(&self) -> bool {
-        self.rows.iter().all(|row| row.check.passed)
+        self.measurements.iter().all(|row| row.check.passed)
     }
 
     /// How a conditional row compares with the dense rows beside it; none for dense rows, and from rows that failed.
-    pub fn speed_up(&self, row: &Row) -> Option<SpeedUp> {
-        if !row.layer.is_conditional() {
+    pub fn speed_up(&self, row: &Measurement) -> Option<SpeedUp> {
+        if !row.computation.is_conditional() {
             return None;
         }
         if row.broken().is_some() {
             return None;
         }
         let dense = |precision: Option<Precision>| {
-            let peers = self.rows.iter().filter(|other| {
-                !other.layer.is_conditional()
+            let peers = self.measurements.iter().filter(|other| {
+                !other.computation.is_conditional()
                     && (other.workload == row.workload && other.tokens == row.tokens)
                     && (other.unit == row.unit && other.check.passed && other.broken().is_none())
                     && precision.is_none_or(|p| p == other.precision)
@@ -378,11 +395,12 @@ impl Report {
             peers.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))
         };
         let fastest = dense(None)?;
-        let ratio = |other: &Row| other.seconds.median / row.seconds.median;
+        let ratio = |other: &Measurement| other.seconds.median / row.seconds.median;
         row.check.passed.then(|| SpeedUp {
             same_precision: dense(Some(row.precision)).map(ratio),
             best_dense: Some(ratio(fastest)),
-            theoretical: fastest.layer.neurons().0 as f64 / row.layer.neurons().1 as f64,
+            theoretical: fastest.computation.neurons().0 as f64
+                / row.computation.neurons().1 as f64,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bench::layers::{Bench, dense_twin};
 use crate::bench::measure::Stopwatch;
-use crate::bench::{Effort, Peaks, Report, Row, Workload};
+use crate::bench::{Effort, Measurement, Peaks, Report, Workload};
 use crate::dtype::Precision;
 use crate::error::Result;
 use crate::fff::FffWeights;
@@ -36,8 +36,8 @@ pub async fn run(
 ) -> Result<()> {
     let watch = Stopwatch::new(gpu).await?;
     let bench = Bench { gpu, watch: &watch, effort, workload, x: None };
-    let mut emit = |row: Row| {
-        report.rows.push(row);
+    let mut emit = |row: Measurement| {
+        report.measurements.push(row);
         progress(report);
     };
     if let Some(shape) = workload.encoder {

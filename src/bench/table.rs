@@ -1,6 +1,6 @@
 //! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
 
-use crate::bench::{Layer, Report, Row, Timing, Unit};
+use crate::bench::{Computation, Measurement, Report, Timing, Unit};
 use crate::dtype::Precision;
 
 /// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
@@ -28,7 +28,7 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
         "check",
     ];
     let mut rows = vec![header.map(String::from).to_vec()];
-    for row in &report.rows {
+    for row in &report.measurements {
         let us = |seconds: f64| short(seconds * 1e6);
         let speed_up = report.speed_up(row);
         let times = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{}x", short(r)));
@@ -44,7 +44,7 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
                 (Unit::Gpu, Timing::Wall) => "GPU, host clock".into(),
                 (Unit::Cpu, _) => "CPU".into(),
             },
-            row.layer.to_string(),
+            row.computation.to_string(),
             row.kernel.clone(),
             row.tokens.to_string(),
             us(row.seconds.median),
@@ -59,8 +59,8 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
             row.leaves.map_or(String::new(), |leaves| leaves.to_string()),
             times(speed_up.and_then(|s| s.same_precision)),
             times(speed_up.and_then(|s| s.best_dense)),
-            match row.layer {
-                Layer::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
+            match row.computation {
+                Computation::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
                 _ => String::new(),
             },
             match (row.broken(), row.check.passed) {
@@ -109,10 +109,11 @@ pub struct Compared {
 /// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed and broken rows are left out.
 pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
     let mut compared = Vec::new();
-    let sound = |row: &&Row| row.check.passed && row.broken().is_none();
-    for row in a.rows.iter().filter(sound) {
-        let same = b.rows.iter().find(|other| {
-            (&other.workload, other.unit, other.layer) == (&row.workload, row.unit, row.layer)
+    let sound = |row: &&Measurement| row.check.passed && row.broken().is_none();
+    for row in a.measurements.iter().filter(sound) {
+        let same = b.measurements.iter().find(|other| {
+            (&other.workload, other.unit, other.computation)
+                == (&row.workload, row.unit, row.computation)
                 && (other.precision, other.activations, other.tokens)
                     == (row.precision, row.activations, row.tokens)
                 && sound(other)
@@ -124,7 +125,7 @@ pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
                 "{} {} {} {:?}{} {} tokens",
                 row.workload,
                 if row.unit == Unit::Gpu { "GPU" } else { "CPU" },
-                row.layer,
+                row.computation,
                 row.precision,
                 if row.activations == Precision::F16 { ", f16 x and y" } else { "" },
                 row.tokens

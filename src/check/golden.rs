@@ -1,4 +1,4 @@
-//! Golden layers: a directory with an `index.json` of cases, each NAME.safetensors + NAME.json.
+//! Golden layers: a folder with an `index.json` of cases, each NAME.safetensors + NAME.json.
 
 use std::path::Path;
 
@@ -25,19 +25,19 @@ struct Description {
     exact_arithmetic: bool,
 }
 
-/// Reads the FFF layers that `dir/index.json` lists. Returns them, and the paths of the cases of kinds that this version does not check.
+/// Reads the FFF layers that `folder/index.json` lists. Returns them, and the paths of the cases of kinds that this version does not check.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Shape`] name the file and what is wrong; an index without any FFF layer is an error.
-pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
-    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
+    let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
     let (layers, others): (Vec<_>, Vec<_>) = index.into_iter().partition(|e| e.kind == FFF_LAYER);
     if layers.is_empty() {
         let found = if others.is_empty() { "no case" } else { "other kinds only" };
-        let what = format!("{}: cases", dir.join("index.json").display());
+        let what = format!("{}: cases", folder.join("index.json").display());
         return Err(Error::shape(what, format!("some of kind {FFF_LAYER}"), found));
     }
-    let cases = layers.iter().map(|entry| read_case(dir, &entry.path)).collect::<Result<_>>()?;
+    let cases = layers.iter().map(|entry| read_case(folder, &entry.path)).collect::<Result<_>>()?;
     let known = |kind: &str| {
         #[cfg(feature = "text")]
         let text = crate::check::text::is_text(kind);
@@ -49,10 +49,10 @@ pub fn golden_cases(dir: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     Ok((cases, others.collect()))
 }
 
-fn read_case(dir: &Path, name: &str) -> Result<Case> {
-    let about: Description = read_json(&dir.join(format!("{name}.json")))?;
+fn read_case(folder: &Path, name: &str) -> Result<Case> {
+    let about: Description = read_json(&folder.join(format!("{name}.json")))?;
     let shape = FffShape::with_output(about.input, about.output, about.trees, about.depth)?;
-    let file = Checkpoint::open(dir.join(format!("{name}.safetensors")))?;
+    let file = Checkpoint::open(folder.join(format!("{name}.safetensors")))?;
     let case = Case {
         name: name.to_owned(),
         weights: FffWeights::from_safetensors(&file, "", shape)?,

@@ -1,4 +1,4 @@
-//! The index of a directory of golden cases.
+//! The index of a folder of golden cases.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) struct IndexEntry {
     pub(crate) tokenizer: Option<String>,
 }
 
-/// Reads one of the directory's JSON files.
+/// Reads one of the folder's JSON files.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let io = |source| Error::Io { path: path.into(), source };
     let text = std::fs::read(path).map_err(io)?;

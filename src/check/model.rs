@@ -2,20 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::check::Outcome;
 use crate::check::index::{IndexEntry, read_json};
+use crate::check::{Checked, Outcome};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::Precision;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::executor::EncoderOptions;
-use crate::gpu::{Gpu, Variant};
 use crate::model::{
     Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
 };
 use crate::reference::{Comparison, EncoderOutput, F32_RTOL, encoder, row_error};
 
-/// Kinds of `index.json` that are checkpoint directories.
+/// Kinds of `index.json` that are checkpoint folders.
 const KINDS: [&str; 3] = ["mlm_checkpoint", "seqcls_checkpoint", "bert_checkpoint"];
 
 /// The error that f16 activations may have at any stage before a decision flips, and the |logit| below which they may flip one.
@@ -28,12 +27,12 @@ const F16_RTOL: f64 = 1e-4;
 /// A |logit| of the reference below which f32 rounding along a whole model may decide either way.
 const FLIP_MARGIN: f64 = 1e-4;
 
-/// A checkpoint directory with golden batches.
+/// A checkpoint folder with golden batches.
 #[derive(Debug, Clone)]
 pub struct ModelCase {
     /// Name, unique within a run.
     pub name: String,
-    dir: PathBuf,
+    folder: PathBuf,
     batches: Vec<PathBuf>,
 }
 
@@ -52,16 +51,16 @@ pub(crate) fn is_model(kind: &str) -> bool {
     KINDS.contains(&kind)
 }
 
-/// The checkpoint directories that `dir/index.json` lists.
+/// The checkpoint folders that `folder/index.json` lists.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Shape`] name the file and what is wrong.
-pub fn golden_models(dir: &Path) -> Result<Vec<ModelCase>> {
-    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+pub fn golden_models(folder: &Path) -> Result<Vec<ModelCase>> {
+    let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
     let models = index.into_iter().filter(|entry| is_model(&entry.kind)).map(|entry| {
-        let folder = dir.join(&entry.path);
+        let folder = folder.join(&entry.path);
         let batches = entry.cases.iter().map(|case| folder.join(case)).collect();
-        ModelCase { name: entry.path, dir: folder, batches }
+        ModelCase { name: entry.path, folder, batches }
     });
     Ok(models.collect())
 }
@@ -109,7 +108,7 @@ impl ModelCase {
     }
 
     fn weights(&self, golden: &Golden, precision: Precision) -> Result<EncoderWeights<'static>> {
-        let weights = EncoderWeights::open(&self.dir)?.stored_as(precision);
+        let weights = EncoderWeights::open(&self.folder)?.stored_as(precision);
         Ok(match golden.pooler {
             Some(pooler) => weights.with_pooler(pooler),
             None => weights,
@@ -145,130 +144,96 @@ fn batch(file: &Checkpoint, config: &EncoderConfig) -> Result<Batch> {
     Batch::new(config, &sequences)
 }
 
-/// Holds the CPU reference itself against a checkpoint's golden batches.
+/// Runs a checkpoint's golden batches; every stage, path and output is held against the reference with the same (for f16: rounded) weights, and in
+/// f32 against the golden tensors.
 ///
 /// # Errors
-/// Errors of the files.
-pub fn check_model_reference(case: &ModelCase) -> Result<Vec<Outcome>> {
-    let config = EncoderWeights::open(&case.dir)?.config().clone();
-    let mut outcomes = Vec::new();
-    for golden in case.golden(&config)? {
-        let weights = case.weights(&golden, Precision::F32)?;
-        let truth = encoder(&weights, &golden.batch, &golden.output)?;
-        let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
-        let got = Encoded {
-            values: narrow(&truth.values),
-            width: 0,
-            stages: truth.stages.iter().map(|(name, v)| (name.clone(), narrow(v))).collect(),
-            paths: truth.paths.clone(),
-        };
-        let limits = Limits { error: F32_RTOL, flip: FLIP_MARGIN };
-        let comparison =
-            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
-        let golden_disagreements = Some(disagreements(&golden, &config, &got)?);
-        outcomes.push(Outcome { case: golden.name, reference: comparison, golden_disagreements });
-    }
-    Ok(outcomes)
-}
-
-/// Runs a checkpoint's golden batches on a device in one variant; every stage, path and output is held against the reference with the
-/// same (for f16: rounded) weights, and in f32 against the golden tensors.
-///
-/// # Errors
-/// Errors of the files and of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
-pub async fn check_model(gpu: &Gpu, case: &ModelCase, variant: Variant) -> Result<Vec<Outcome>> {
-    check(case, On::Variant(gpu, variant)).await
-}
-
-/// As [`check_model`], with f16 activations on cooperative matrices.
-///
-/// # Errors
-/// As [`check_model`]; [`Error::Unsupported`] if the device has no cooperative matrices.
-pub async fn check_model_half(gpu: &Gpu, case: &ModelCase) -> Result<Vec<Outcome>> {
-    check(case, On::Half(gpu)).await
-}
-
-/// As [`check_model`], on the host, in f32.
-///
-/// # Errors
-/// As [`check_model`].
-#[cfg(feature = "cpu")]
-pub async fn check_model_host(case: &ModelCase) -> Result<Vec<Outcome>> {
-    check(case, On::Host).await
-}
-
-/// Where a checkpoint runs, and how.
-#[derive(Clone, Copy)]
-enum On<'g> {
-    Variant(&'g Gpu, Variant),
-    /// f16 activations on cooperative matrices.
-    Half(&'g Gpu),
-    #[cfg(feature = "cpu")]
-    Host,
-}
-
-impl On<'_> {
-    fn precision(self) -> Precision {
-        match self {
-            Self::Variant(_, variant) => variant.weights.precision(),
-            Self::Half(_) => Precision::F16,
-            #[cfg(feature = "cpu")]
-            Self::Host => Precision::F32,
-        }
-    }
-
-    fn limits(self) -> Limits {
-        match (self, self.precision()) {
-            (Self::Half(_), _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
-            (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
-            (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
-        }
-    }
-
-    async fn upload(self, weights: &EncoderWeights<'_>) -> Result<Encoder> {
-        match self {
-            Self::Variant(gpu, variant) => {
-                let options = EncoderOptions::default().variant(variant);
-                Encoder::upload(gpu, weights, &options).await
-            }
-            Self::Half(gpu) => {
-                let half = Precision::F16;
-                let options = EncoderOptions::default().weights(half).activations(half);
-                Encoder::upload(gpu, weights, &options).await
-            }
-            #[cfg(feature = "cpu")]
-            Self::Host => Encoder::on_host(weights),
-        }
-    }
-}
-
-async fn check(case: &ModelCase, on: On<'_>) -> Result<Vec<Outcome>> {
-    let config = EncoderWeights::open(&case.dir)?.config().clone();
-    let precision = on.precision();
+/// Errors of the files and of the device; [`Error::Unsupported`] where the checkpoint has no such form. A wrong result is not an error but an
+/// [`Outcome`] that did not pass.
+pub async fn check_model(case: &ModelCase, on: &Checked) -> Result<Vec<Outcome>> {
+    let config = EncoderWeights::open(&case.folder)?.config().clone();
+    let (precision, limits) = (on.precision(), on.limits());
     let mut outcomes = Vec::new();
     let mut uploaded: Option<(Option<Pooler>, Encoder)> = None;
     for golden in case.golden(&config)? {
         let weights = case.weights(&golden, precision)?;
         let truth = encoder(&weights, &golden.batch, &golden.output)?;
-        let device = match uploaded.take() {
-            Some((pooler, device)) if pooler == golden.pooler => device,
-            _ => on.upload(&weights).await?,
+        let mut same = true;
+        let got = if let Checked::Reference = on {
+            narrow(&truth)
+        } else {
+            let device = match uploaded.take() {
+                Some((pooler, device)) if pooler == golden.pooler => device,
+                _ => on.upload(&weights).await?,
+            };
+            let got = device.forward(&golden.batch, &golden.output, Tap::Stages).await?;
+            let untapped = device.forward(&golden.batch, &golden.output, Tap::None).await?;
+            uploaded = Some((golden.pooler, device));
+            same = untapped.values == got.values;
+            got
         };
-        let got = device.forward(&golden.batch, &golden.output, Tap::Stages).await?;
-        let untapped = device.forward(&golden.batch, &golden.output, Tap::None).await?;
-        uploaded = Some((golden.pooler, device));
         let golden_disagreements = match precision {
             Precision::F32 => Some(disagreements(&golden, &config, &got)?),
             Precision::F16 => None,
         };
         let mut reference =
-            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, on.limits());
-        if untapped.values != got.values {
+            compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
+        if !same {
             reference.worst_error = f64::INFINITY;
         }
         outcomes.push(Outcome { case: golden.name, reference, golden_disagreements });
     }
     Ok(outcomes)
+}
+
+impl Checked {
+    fn precision(&self) -> Precision {
+        match self {
+            Self::Variant(_, variant) => variant.weights.precision(),
+            Self::Cooperative(_) => Precision::F16,
+            _ => Precision::F32,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        match (self, self.precision()) {
+            (Self::Cooperative(_), _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
+            (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
+            (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
+        }
+    }
+
+    /// How an encoder is stored for it.
+    pub(super) fn stored(&self) -> EncoderOptions {
+        let options = EncoderOptions::default().weights(self.precision());
+        match self {
+            Self::Variant(_, variant) => options.variant(*variant),
+            Self::Cooperative(_) => options.activations(Precision::F16),
+            _ => options,
+        }
+    }
+
+    async fn upload(&self, weights: &EncoderWeights<'_>) -> Result<Encoder> {
+        match self {
+            Self::Variant(gpu, _) | Self::Cooperative(gpu) => {
+                Encoder::upload(gpu, weights, &self.stored()).await
+            }
+            #[cfg(feature = "cpu")]
+            Self::Host => Encoder::on_host(weights),
+            Self::Reference => self.runs_no("encoders"),
+        }
+    }
+}
+
+/// What the reference computed, as a device would give it.
+fn narrow(truth: &EncoderOutput) -> Encoded {
+    let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+    Encoded {
+        values: narrow(&truth.values),
+        width: 0,
+        stages: truth.stages.iter().map(|(name, v)| (name.clone(), narrow(v))).collect(),
+        paths: truth.paths.clone(),
+    }
 }
 
 /// How far a device may be from the reference.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::check::Case;
+use crate::check::{Case, Checked};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::{FffShape, FffWeights};
@@ -41,38 +41,34 @@ impl Outcome {
     }
 }
 
-/// Holds the CPU reference itself against the case's stored results.
+/// Runs a case and holds the result against the reference and against the stored results: on a device the worst of every schedule that there is
+/// and every kind of activations.
 ///
 /// # Errors
-/// Errors of the reference: the input does not fit the layer.
-pub fn check_reference(case: &Case) -> Result<Outcome> {
-    let truth = fff(&case.weights, &case.x)?;
-    let y: Vec<f32> = truth.y.iter().map(|v| *v as f32).collect();
-    let reference = compare(case.weights.shape(), &truth, &y, &truth.path, 0)?;
-    let golden_disagreements = golden_disagreements(case, &y, &truth.path);
+/// Errors of the layer, where the input does not fit it, and of the device; [`Error::Unsupported`] where there are no layers of this form. A wrong
+/// result is not an error but an [`Outcome`] that did not pass.
+pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
+    let (weights, x) = (&case.weights, &case.x);
+    let shape = weights.shape();
+    let (y, path, roundings) = match on {
+        Checked::Variant(gpu, variant) => return check_variant(gpu, case, *variant).await,
+        Checked::Cooperative(_) => return on.runs_no("FFF layers"),
+        Checked::Reference => {
+            let FffOutput { y, path, .. } = fff(weights, x)?;
+            (y.iter().map(|v| *v as f32).collect(), path, 0)
+        }
+        #[cfg(feature = "cpu")]
+        Checked::Host => {
+            let got = crate::host::fff(weights, x)?;
+            (got.y, got.path, if case.exact { 0 } else { crate::host::roundings(shape) })
+        }
+    };
+    let reference = compare(shape, &fff(weights, x)?, &y, &path, roundings)?;
+    let golden_disagreements = golden_disagreements(case, &y, &path);
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
 
-/// As [`check_variant`], on the host, in f32.
-///
-/// # Errors
-/// Errors of the layer: the input does not fit it.
-#[cfg(feature = "cpu")]
-pub fn check_host(case: &Case) -> Result<Outcome> {
-    let shape = case.weights.shape();
-    let truth = fff(&case.weights, &case.x)?;
-    let got = crate::host::fff(&case.weights, &case.x)?;
-    let roundings = if case.exact { 0 } else { crate::host::roundings(shape) };
-    let reference = compare(shape, &truth, &got.y, &got.path, roundings)?;
-    let golden_disagreements = golden_disagreements(case, &got.y, &got.path);
-    Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
-}
-
-/// Runs a case on a device in one variant, by every schedule there is and with every kind of activations, and holds the worst result against the reference and against the stored results.
-///
-/// # Errors
-/// Errors of the device; a wrong result is not an error but an [`Outcome`] that did not pass.
-pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
+async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
     let mut activations = vec![Activations::F32];
     // Cases of very many tokens are about the size of a dispatch, whatever its formats.
     let many = case.x.len() > MANY_TOKENS * case.weights.shape().input();
@@ -99,10 +95,10 @@ pub async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<O
     worst.ok_or_else(|| Error::shape("schedules of a layer", "one at least", "none"))
 }
 
-/// As [`check_variant`], for a layer that was uploaded elsewhere and claims to be `case.weights`.
+/// As [`check_case`], for a layer that was uploaded elsewhere and claims to be `case.weights`.
 ///
 /// # Errors
-/// As [`check_variant`].
+/// As [`check_case`].
 pub async fn check_layer(case: &Case, layer: &FffLayer) -> Result<Outcome> {
     let rounded = match layer.variant().weights.precision() {
         Precision::F32 => None,

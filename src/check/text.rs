@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::check::Outcome;
 use crate::check::index::{IndexEntry, read_json};
+use crate::check::{Checked, Outcome};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::executor::EncoderOptions;
-use crate::gpu::Variant;
 use crate::reference::Comparison;
 use crate::text::{FastBert, ModelOptions, Tokenizer};
 
@@ -41,25 +39,25 @@ struct Sentences {
 /// Golden cases of texts.
 #[derive(Debug, Clone, Default)]
 pub struct TextCases {
-    /// Cases and the directory of their tokenizer.
+    /// Cases and the folder of their tokenizer.
     tokenizers: Vec<(String, PathBuf, PathBuf)>,
-    /// Directories of sentences and embeddings, by their names in the index.
+    /// Folders of sentences and embeddings, by their names in the index.
     pub embeddings: Vec<(String, PathBuf)>,
 }
 
-/// The texts that `dir/index.json` lists.
+/// The texts that `folder/index.json` lists.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Shape`].
-pub fn golden_texts(dir: &Path) -> Result<TextCases> {
-    let index: Vec<IndexEntry> = read_json(&dir.join("index.json"))?;
+pub fn golden_texts(folder: &Path) -> Result<TextCases> {
+    let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
     let mut texts = TextCases::default();
     for entry in index {
-        let path = dir.join(&entry.path);
+        let path = folder.join(&entry.path);
         match (entry.kind.as_str(), entry.tokenizer) {
             (TOKENIZER, Some(file)) => {
-                let folder = dir.join(file).parent().unwrap_or(dir).to_path_buf();
-                texts.tokenizers.push((entry.path, path, folder));
+                let of_file = folder.join(file).parent().unwrap_or(folder).to_path_buf();
+                texts.tokenizers.push((entry.path, path, of_file));
             }
             (EMBEDDINGS, _) => texts.embeddings.push((entry.path, path)),
             _ => {}
@@ -110,20 +108,23 @@ fn comparison(
 /// Embeds golden sentences with a published model and compares: the worst 1 - cosine must be below 1e-5 in f32, 1e-3 in f16.
 ///
 /// # Errors
-/// Errors of the files and of the device.
+/// Errors of the files and of the device; [`Error::Unsupported`] for the reference, which embeds no texts.
 pub async fn check_embeddings(
-    device: impl Into<Device>,
     golden: &(String, PathBuf),
     model: &Path,
-    variant: Option<Variant>,
-    precision: Precision,
+    on: &Checked,
 ) -> Result<Outcome> {
-    let (name, dir) = golden;
-    let sentences: Sentences = read_json(&dir.join("sentences.json"))?;
+    let device = match on {
+        Checked::Variant(gpu, _) | Checked::Cooperative(gpu) => Device::from(gpu),
+        #[cfg(feature = "cpu")]
+        Checked::Host => Device::Host,
+        Checked::Reference => return on.runs_no("sentences"),
+    };
+    let (name, folder) = golden;
+    let sentences: Sentences = read_json(&folder.join("sentences.json"))?;
     let want =
-        Checkpoint::open(dir.join("embeddings.safetensors"))?.floats("expected.embedding")?;
-    let stored = EncoderOptions { variant, weights: precision, ..EncoderOptions::default() };
-    let options = ModelOptions { stored, ..ModelOptions::default() };
+        Checkpoint::open(folder.join("embeddings.safetensors"))?.floats("expected.embedding")?;
+    let options = ModelOptions::default().stored(on.stored());
     let model = FastBert::load_with(device, model, &options).await?;
     let texts: Vec<_> = sentences.sentences.iter().map(String::as_str).collect();
     let vectors = model.embed(&texts).await?;
@@ -140,7 +141,7 @@ pub async fn check_embeddings(
         if cosine.is_nan() { f64::INFINITY } else { (1.0 - cosine).max(0.0) }
     };
     let worst = want.chunks(width).zip(&vectors).map(distance).fold(0.0, f64::max);
-    let allowed = match precision {
+    let allowed = match options.stored.weights {
         Precision::F32 => 1e-5,
         Precision::F16 => 1e-3,
     };

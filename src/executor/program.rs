@@ -14,12 +14,12 @@ pub(crate) struct Program {
     /// One for each step.
     pub(crate) operations: Vec<Operation>,
     /// Queries of an attention tile, the same in all layers.
-    pub(crate) queries: u32,
+    pub(crate) queries_per_tile: u32,
 }
 
 impl Program {
     pub(crate) fn new(gpu: &Gpu, plan: Plan, parts: &Parts, variant: Variant) -> Result<Self> {
-        let (mut operations, mut queries) = (Vec::with_capacity(plan.steps.len()), 1);
+        let (mut operations, mut queries_per_tile) = (Vec::with_capacity(plan.steps.len()), 1);
         for step in &plan.steps {
             let candidates = candidates(&plan, step, variant, gpu.capabilities())?;
             let weights = match step.part {
@@ -28,12 +28,12 @@ impl Program {
             };
             let operation = Operation::new(candidates, weights);
             if let Grid::Heads { queries: of_tile, .. } = operation.grid() {
-                queries = of_tile;
+                queries_per_tile = of_tile;
             }
             operations.push(operation);
         }
         let memory = Memory::new(&plan, Slot::row_bytes);
-        Ok(Self { plan, memory, operations, queries })
+        Ok(Self { plan, memory, operations, queries_per_tile })
     }
 
     /// Bytes of the widest row of a buffer of this kind.

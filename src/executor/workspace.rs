@@ -173,7 +173,7 @@ impl Workspace {
         queue.write_buffer(ids, 0, bytemuck::cast_slice(&batch.tokens));
         queue.write_buffer(masked, 0, bytemuck::cast_slice(&batch.masked));
         queue.write_buffer(spans, 0, bytemuck::cast_slice(&batch.sequences));
-        let tiles = batch.tiles(self.program.queries);
+        let tiles = batch.tiles(self.program.queries_per_tile);
         queue.write_buffer(tile_buffer, 0, bytemuck::cast_slice(&tiles));
         let firsts: Vec<u32>;
         let picked = match picked.is_empty() {
@@ -221,6 +221,10 @@ fn extents(program: &Program, batch: &Batch, picked: &[u32]) -> Extents {
         tokens: batch.len() as u32,
         sequences: batch.sequences.len() as u32,
         picked: picked.len() as u32,
-        tiles: batch.sequences.iter().map(|[_, count]| count.div_ceil(program.queries)).sum(),
+        tiles: batch
+            .sequences
+            .iter()
+            .map(|[_, count]| count.div_ceil(program.queries_per_tile))
+            .sum(),
     }
 }

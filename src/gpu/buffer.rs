@@ -105,7 +105,6 @@ impl Gpu {
                 polled.map_err(|cause| Error::Gpu {
                     what: format!("uploading {label}"),
                     reason: cause.to_string(),
-                    source: None,
                 })?;
             }
         }

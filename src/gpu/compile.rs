@@ -40,7 +40,7 @@ impl Gpu {
             .find(|message| message.message_type == wgpu::CompilationMessageType::Error);
         match error {
             None => Ok(()),
-            Some(error) => Err(Error::Gpu { what, reason: error.message, source: None }),
+            Some(error) => Err(Error::Gpu { what, reason: error.message }),
         }
     }
 

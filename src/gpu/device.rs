@@ -92,12 +92,9 @@ impl Gpu {
             experimental_features: experimental(required_features),
             ..Default::default()
         };
-        let (device, queue) =
-            adapter.request_device(&descriptor).await.map_err(|cause| Error::Gpu {
-                what: "requesting a device".into(),
-                reason: cause.to_string(),
-                source: None,
-            })?;
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|cause| {
+            Error::Gpu { what: "requesting a device".into(), reason: cause.to_string() }
+        })?;
         Ok(Self::with_device(adapter, device, queue, options.check_shaders))
     }
 
@@ -185,7 +182,7 @@ impl Gpu {
         match fault {
             None => Ok(()),
             Some(Fault::OutOfMemory) => Err(Error::OutOfMemory { what }),
-            Some(Fault::Other(reason)) => Err(Error::Gpu { what, reason, source: None }),
+            Some(Fault::Other(reason)) => Err(Error::Gpu { what, reason }),
         }
     }
 

@@ -64,11 +64,7 @@ impl Readback {
         // Native: blocks until the copy is done and calls the callback. WebGPU: returns at once, the event loop calls it.
         let polled = gpu.device().poll(wgpu::PollType::wait_indefinitely());
         gpu.check()?;
-        let failed = |reason: String| Error::Gpu {
-            what: "reading results back".into(),
-            reason,
-            source: None,
-        };
+        let failed = |reason: String| Error::Gpu { what: "reading results back".into(), reason };
         polled.map_err(|cause| failed(cause.to_string()))?;
         let mapped = receiver.await;
         gpu.check()?;

@@ -6,7 +6,7 @@ use crate::gpu::{Buffer, Gpu, Readback};
 /// Measures passes on the device itself.
 #[derive(Debug)]
 pub struct Timer {
-    queries: wgpu::QuerySet,
+    query_set: wgpu::QuerySet,
     resolved: Buffer,
     readback: Readback,
 }
@@ -32,10 +32,10 @@ impl Timer {
             ty: wgpu::QueryType::Timestamp,
             count: 2,
         };
-        let queries = gpu.scoped("timer", || gpu.device().create_query_set(&descriptor)).await?;
+        let query_set = gpu.scoped("timer", || gpu.device().create_query_set(&descriptor)).await?;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         Ok(Self {
-            queries,
+            query_set,
             resolved: gpu.buffer("timer", BYTES, usage).await?,
             readback: Readback::new(gpu, "timer", BYTES).await?,
         })
@@ -56,7 +56,7 @@ impl Timer {
             let descriptor = wgpu::ComputePassDescriptor {
                 label: Some("timed"),
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &self.queries,
+                    query_set: &self.query_set,
                     beginning_of_pass_write_index: Some(0),
                     end_of_pass_write_index: Some(1),
                 }),
@@ -64,7 +64,7 @@ impl Timer {
             let mut pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
             record(&mut pass)?;
             drop(pass);
-            encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+            encoder.resolve_query_set(&self.query_set, 0..2, &self.resolved, 0);
             self.readback.record(&mut encoder, &self.resolved, BYTES);
             gpu.queue().submit([encoder.finish()]);
             Ok(())

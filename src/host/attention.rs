@@ -85,12 +85,12 @@ impl WithSimd for Task<'_> {
                     packed[key * wide..][..width].copy_from_slice(part(token, 2, head));
                 }
             }
-            let columns = Rows { values: &columns, apart: long, width: long };
+            let columns = Strided { values: &columns, apart: long, width: long };
             let values = match packs {
-                true => Rows { values: &packed, apart: wide, width: wide },
+                true => Strided { values: &packed, apart: wide, width: wide },
                 false => {
                     let first = rows.start * stride + 2 * hidden + head * width;
-                    Rows { values: &qkv[first..], apart: stride, width: wide }
+                    Strided { values: &qkv[first..], apart: stride, width: wide }
                 }
             };
             for (block, context) in context.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
@@ -114,7 +114,7 @@ impl WithSimd for Task<'_> {
 
 /// Rows of `width` values, whole vectors, `apart` from each other.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct Strided<'a> {
     values: &'a [f32],
     apart: usize,
     width: usize,
@@ -122,7 +122,7 @@ struct Rows<'a> {
 
 /// Each row of `x`, `[SIDE_BY_SIDE, count]`, times `rows`, `[count, width]`: to `y`, `[SIDE_BY_SIDE, width]`.
 #[inline(always)]
-fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Rows<'_>, y: &mut [f32]) {
+fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Strided<'_>, y: &mut [f32]) {
     let (y, _) = S::as_mut_simd_f32s(y);
     let vectors = rows.width / S::F32_LANES;
     let count = x[0].len();

@@ -8,7 +8,7 @@ use crate::fff::{FffShape, FffWeights, Forward};
 use crate::host::exp::gelu;
 
 /// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
-const STAGE: usize = 6;
+const LEVELS_AT_ONCE: usize = 6;
 /// Tokens that walk side by side.
 const SIDE_BY_SIDE: usize = 4;
 /// Sums of a product, which do not wait for each other.
@@ -92,9 +92,9 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
         return;
     }
     // One tree: sort by the subtree that is entered. More trees would each want another order.
-    let stage = if shape.trees() == 1 { STAGE } else { shape.levels() };
-    for first in (0..shape.levels()).step_by(stage) {
-        let levels = first..(first + stage).min(shape.levels());
+    let step = if shape.trees() == 1 { LEVELS_AT_ONCE } else { shape.levels() };
+    for first in (0..shape.levels()).step_by(step) {
+        let levels = first..(first + step).min(shape.levels());
         if let Some(above) = first.checked_sub(1) {
             walks.par_sort_unstable_by_key(|walk| {
                 let (row, z) = walk.rows[above];

@@ -2,22 +2,22 @@
 
 mod batch;
 mod config;
-mod directory;
 mod names;
 mod output;
 mod problem;
 mod validate;
+mod weight_files;
 mod weights;
 
 pub(crate) use batch::MASKED;
 pub use batch::{Batch, Sequence};
 pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
-#[cfg(feature = "text")]
-pub(crate) use directory::base;
-pub use directory::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards, shards_in};
 pub use names::{is_plain_name, is_plain_path};
 pub use output::{Encoded, Output, Tap};
 pub use problem::Problem;
+#[cfg(feature = "text")]
+pub(crate) use weight_files::base;
+pub use weight_files::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards, shards_in};
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,

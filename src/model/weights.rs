@@ -7,7 +7,7 @@ use crate::dtype::Precision;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffShape, FffWeights};
 use crate::model::config::{EncoderConfig, Family, Ffn, Head, Pooler};
-use crate::model::directory;
+use crate::model::weight_files;
 
 /// A dense layer on the host: y = x * weight^T + bias.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,20 +119,20 @@ impl EncoderWeights<'static> {
         Ok(Self { config, files, prefix: "", precision, random: Some(seed) })
     }
 
-    /// Opens a model's directory: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    /// Opens a model's folder: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     ///
     /// If the configuration has a `base`, the name of a folder beside this one, tensors that are not here come from there.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`]: what the configuration asks for and this crate does not do.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        let dir = dir.as_ref();
-        let config = dir.join("config.json");
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let config = folder.join("config.json");
         let config =
-            EncoderConfig::from_json(&config.display().to_string(), &directory::read(&config)?)?;
-        let mut files = directory::files(dir)?;
-        if let Some(base) = directory::base(dir)? {
-            files.extend(directory::files(&base)?);
+            EncoderConfig::from_json(&config.display().to_string(), &weight_files::read(&config)?)?;
+        let mut files = weight_files::files(folder)?;
+        if let Some(base) = weight_files::base(folder)? {
+            files.extend(weight_files::files(&base)?);
         }
         Self::new(config, files)
     }

@@ -1,4 +1,4 @@
-//! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), one loop a stage.
+//! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), one loop a step.
 
 use crate::error::{Error, Result, check_finite};
 use crate::fff::FffWeights;

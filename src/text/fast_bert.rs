@@ -12,9 +12,9 @@ use crate::model::{
     Batch, Encoded, EncoderConfig, EncoderWeights, Family, Head, Output, Pooler, Sequence, Tap,
     base,
 };
-use crate::text::files::pooling;
 use crate::text::folder::{Folder, ModelFiles};
 use crate::text::prompts::Prompts;
+use crate::text::settings::pooling;
 use crate::text::tokenizer::Tokenizer;
 
 /// How a model is loaded.
@@ -105,12 +105,12 @@ impl GpuOptions {
 }
 
 impl FastBert {
-    /// Loads a model directory in f32, in the variant that suits the device best.
+    /// Loads a model folder in f32, in the variant that suits the device best.
     ///
     /// # Errors
     /// Errors of the checkpoint, of the tokenizer and of the device; each names its file.
-    pub async fn load(device: impl Into<Device>, dir: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(device, dir, &ModelOptions::default()).await
+    pub async fn load(device: impl Into<Device>, folder: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(device, folder, &ModelOptions::default()).await
     }
 
     /// As [`FastBert::load`], with options.
@@ -119,18 +119,18 @@ impl FastBert {
     /// As [`FastBert::load`].
     pub async fn load_with(
         device: impl Into<Device>,
-        dir: impl AsRef<Path>,
+        folder: impl AsRef<Path>,
         options: &ModelOptions,
     ) -> Result<Self> {
-        let dir = dir.as_ref();
-        let weights = EncoderWeights::open(dir)?;
+        let folder = folder.as_ref();
+        let weights = EncoderWeights::open(folder)?;
         // A model with a base and no tokenizer of its own reads and pools text as its base does.
-        let base = if dir.join("tokenizer.json").exists() { None } else { base(dir)? };
-        let folder = Folder::Disk(base.unwrap_or_else(|| dir.into()));
-        Self::assemble(device.into(), weights, &folder, options).await
+        let base = if folder.join("tokenizer.json").exists() { None } else { base(folder)? };
+        let files = Folder::Disk(base.unwrap_or_else(|| folder.into()));
+        Self::assemble(device.into(), weights, &files, options).await
     }
 
-    /// As [`FastBert::load_with`], of files in memory: `config.json`, `model.safetensors` and `tokenizer.json`, and what else a directory
+    /// As [`FastBert::load_with`], of files in memory: `config.json`, `model.safetensors` and `tokenizer.json`, and what else a folder
     /// would hold; without a base.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ impl FastBert {
         Ok(results)
     }
 
-    /// A vector for each text, pooled and normalised as the directory says, with its default prompt where it has one.
+    /// A vector for each text, pooled and normalised as the folder says, with its default prompt where it has one.
     ///
     /// # Errors
     /// As [`FastBert::encode`].

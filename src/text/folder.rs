@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::{LONGEST_JSON, LONGEST_TOKENIZER, read_file};
 use crate::model::{EncoderConfig, EncoderWeights};
 
-/// A model's files by their names in its directory (`config.json`, `1_Pooling/config.json`), for where there is no disk.
+/// A model's files by their names in its folder (`config.json`, `1_Pooling/config.json`), for where there is no disk.
 pub type ModelFiles = HashMap<String, Vec<u8>>;
 
 /// Where they are.
@@ -24,7 +24,7 @@ impl Folder<'_> {
     /// A file's name in messages.
     pub(crate) fn name(&self, file: &str) -> String {
         match self {
-            Self::Disk(dir) => dir.join(file).display().to_string(),
+            Self::Disk(folder) => folder.join(file).display().to_string(),
             Self::Memory(_) => file.into(),
         }
     }
@@ -32,7 +32,7 @@ impl Folder<'_> {
     /// Whether there is such a file.
     pub(crate) fn has(&self, file: &str) -> bool {
         match self {
-            Self::Disk(dir) => dir.join(file).is_file(),
+            Self::Disk(folder) => folder.join(file).is_file(),
             Self::Memory(files) => files.contains_key(file),
         }
     }
@@ -40,8 +40,8 @@ impl Folder<'_> {
     /// A file.
     pub(crate) fn read(&self, file: &str) -> Result<Cow<'_, [u8]>> {
         match self {
-            Self::Disk(dir) => {
-                let path = dir.join(file);
+            Self::Disk(folder) => {
+                let path = folder.join(file);
                 let longest = match file {
                     "tokenizer.json" => LONGEST_TOKENIZER,
                     _ => LONGEST_JSON,

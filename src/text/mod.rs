@@ -2,10 +2,10 @@
 
 mod cosine;
 mod fast_bert;
-mod files;
 mod folder;
 mod guarded;
 mod prompts;
+mod settings;
 mod tokenizer;
 
 pub use cosine::cosine;

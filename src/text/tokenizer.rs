@@ -6,9 +6,9 @@ use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationPara
 
 use crate::error::{Error, Result};
 use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
-use crate::text::files::{Preparation, mask_token};
 use crate::text::folder::{Folder, ModelFiles};
 use crate::text::guarded::{within, without_panic};
+use crate::text::settings::{Preparation, mask_token};
 
 /// Spellings of the mask that are understood in texts, whatever the model calls it.
 const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
@@ -28,12 +28,12 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model directory; texts are cut to `max_tokens`, or to what the directory says where that is less.
+    /// Reads `tokenizer.json` of a model folder; texts are cut to `max_tokens`, or to what the folder says where that is less.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Input`] if so few tokens leave no room beside the special ones.
-    pub fn open(dir: &Path, max_tokens: usize) -> Result<Self> {
-        Self::read(&Folder::Disk(dir.into()), max_tokens)
+    pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
+        Self::read(&Folder::Disk(folder.into()), max_tokens)
     }
 
     /// As [`Tokenizer::open`], of a model's files in memory.

@@ -1,4 +1,4 @@
-//! What a model directory says beside its weights: how sentences are pooled, and how long they may be.
+//! What a model folder says beside its weights: how sentences are pooled, and how long they may be.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{Pooler, is_plain_path};
 use crate::text::folder::Folder;
 
-/// How a sentence becomes a vector, and whether it is normalised: what a sentence-transformers directory says; else the mean over the
+/// How a sentence becomes a vector, and whether it is normalised: what a sentence-transformers folder says; else the mean over the
 /// tokens, normalised.
 pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
     let Some(modules) = folder.json("modules.json")? else {
@@ -78,7 +78,7 @@ fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
     }
 }
 
-/// How texts are prepared, where a directory says so.
+/// How texts are prepared, where a folder says so.
 pub(crate) struct Preparation {
     /// Tokens that a sentence is cut to.
     pub(crate) max_tokens: Option<usize>,
@@ -124,7 +124,7 @@ impl Preparation {
     }
 }
 
-/// The mask token, if the directory names it.
+/// The mask token, if the folder names it.
 pub(crate) fn mask_token(folder: &Folder<'_>) -> Result<Option<String>> {
     for file in ["special_tokens_map.json", "tokenizer_config.json"] {
         let json = folder.json(file)?;

@@ -8,8 +8,8 @@ use crate::files::{LONGEST_JSON, read_file};
 use crate::model::names::is_plain_name;
 
 /// The folder that a model's configuration names as its base: a plain name, beside the model's own.
-pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
-    let config = dir.join("config.json");
+pub(crate) fn base(folder: &Path) -> Result<Option<PathBuf>> {
+    let config = folder.join("config.json");
     let json: serde_json::Value = serde_json::from_slice(&read(&config)?).unwrap_or_default();
     let bad = |found: &serde_json::Value| {
         let what = format!("base in {}", config.display());
@@ -18,7 +18,7 @@ pub(crate) fn base(dir: &Path) -> Result<Option<PathBuf>> {
     match json.get("base") {
         None => Ok(None),
         Some(found) => match found.as_str() {
-            Some(name) if is_plain_name(name) => Ok(Some(dir.join("..").join(name))),
+            Some(name) if is_plain_name(name) => Ok(Some(folder.join("..").join(name))),
             _ => bad(found),
         },
     }
@@ -33,15 +33,15 @@ pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make on
      AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
 
 /// A folder's weights: one file, or the shards of its index.
-pub(crate) fn files(dir: &Path) -> Result<Vec<Checkpoint<'static>>> {
-    let index = dir.join("model.safetensors.index.json");
-    if !dir.join("model.safetensors").exists() && index.exists() {
-        shards(&index)?.iter().map(|name| Checkpoint::open(dir.join(name))).collect()
+pub(crate) fn files(folder: &Path) -> Result<Vec<Checkpoint<'static>>> {
+    let index = folder.join("model.safetensors.index.json");
+    if !folder.join("model.safetensors").exists() && index.exists() {
+        shards(&index)?.iter().map(|name| Checkpoint::open(folder.join(name))).collect()
     } else {
-        let whole = dir.join("model.safetensors");
-        if !whole.exists() && dir.join("pytorch_model.bin").exists() {
+        let whole = folder.join("model.safetensors");
+        if !whole.exists() && folder.join("pytorch_model.bin").exists() {
             let expected = "weights in model.safetensors";
-            return Err(Error::config(dir.display().to_string(), expected, NEEDS_SAFETENSORS));
+            return Err(Error::config(folder.display().to_string(), expected, NEEDS_SAFETENSORS));
         }
         Checkpoint::open(whole).map(|file| vec![file])
     }

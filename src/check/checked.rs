@@ -1,0 +1,64 @@
+//! What is checked: the reference itself, the host, or a device in one of its forms.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Variant};
+
+/// What a case runs on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Checked {
+    /// The f64 reference itself, held against stored results.
+    Reference,
+    /// The host, in f32.
+    #[cfg(feature = "cpu")]
+    Host,
+    /// A device, in one variant of its kernels.
+    Variant(Gpu, Variant),
+    /// A device's cooperative matrices: whole encoders, weights and activations in f16.
+    Cooperative(Gpu),
+}
+
+impl Checked {
+    /// The device in words.
+    pub fn device(&self) -> String {
+        match self {
+            Self::Reference => "CPU reference".into(),
+            #[cfg(feature = "cpu")]
+            Self::Host => "CPU".into(),
+            Self::Variant(gpu, _) | Self::Cooperative(gpu) => {
+                format!("{} ({})", gpu.info().name, gpu.info().backend.to_str())
+            }
+        }
+    }
+
+    /// How it computes.
+    pub fn form(&self) -> String {
+        match self {
+            Self::Reference => "f64".into(),
+            #[cfg(feature = "cpu")]
+            Self::Host => "simd/f32".into(),
+            Self::Variant(_, variant) => variant.to_string(),
+            Self::Cooperative(_) => "cooperative/f16".into(),
+        }
+    }
+
+    /// What the device lacks for it.
+    pub fn missing(&self) -> Option<&'static str> {
+        match self {
+            Self::Variant(gpu, variant) => gpu.capabilities().missing(*variant),
+            Self::Cooperative(gpu) if !gpu.capabilities().cooperative => {
+                Some("cooperative matrices")
+            }
+            _ => None,
+        }
+    }
+
+    /// That it does not run cases of this kind.
+    pub(super) fn runs_no<T>(&self, what: &str) -> Result<T> {
+        Err(Error::Unsupported {
+            what: what.into(),
+            adapter: self.device(),
+            missing: format!("a form of {} for them", self.form()),
+        })
+    }
+}
