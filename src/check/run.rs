@@ -55,7 +55,7 @@ pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
         Checked::Cooperative(_) => return on.runs_no("FFF layers"),
         Checked::Reference => {
             let FffOutput { y, path, .. } = fff(weights, x)?;
-            (y.iter().map(|v| *v as f32).collect(), path, 0)
+            (y.iter().map(|v| *v as f32).collect::<Vec<_>>(), path, 0)
         }
         #[cfg(feature = "cpu")]
         Checked::Host => {
