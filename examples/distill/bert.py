@@ -13,12 +13,30 @@ from torch import nn
 EXTRAS = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "modules.json", "sentence_bert_config.json"]
 
 
+def aligned(tensor):
+    """With rows of zeros up to a multiple of 8, as matrix products want it."""
+    more = -len(tensor) % 8
+    return F.pad(tensor, (0, 0, 0, more) if tensor.dim() == 2 else (0, more))
+
+
+def unbalanced(z, node, real, nodes):
+    """How far the decisions of a batch, z [tokens, ...] at the nodes `node`, are from even at each node, weighted by the tokens that come by."""
+    sums = z.new_zeros(2, nodes, dtype=torch.float)
+    counted = real.view(-1, *[1] * (z.dim() - 1)).expand_as(z)
+    decisions = torch.stack([(torch.tanh(z.float()) * counted).flatten(), counted.flatten()])
+    total, visits = sums.index_add(1, node.flatten(), decisions.to(sums.dtype))
+    return (total**2 / visits.clamp(min=1)).sum() / visits.sum()
+
+
 class Fff(nn.Module):
     """K balanced trees of D + 1 levels, every node a neuron; a token engages one branch of each (arXiv 2311.10770, algorithm 1)."""
+
+    choices = 1  # rows of weight_out that a node chooses from
 
     def __init__(self, width, trees, depth):
         super().__init__()
         self.trees, self.depth, self.nodes = trees, depth, 2 ** (depth + 1) - 1
+        self.leaves = trees * 2**depth
         count = trees * self.nodes
         self.weight_in = nn.Parameter(torch.randn(count, width) / width**0.5)
         # Leaves decide nothing: a bias there lets each begin with an output of its own, which an FFF layer has no other parameter for.
@@ -26,7 +44,16 @@ class Fff(nn.Module):
         bias[:, self.nodes // 2 :] = 1.0
         self.bias_in = nn.Parameter(bias.flatten())
         # A token adds K (D + 1) rows.
-        self.weight_out = nn.Parameter(torch.randn(count, width) * (0.5 / (trees * (depth + 1)) ** 0.5 / width**0.5))
+        self.weight_out = nn.Parameter(torch.randn(self.choices * count, width) * (0.5 / (trees * (depth + 1)) ** 0.5 / width**0.5))
+
+    @staticmethod
+    def activation(z):
+        return F.gelu(z)
+
+    @staticmethod
+    def row(node, z):
+        """Of weight_out, that a node adds whose logit is z."""
+        return node
 
     def path(self, z):
         """Nodes engaged, [tokens, trees, levels]: right iff z > 0, hard, as inference does it. z: [tokens, all nodes of all trees]."""
@@ -41,27 +68,22 @@ class Fff(nn.Module):
     def forward(self, x, real):
         """`real`: which rows are tokens; padding gets an output too, but does not count."""
         # All logits, of which the path takes its own, and a product with mostly zeros: on a GPU faster to train than gathering rows. The gradient
-        # passes through the engaged nodes alone. Matrix products want rows of a multiple of 8.
-        more = -len(self.weight_in) % 8
-        z = F.linear(x, F.pad(self.weight_in, (0, 0, 0, more)), F.pad(self.bias_in, (0, more)))
+        # passes through the engaged nodes alone.
+        z = F.linear(x, aligned(self.weight_in), aligned(self.bias_in))
         with torch.no_grad():
             self.last_path = self.path(z)
         first = torch.arange(self.trees, device=z.device)[:, None] * self.nodes
-        flat = (self.last_path + first).flatten(1)
-        engaged = z.gather(1, flat)
-        self.imbalance = self.unbalanced(engaged.view_as(self.last_path)[:, :, :-1].float(), real)
-        return torch.zeros_like(z).scatter_(1, flat, F.gelu(engaged)) @ F.pad(self.weight_out, (0, 0, 0, more))
+        place = self.last_path + first
+        engaged = z.gather(1, place.flatten(1))
+        deciding = engaged.view_as(place)[:, :, :-1]
+        self.imbalance = unbalanced(deciding, place[:, :, :-1], real, self.trees * self.nodes) if self.depth else z.new_zeros(())
+        rows = aligned(self.weight_out)
+        added = z.new_zeros(len(z), len(rows)).scatter_(1, self.row(place.flatten(1), engaged), self.activation(engaged))
+        return added @ rows
 
-    def unbalanced(self, z, real):
-        """How far the decisions of a batch, [tokens, trees, depth], are from even at each node, weighted by the tokens that come by."""
-        if self.depth == 0:
-            return z.new_zeros(())
-        node = self.last_path[:, :, :-1] + torch.arange(self.trees, device=z.device)[:, None] * self.nodes
-        sums = z.new_zeros(2, self.trees * self.nodes)
-        counted = real[:, None, None].expand_as(z)
-        decisions = torch.stack([(torch.tanh(z) * counted).flatten(), counted.flatten()])
-        total, visits = sums.index_add(1, node.flatten(), decisions.to(sums.dtype))
-        return (total**2 / visits.clamp(min=1)).sum() / visits.sum()
+    def reached(self):
+        """Numbers of the leaves that the last call came to, [tokens, trees]."""
+        return self.last_path[:, :, -1] - self.nodes // 2 + torch.arange(self.trees, device=self.last_path.device) * 2**self.depth
 
     def tensors(self):
         return {
@@ -71,7 +93,85 @@ class Fff(nn.Module):
         }
 
 
+class Signed(Fff):
+    """Trees whose decisions choose the output row too: a node adds GELU(|z|) times its row for z <= 0, which comes first in weight_out, or for z > 0."""
+
+    choices = 2
+
+    @staticmethod
+    def activation(z):
+        return F.gelu(z.abs())
+
+    @staticmethod
+    def row(node, z):
+        return 2 * node + (z > 0).long()
+
+
+class Leaves(nn.Module):
+    """The leaf form (arXiv 2308.14711): a token goes right iff a node's logit is >= 0, and the leaf it comes to is a small dense layer of its own.
+
+    Nodes only route, and their weights get no gradient but that of their imbalance. With `adds` they are signed neurons, too.
+    """
+
+    BLOCK = 64  # tokens of one leaf that are multiplied together
+
+    def __init__(self, width, depth, neurons, adds=False):
+        super().__init__()
+        self.depth, self.nodes, self.leaves = depth, 2**depth - 1, 2**depth
+        self.node_weights = nn.Parameter(torch.randn(self.nodes, width) / width**0.5)
+        self.node_biases = nn.Parameter(torch.zeros(self.nodes))
+        self.node_out = nn.Parameter(torch.zeros(2 * self.nodes, width)) if adds else None
+        uniform = lambda bound, *shape: nn.Parameter((2 * torch.rand(*shape) - 1) * bound)
+        self.w1s, self.b1s = uniform(width**-0.5, self.leaves, width, neurons), uniform(width**-0.5, self.leaves, neurons)
+        self.w2s, self.b2s = uniform(neurons**-0.5, self.leaves, neurons, width), nn.Parameter(torch.zeros(self.leaves, width))
+
+    def forward(self, x, real):
+        z = F.linear(x, aligned(self.node_weights), aligned(self.node_biases))
+        with torch.no_grad():
+            node = torch.zeros(len(z), dtype=torch.long, device=z.device)
+            path = []
+            for _ in range(self.depth):
+                path.append(node)
+                node = 2 * node + 1 + (z.gather(1, node[:, None]).squeeze(1) >= 0).long()
+            path, self.last_leaf = torch.stack(path, dim=1), node - self.nodes
+        engaged = z.gather(1, path)
+        # Nodes that only route stay as they are: an imbalance that is all that moves them (Adam makes a full step of it) costs more than it brings.
+        self.imbalance = unbalanced(engaged if self.node_out is not None else engaged.detach(), path, real, self.nodes)
+        y = self.leaf(x.to(z.dtype), self.last_leaf)
+        if self.node_out is None:
+            return y
+        rows = aligned(self.node_out)
+        return y + z.new_zeros(len(z), len(rows)).scatter_(1, Signed.row(path, engaged), Signed.activation(engaged)) @ rows
+
+    def leaf(self, x, leaf):
+        """Each token's leaf: tokens are laid out leaf by leaf, in whole blocks, of which there are as many whatever the tokens do."""
+        count = len(x) // self.BLOCK + self.leaves
+        with torch.no_grad():
+            visits = leaf.new_zeros(self.leaves).index_add(0, leaf, torch.ones_like(leaf))
+            blocks = (visits + self.BLOCK - 1) // self.BLOCK
+            order = leaf.argsort(stable=True)
+            of_token = leaf[order]
+            rank = torch.arange(len(leaf), device=leaf.device) - (visits.cumsum(0) - visits)[of_token]
+            place = torch.empty_like(leaf).index_copy(0, order, (blocks.cumsum(0) - blocks)[of_token] * self.BLOCK + rank)
+            of_block = torch.searchsorted(blocks.cumsum(0), torch.arange(count, device=leaf.device), right=True).clamp(max=self.leaves - 1)
+        mine = lambda tensor: tensor.index_select(0, of_block)
+        rows = x.new_zeros(count * self.BLOCK, x.shape[1]).index_copy(0, place, x).view(count, self.BLOCK, -1)
+        hidden = F.gelu(torch.baddbmm(mine(self.b1s)[:, None], rows, mine(self.w1s)))
+        return torch.baddbmm(mine(self.b2s)[:, None], hidden, mine(self.w2s)).flatten(0, 1).index_select(0, place)
+
+    def reached(self):
+        return self.last_leaf[:, None]
+
+    def tensors(self):
+        """Under the names that the package `fastfeedforward` gives them."""
+        names = {"node_weights": self.node_weights, "node_biases": self.node_biases[:, None]}
+        names |= {name: getattr(self, name) for name in ("w1s", "b1s", "w2s", "b2s")}
+        return names if self.node_out is None else names | {"node_out": self.node_out}
+
+
 class Dense(nn.Module):
+    leaves = 0
+
     def __init__(self, width, neurons):
         super().__init__()
         self.up, self.down = nn.Linear(width, neurons), nn.Linear(neurons, width)
@@ -81,13 +181,64 @@ class Dense(nn.Module):
         return self.down(F.gelu(self.up(x)))
 
 
+class Beside(nn.Module):
+    """A layer of trees and a dense one whose neurons are always on, added."""
+
+    def __init__(self, trees, dense):
+        super().__init__()
+        self.trees, self.dense, self.leaves = trees, dense, trees.leaves
+
+    def forward(self, x, real):
+        y = self.trees(x, real) + self.dense(x, real)
+        self.imbalance = self.trees.imbalance
+        return y
+
+    def reached(self):
+        return self.trees.reached()
+
+    def tensors(self):
+        names = {f"dense.{name}": tensor for name, tensor in self.dense.named_parameters()}
+        return self.trees.tensors() | names
+
+
 def new_ffn(kind, width):
-    """`fff:1x11` or `dense:1536`."""
+    """`dense:NEURONS`, `fff:KxD`, `signed:KxD`, `leaf:DxNEURONS`, `signed-leaf:DxNEURONS`, and `+NEURONS` after one of trees for neurons always on."""
+    kind, _, beside = kind.partition("+")
     name, size = kind.split(":")
-    if name == "fff":
-        trees, depth = map(int, size.split("x"))
-        return Fff(width, trees, depth)
-    return Dense(width, int(size))
+    sizes = [int(part) for part in size.split("x")]
+    makers = {
+        "dense": Dense,
+        "fff": Fff,
+        "signed": Signed,
+        "leaf": Leaves,
+        "signed-leaf": lambda *sizes: Leaves(*sizes, adds=True),
+    }
+    layer = makers[name](width, *sizes)
+    return Beside(layer, Dense(width, int(beside))) if beside else layer
+
+
+def kind_of(config):
+    """That a config.json says."""
+    ffn = config.get("ffn")
+    if ffn is None:
+        return f"dense:{config['intermediate_size']}"
+    form = ffn.get("form", "fff")
+    sizes = ("depth", "leaf_width") if form == "leaf" else ("trees", "depth")
+    return f"{form}:{ffn[sizes[0]]}x{ffn[sizes[1]]}"
+
+
+def entries_of(kind):
+    """The entries of config.json that say it; none for a kind that has no place in a checkpoint yet."""
+    name, size = kind.split(":")
+    if name == "dense" and "+" not in size:
+        return {"intermediate_size": int(size)}
+    if name not in ("fff", "signed", "leaf") or "+" in size:
+        return None
+    first, second = map(int, size.split("x"))
+    if name == "leaf":
+        return {"ffn": {"type": "fff", "form": "leaf", "depth": first, "leaf_width": second}}
+    form = {"form": "signed"} if name == "signed" else {}
+    return {"ffn": {"type": "fff"} | form | {"trees": first, "depth": second}}
 
 
 class Layer(nn.Module):
@@ -113,9 +264,7 @@ class Bert(nn.Module):
     def __init__(self, config, kind=None):
         super().__init__()
         self.config, width = config, config["hidden_size"]
-        own = config.get("ffn")
-        published = f"fff:{own['trees']}x{own['depth']}" if own else f"dense:{config['intermediate_size']}"
-        self.kind = kind or published
+        self.kind = kind or kind_of(config)
         self.words = nn.Embedding(config["vocab_size"], width)
         self.positions = nn.Embedding(config["max_position_embeddings"], width)
         self.types = nn.Embedding(config["type_vocab_size"], width)
@@ -155,11 +304,11 @@ class Bert(nn.Module):
             add(f"{part}.attention.output.dense", layer.out)
             add(f"{part}.attention.output.LayerNorm", layer.norm1)
             add(f"{part}.output.LayerNorm", layer.norm2)
-            if isinstance(layer.ffn, Fff):
-                names.update({f"{part}.ffn.{name}": tensor for name, tensor in layer.ffn.tensors().items()})
-            else:
+            if isinstance(layer.ffn, Dense):
                 add(f"{part}.intermediate.dense", layer.ffn.up)
                 add(f"{part}.output.dense", layer.ffn.down)
+            else:
+                names.update({f"{part}.ffn.{name}": tensor for name, tensor in layer.ffn.tensors().items()})
         return names
 
     def freeze_embeddings(self):
@@ -195,13 +344,7 @@ class Bert(nn.Module):
                 shutil.copy(os.path.join(origin, name), partial)
         if not only_attention and os.path.exists(os.path.join(origin, "1_Pooling")):
             shutil.copytree(os.path.join(origin, "1_Pooling"), os.path.join(partial, "1_Pooling"))
-        config = {key: value for key, value in self.config.items() if key != "ffn"}
-        name, size = self.kind.split(":")
-        if name == "fff":
-            trees, depth = map(int, size.split("x"))
-            config["ffn"] = {"type": "fff", "trees": trees, "depth": depth}
-        else:
-            config["intermediate_size"] = int(size)
+        config = {key: value for key, value in self.config.items() if key != "ffn"} | entries_of(self.kind)
         named = self.names() | tensors
         if only_attention:
             entries = entries | {"base": os.path.basename(os.path.abspath(origin))}

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 import texts
-from bert import Bert, Fff, read_config, read_tokenizer
+from bert import Bert, entries_of, read_config, read_tokenizer
 from grow import grow
 from step import Step
 
@@ -26,6 +26,7 @@ LONGEST = 128
 LENGTHS = 16  # training pads sentences to a multiple of it, so that there are few shapes
 GROWN_ON = 400_000  # tokens
 DECISIONS = 0.1  # of the learning rate: a decision that moves changes what all nodes below it are for
+NAMES = ["hidden", "last", "cosine", "similarity", "imbalance"]  # of what losses() finds
 FIRST_WORD = 1000  # of BERT's vocabulary; special tokens come before
 
 
@@ -34,7 +35,7 @@ def parse():
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--ffn", default="fff:1x11", help="fff:KxD or dense:NEURONS")
+    parser.add_argument("--ffn", default="fff:1x11", help="fff:KxD, signed:KxD, leaf:DxNEURONS, dense:NEURONS and what else bert.py names")
     parser.add_argument("--begin", metavar="MODEL_DIR", help="from this student, whose layers are as --ffn says, instead of fresh layers")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=20_000)
@@ -154,16 +155,13 @@ def evaluate(student, teacher, held, pairs, device):
             hidden += float(found["hidden"]) * len(rows)
             cosines[kind] += (1 - float(found["cosine"])) * len(rows)
             for leaves, layer in zip(used, student.layers):
-                if isinstance(layer.ffn, Fff):
-                    path = layer.ffn.last_path[mask.flatten()]
-                    trees = torch.arange(path.shape[1], device=device) * layer.ffn.nodes
-                    leaves.update((path[:, :, -1] + trees).unique().tolist())
+                if layer.ffn.leaves:
+                    leaves.update(layer.ffn.reached()[mask.flatten()].unique().tolist())
     count = sum(map(len, held.values()))
     result = {"held hidden": hidden / count, "held cosine": sum(cosines.values()) / count}
     result |= {f"held cosine, {kind}": total / len(held[kind]) for kind, total in cosines.items()}
-    if isinstance(student.layers[0].ffn, Fff):
-        leaves = student.layers[0].ffn.trees * 2 ** student.layers[0].ffn.depth
-        result["leaves used"] = sum(map(len, used)) / len(used) / leaves
+    if student.layers[0].ffn.leaves:
+        result["leaves used"] = sum(map(len, used)) / len(used) / student.layers[0].ffn.leaves
     for split, (sentences, scores) in pairs.items():
         vectors = torch.zeros(len(sentences), student.config["hidden_size"], device=device)
         for rows, length in sentences.sorted():
@@ -178,10 +176,37 @@ def groups(student, lr, device):
     """What decides learns slower, and what comes from the original does not decay."""
     parts = {"new": [], "decisions": [], "original": []}
     for name, parameter in student.named_parameters():
-        part = "original" if ".ffn." not in name else "decisions" if name.endswith("_in") else "new"
+        decides = name.endswith(("_in", "node_weights", "node_biases"))
+        part = "original" if ".ffn." not in name else "decisions" if decides else "new"
         parts[part].append(parameter)
     rate = lambda part: {"lr": torch.tensor(lr, device=device), "scale": DECISIONS if part == "decisions" else 1.0}
     return [{"params": found, "weight_decay": 0.0 if part == "original" else 0.01} | rate(part) for part, found in parts.items() if found]
+
+
+def optimizer_of(student, lr, device):
+    on_gpu = device == "cuda"
+    return torch.optim.AdamW(groups(student, lr, device), betas=(0.9, 0.98), fused=on_gpu, capturable=on_gpu)
+
+
+def trainer(student, teacher, optimizer, options, device):
+    """What one step does with ids and a mask, and the sums of what it finds, by NAMES."""
+    follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
+    sums = torch.zeros(len(NAMES), device=device)
+
+    def train(ids, mask):
+        with torch.no_grad():
+            wanted = follow(ids, mask)
+        with torch.autocast(device, torch.bfloat16, cache_enabled=False):
+            found = losses(student, ids, mask, *wanted)
+        hidden = options.inner * (found["hidden"] - found["last"]) + found["last"]
+        loss = hidden + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        sums.add_(torch.stack([found[name].detach().float() for name in NAMES]))
+
+    return train, sums
 
 
 def main():
@@ -204,7 +229,7 @@ def main():
 
     teacher = Bert(config).load(options.teacher).to(device).eval().requires_grad_(False)
     student = Bert(config, options.ffn).load(options.teacher, but_ffn=True).to(device)
-    optimizer = torch.optim.AdamW(groups(student, options.lr, device), betas=(0.9, 0.98), fused=device == "cuda", capturable=device == "cuda")
+    optimizer = optimizer_of(student, options.lr, device)
 
     state_path, log_path = os.path.join(options.out, "state.pt"), os.path.join(options.out, "log.jsonl")
     step, spent = 0, 0.0
@@ -220,23 +245,7 @@ def main():
         grow(student, teacher, (trained.tensors(*batch) for batch in trained.shaped(options.seed)), GROWN_ON)
     begun = time.time() - spent
     generator = torch.Generator(device).manual_seed(options.seed + step)
-    follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
-    names = ["hidden", "last", "cosine", "similarity", "imbalance"]
-    sums = torch.zeros(len(names), device=device)
-
-    def train(ids, mask):
-        with torch.no_grad():
-            wanted = follow(ids, mask)
-        with torch.autocast(device, torch.bfloat16, cache_enabled=False):
-            found = losses(student, ids, mask, *wanted)
-        hidden = options.inner * (found["hidden"] - found["last"]) + found["last"]
-        loss = hidden + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        sums.add_(torch.stack([found[name].detach().float() for name in names]))
-
+    train, sums = trainer(student, teacher, optimizer, options, device)
     one_step = Step(train, device)
     # How much of the training is behind: evaluations do not count.
     progress = lambda: (time.time() - begun) / (60 * options.minutes) if options.minutes else step / options.steps
@@ -261,7 +270,7 @@ def main():
                 torch.cuda.synchronize()  # or the clock runs behind what has been asked for
             done = progress() >= 1
             if step % options.every == 0 or done:
-                line = {"step": step} | {name: value / counted for name, value in zip(names, sums.tolist())}
+                line = {"step": step} | {name: value / counted for name, value in zip(NAMES, sums.tolist())}
                 spent = time.time() - begun
                 line["seconds"] = round(spent, 1)
                 line.update(evaluate(student, teacher, held, pairs, device))
@@ -276,7 +285,8 @@ def main():
                 begun = time.time() - spent
             if done:
                 break
-    student.export(os.path.join(options.out, "model"), options.teacher)
+    if entries_of(student.kind):
+        student.export(os.path.join(options.out, "model"), options.teacher)
 
 
 if __name__ == "__main__":

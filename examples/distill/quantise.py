@@ -3,7 +3,8 @@
 
     python3 examples/distill/quantise.py --model OUT_DIR/model --out MODEL_DIR
 
-Each row of the embeddings and of an FFF layer's linear_in has its scale, and each column of linear_out: what belongs to one word or one neuron.
+Each row of the embeddings and of an FFF layer's linear_in has its scale, and each column of linear_out: what belongs to one word or one neuron, and
+in the signed form to one of a neuron's two sides. Leaves of the leaf form stay as they are.
 """
 import argparse
 import os

@@ -2,10 +2,12 @@
 """Feedforward layers compared: each distilled by one recipe for as many steps, then fine-tuned on four GLUE tasks, and measured by `cmm glue`.
 
     python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0
+    python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0,0,0 --distil-only
     python3 examples/distill/study.py --out OUT_DIR --table
 
 OUT_DIR/study.jsonl gets a line for each layer and seed as soon as it is done; a run that is cut off goes on from there with the same command.
 `original` is the teacher itself, fine-tuned in the same way, and so is a model given with --also. Several seeds become medians in the table.
+With --distil-only other layers, the signed and leaf forms among them, are distilled and nothing else is done: no fine-tuning, and no `cmm`.
 """
 import argparse
 import json
@@ -20,6 +22,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SEVERAL = ["original", "fff:1x11", "dense:12", "dense:1536"]
 ONCE = ["fff:4x9", "fff:16x7", "fff:64x5", "dense:40", "dense:128"]
 RUNS = [(ffn, 0) for ffn in SEVERAL] + [(ffn, seed) for seed in (1, 2) for ffn in SEVERAL] + [(ffn, 0) for ffn in ONCE]
+# With --distil-only.
+FORMS = ["fff:1x11", "signed:1x11", "signed:4x9", "leaf:7x32", "leaf:5x64", "dense:12", "dense:128"]
+FORMS_ONCE = ["signed:2x10", "fff:4x9", "leaf:6x64", "leaf:9x16", "dense:40", "dense:384", "signed:1x11+64", "signed-leaf:7x32"]
+FORMS_RUNS = [(ffn, 0) for ffn in FORMS + FORMS_ONCE] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS_ONCE]
 # Task: folder of its files, and the metric that the table shows.
 TASKS = {"sst2": ("SST-2/dev.tsv", "accuracy"), "cola": ("CoLA/dev.tsv", "matthews"), "rte": ("RTE/dev.tsv", "accuracy"), "stsb": ("STS-B/dev.csv", "spearman")}
 
@@ -34,6 +40,9 @@ def parse():
     parser.add_argument("--gpus", default="0", help="numbers, one for each worker: 0,0,1,1 for two on each of two")
     parser.add_argument("--also", metavar="MODEL_DIR", help="a model to fine-tune with three seeds, too")
     parser.add_argument("--only", help="these layers only, a list: fff:1x11,dense:12")
+    parser.add_argument("--seeds", default="0,1,2", help="these seeds only")
+    parser.add_argument("--distil-only", action="store_true", help="no fine-tuning, and another list of layers")
+    parser.add_argument("--with", dest="more", default="", metavar="ARGUMENTS", help="of distill.py, beside those that it gets here")
     parser.add_argument("--table", action="store_true", help="print what is there as Markdown, and do nothing else")
     options = parser.parse_args()
     if not options.table and not (options.teacher and options.data):
@@ -47,6 +56,11 @@ def lines(out):
         return []
     with open(path) as file:
         return [json.loads(line) for line in file]
+
+
+def card(gpu):
+    query = ["nvidia-smi", "--id", str(gpu), "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def one(options, gpu, ffn, seed):
@@ -65,12 +79,15 @@ def one(options, gpu, ffn, seed):
     elif ffn != options.also:
         script(
             "distill.py", "--teacher", options.teacher, "--data", options.data, "--out", work, "--ffn", ffn, "--seed", str(seed),
-            "--steps", str(options.steps), "--every", "1000000",
+            "--steps", str(options.steps), "--every", "1000000", *options.more.split(),
         )  # fmt: skip
         model = os.path.join(work, "model")
         with open(os.path.join(work, "log.jsonl")) as file:
             last = json.loads(file.readlines()[-1])
         result |= {name: last[name] for name in ("step", "held hidden", "held cosine", "leaves used") if name in last}
+    if options.distil_only:
+        result |= {f"stsb {split}, untuned": last[f"stsb {split}"] for split in ("dev", "test")}
+        return result | {"seconds": last["seconds"], "card": card(gpu)}
     for split in ("dev", "test"):
         result[f"stsb {split}, untuned"] = glue(model, "stsb", f"STS-B/{split}.csv")["spearman"]
     script("finetune.py", "--model", model, "--data", options.data, "--seed", str(seed), "--out", work)
@@ -83,8 +100,9 @@ def work_off(options):
     os.makedirs(options.out, exist_ok=True)
     there = {(line["ffn"], line["seed"]) for line in lines(options.out)}
     left, lock, failures = queue.SimpleQueue(), threading.Lock(), []
-    for run in RUNS + [(options.also, seed) for seed in range(3) if options.also]:
-        if run not in there and (not options.only or run[0] in options.only.split(",")):
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    for run in (FORMS_RUNS if options.distil_only else RUNS) + [(options.also, seed) for seed in range(3) if options.also]:
+        if run not in there and (not options.only or run[0] in options.only.split(",")) and run[1] in seeds:
             left.put(run)
 
     def worker(gpu):
@@ -115,6 +133,13 @@ def work_off(options):
         raise SystemExit("\n".join(failures))
 
 
+def spread(values):
+    """The median, and the smallest and largest where there are several."""
+    if len(values) < 2:
+        return "".join(f"{value:.4f}" for value in values)
+    return f"{statistics.median(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+
+
 def table(out):
     columns = ["held cosine", "held hidden", "leaves used", "stsb dev, untuned", "stsb test, untuned", *TASKS]
     found = {}
@@ -123,8 +148,8 @@ def table(out):
     print("| layer | seeds | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 2) + "|")
     for ffn, of_one in found.items():
-        medians = [[line[name] for line in of_one if name in line] for name in columns]
-        cells = [f"{statistics.median(values):.4f}" if values else "" for values in medians]
+        values = [[line[name] for line in of_one if name in line] for name in columns]
+        cells = [spread(of_column) for of_column in values]
         print(f"| {ffn} | {len(of_one)} | " + " | ".join(cells) + " |")
 
 
