@@ -7,7 +7,7 @@ use std::error::Error;
 
 use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Output, Pooler, Sequence, Tap};
 use cmm::{Encoder, EncoderOptions};
-use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
+use cmm::{FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
 
 /// Bytes of memory that the process has now.
 fn resident() -> Result<u64, Box<dyn Error>> {
@@ -19,7 +19,13 @@ fn resident() -> Result<u64, Box<dyn Error>> {
 }
 
 fn config() -> EncoderConfig {
-    let mut config = EncoderConfig::new(Family::Bert, 2, 64, 4, Ffn::Fff { trees: 1, depth: 6 });
+    let mut config = EncoderConfig::new(
+        Family::Bert,
+        2,
+        64,
+        4,
+        Ffn::Fff { trees: 1, depth: 6, form: FffForm::Published },
+    );
     (config.vocabulary, config.positions) = (1000, 128);
     config
 }

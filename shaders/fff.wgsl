@@ -1,7 +1,8 @@
 // Conditional matrix multiplication: one FFF layer in one dispatch.
 //
 // LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
-// activation(z) * linear_out[node] for each node on the way; nothing but the chosen rows is read.
+// activation(z) * linear_out[node] for each node on the way; nothing but the chosen rows is read. In the signed form, of SIDES = 2, which of
+// a node's two output rows is added is known with its logit, so that it is asked for with the next node's row and added one level later.
 // src/kernels/fff.rs puts a weight format, the launch constants, a reduction, the activation, the layer and a path part before this file.
 
 @compute @workgroup_size(GROUP)
@@ -20,6 +21,9 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         }
     }
     var y_lane: array<Values, OUT_PER_LANE>;
+    // The signed form keeps here what the level before engaged; before the first level that is row 0, times 0.
+    var pending_row = 0u;
+    var pending = 0.0;
 
     /* unrolled */ for (var tree = 0u; tree < TREES; tree++) {
         var node = 0u;
@@ -35,17 +39,26 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 partial += dot_values(linear_in[row * IN_UNITS + unit], x_lane[i]);
             }
             // Asked for before the sum is known, so that the two rows' latencies overlap.
+            let out_row = select(row, pending_row, SIDES == 2u);
             var out_lane: array<Weights, OUT_PER_LANE>;
             /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
                 let unit = within_row(first + i * LANES, i, OUT_UNITS);
-                out_lane[i] = linear_out[row * OUT_UNITS + unit];
+                out_lane[i] = linear_out[out_row * OUT_UNITS + unit];
             }
             let z = lane_sum(partial, lane);
-            let engaged = activation(z);
+            let engaged = select(engaged_by(z), pending, SIDES == 2u);
             /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
                 y_lane[i] = scale_add(engaged, out_lane[i], y_lane[i]);
             }
+            pending_row = output_row(row, z);
+            pending = engaged_by(z);
             node = 2u * node + select(1u, 2u, z > 0.0);
+        }
+    }
+    if SIDES == 2u {
+        /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {
+            let unit = within_row(first + i * LANES, i, OUT_UNITS);
+            y_lane[i] = scale_add(pending, linear_out[pending_row * OUT_UNITS + unit], y_lane[i]);
         }
     }
 

@@ -38,11 +38,12 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
 
     /* unrolled */ for (var tree = 0u; tree < TREES; tree++) {
         var root = 0u;
-        // What the step before engaged: places in its subtree, rows, logits.
+        // What the step before engaged: places in its subtree, output rows, logits.
         var engaged: array<u32, AHEAD>;
         var engaged_row: array<u32, AHEAD>;
         var z: array<f32, AHEAD>;
-        // Every row that the last step may engage, asked for before it is known which ones it will.
+        // Every row that the last step may engage, asked for before it is known which ones it will. In the signed form these would be twice as many,
+        // and it is faster to wait.
         var candidate: array<Weights, SUBTREE * OUT_PER_THREAD>;
         /* unrolled */ for (var step = 0u; step < STEPS; step++) {
             let slot = ((tree * STEPS + step) % 2u) * SUBTREE;
@@ -61,7 +62,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                     logits[slot + lane.subgroup] = sum;
                 }
             } else {
-                if step + 1u == STEPS {
+                if SIDES == 1u && step + 1u == STEPS {
                     /* unrolled */ for (var place = 0u; place < SUBTREE; place++) {
                         let row = tree * NODES + node_within(root, place);
                         /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
@@ -71,7 +72,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                 }
                 if step > 0u {
                     /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
-                        let scale = activation(z[level]);
+                        let scale = engaged_by(z[level]);
                         /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
                             let unit = min(first_out + i * OUT_THREADS, OUT_UNITS - 1u);
                             y_thread[i] = scale_add(scale, linear_out[engaged_row[level] * OUT_UNITS + unit], y_thread[i]);
@@ -90,21 +91,30 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
                     if lane.subgroup == 0u && first == 0u {
                         keep_node((token * TREES + tree) * (DEPTH + 1u) + step * AHEAD + level, node);
                     }
-                    engaged_row[level] = tree * NODES + node;
+                    engaged_row[level] = output_row(tree * NODES + node, z[level]);
                     here = 2u * here + select(1u, 2u, z[level] > 0.0);
                 }
             }
             root = ((root + 1u) << AHEAD) + here - (1u << AHEAD);
         }
-        if !evaluates {
+        if !evaluates && SIDES == 1u {
             /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
-                let scale = activation(z[level]);
+                let scale = engaged_by(z[level]);
                 /* unrolled */ for (var place = 0u; place < SUBTREE; place++) {
                     if engaged[level] == place {
                         /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
                             y_thread[i] = scale_add(scale, candidate[place * OUT_PER_THREAD + i], y_thread[i]);
                         }
                     }
+                }
+            }
+        }
+        if !evaluates && SIDES == 2u {
+            /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
+                let scale = engaged_by(z[level]);
+                /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
+                    let unit = min(first_out + i * OUT_THREADS, OUT_UNITS - 1u);
+                    y_thread[i] = scale_add(scale, linear_out[engaged_row[level] * OUT_UNITS + unit], y_thread[i]);
                 }
             }
         }

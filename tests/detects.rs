@@ -79,17 +79,14 @@ fn ties_to_the_right() {
 #[test]
 fn tanh_gelu() {
     detected_everywhere(
-        "let engaged = activation(z);",
-        "let engaged = 0.5 * z * (1.0 + tanh(clamp(0.7978845608 * (z + 0.044715 * z * z * z), -20.0, 20.0)));",
+        "engaged_by(z)",
+        "(0.5 * z * (1.0 + tanh(clamp(0.7978845608 * (z + 0.044715 * z * z * z), -20.0, 20.0))))",
     );
 }
 
 #[test]
 fn the_last_level_dropped() {
-    detected_everywhere(
-        "let engaged = activation(z);",
-        "let engaged = select(activation(z), 0.0, level == DEPTH);",
-    );
+    detected_everywhere("engaged_by(z)", "select(engaged_by(z), 0.0, level == DEPTH)");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use cmm::check::{Checked, check_embeddings, check_model, golden_models, golden_texts};
 use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap};
 use cmm::{Encoder, EncoderOptions};
-use cmm::{Gpu, GpuOptions};
+use cmm::{FffForm, Gpu, GpuOptions};
 use common::golden;
 use pollster::block_on;
 
@@ -185,7 +185,7 @@ fn with_small_bindings(adapter: &wgpu::Adapter) -> Gpu {
 /// As a multilingual vocabulary is larger than WebGPU's 128 MiB: ids on both sides of every border, and the scores of all of them.
 #[test]
 fn a_vocabulary_larger_than_a_binding_comes_in_parts() {
-    let ffn = Ffn::Fff { trees: 1, depth: 3 };
+    let ffn = Ffn::Fff { trees: 1, depth: 3, form: FffForm::Published };
     let mut config = EncoderConfig::new(Family::Bert, 1, 32, 2, ffn);
     (config.vocabulary, config.positions) = (2_501, 64);
     config.head = Head::MaskedLm { transform: true };

@@ -4,8 +4,8 @@ mod common;
 
 use cmm::check::{Checked, check_case, golden_cases, random_cases};
 use cmm::{
-    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Variant, WeightFormat,
-    reference,
+    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Variant,
+    WeightFormat, reference,
 };
 use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
 use pollster::block_on;
@@ -204,20 +204,28 @@ fn sums_that_overflow_name_the_token_and_the_node_unless_they_may_pass() {
 /// Every value of a row is found again where the rows were packed: the node is the one whose weights are large.
 #[test]
 fn the_node_of_an_overflow_is_found_in_rows_of_any_width() {
-    for (gpu, variant) in gpus_and_variants() {
+    // The form, the logit of the last node, and which of the output rows is large at its end: in the signed form one of that node's two.
+    for (form, logit, row) in
+        [(FffForm::Published, 1e36, 3), (FffForm::Signed, 1e36, 6), (FffForm::Signed, -1e36, 5)]
+    {
         for width in [1, 7, 40, 300, 1500] {
-            let shape = FffShape::with_output(width, width, 1, 1).unwrap();
-            let mut linear_out = vec![0.5; 3 * width];
-            linear_out[3 * width - 1] = 60_000.0;
-            let bias = vec![1.0, 1.0, 1e36];
-            let linear_in = vec![0.0; 3 * width];
+            let shape = FffShape::with_output(width, width, 1, 1).unwrap().in_form(form).unwrap();
+            let mut linear_out = vec![0.5; shape.output_rows() * width];
+            linear_out[row * width - 1] = 60_000.0;
+            let (linear_in, bias) = (vec![0.0; 3 * width], vec![1.0, 1.0, logit]);
             let weights = FffWeights::new(shape, linear_in, Some(bias), linear_out).unwrap();
-            let layer =
-                block_on(FffLayer::builder(&weights).variant(variant).upload(&gpu)).unwrap();
-            let error = block_on(layer.forward(&vec![1.0; width])).unwrap_err();
-            let expected = matches!(error, Error::Overflow { token: 0, node: 2, what: "output", magnitude, .. }
-                    if (5.9e40..6.1e40).contains(&magnitude));
-            assert!(expected, "{} {width}: {error}", label(&gpu, variant));
+            let expected = |error: &Error| {
+                matches!(error, Error::Overflow { token: 0, node: 2, what: "output", magnitude, .. }
+                    if (5.9e40..6.1e40).contains(magnitude))
+            };
+            let error = cmm::host::fff(&weights, &vec![1.0; width]).unwrap_err();
+            assert!(expected(&error), "host {shape}: {error}");
+            for (gpu, variant) in gpus_and_variants() {
+                let layer = FffLayer::builder(&weights).variant(variant).upload(&gpu);
+                let error = block_on(block_on(layer).unwrap().forward(&vec![1.0; width]));
+                let error = error.unwrap_err();
+                assert!(expected(&error), "{} {shape}: {error}", label(&gpu, variant));
+            }
         }
     }
 }

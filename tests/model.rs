@@ -49,8 +49,8 @@ fn every_stage_of_a_bert_21_wide_with_dense_layers() {
 }
 
 #[test]
-fn every_stage_of_a_bert_21_wide() {
-    every_stage(&Spec { crammed: false, fff: Some((1, 4)), hidden: 21, ..TINY });
+fn every_stage_of_a_bert_21_wide_with_signed_layers() {
+    every_stage(&Spec { crammed: false, fff: Some((1, 4)), signed: true, hidden: 21, ..TINY });
 }
 
 /// On every adapter in every variant, against the reference.
@@ -233,6 +233,7 @@ fn every_stored_form_is_the_same_model() {
 fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
     let crammed = TINY.config();
     let bert = Spec { crammed: false, ..TINY }.config();
+    let signed = Spec { crammed: false, signed: true, ..TINY }.config();
     for (base, pointer, value, named) in [
         (&crammed, "/model_type", "roberta".into(), "model_type"),
         (&crammed, "/arch/nonlin", "GELUglu".into(), "arch.nonlin"),
@@ -247,6 +248,7 @@ fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
         (&crammed, "/arch/num_transformer_layers", (-1).into(), "num_transformer_layers"),
         (&bert, "/hidden_act", "relu".into(), "hidden_act"),
         (&bert, "/ffn/type", "moe".into(), "ffn.type"),
+        (&signed, "/ffn/form", "leafy".into(), "ffn.form"),
         (&bert, "/layer_norm_eps", "x".into(), "layer_norm_eps"),
     ] {
         let mut config = base.clone();
@@ -296,8 +298,8 @@ fn golden_models_and_layers_on_the_host() {
 /// Lengths around every block of queries and vector of keys, masks with holes, heads of any width.
 #[test]
 fn the_host_computes_what_the_reference_computes_whatever_the_lengths() {
-    for spec in [TINY, Spec { crammed: false, ..TINY }, Spec { crammed: false, fff: None, ..TINY }]
-    {
+    let bert = Spec { crammed: false, ..TINY };
+    for spec in [TINY, bert, Spec { signed: true, ..bert }, Spec { fff: None, ..bert }] {
         let dir = tempdir().unwrap();
         spec.write(dir.path(), 9, 1);
         let weights = EncoderWeights::open(dir.path()).unwrap();

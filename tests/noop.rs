@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use cmm::low_level::KernelSource;
 use cmm::model::{Batch, EncoderConfig, EncoderWeights, Family, Ffn, Head, Output, Sequence, Tap};
 use cmm::{
-    Activations, Error, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, Variant,
+    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision,
+    Variant,
 };
 use cmm::{Encoder, EncoderOptions};
 use pollster::block_on;
@@ -157,7 +158,7 @@ fn encoder(gpu: &Gpu, vocabulary: usize) -> Encoder {
 }
 
 fn config(vocabulary: usize) -> EncoderConfig {
-    let ffn = Ffn::Fff { trees: 1, depth: 2 };
+    let ffn = Ffn::Fff { trees: 1, depth: 2, form: FffForm::Published };
     let mut config = EncoderConfig::new(Family::Bert, 2, 8, 1, ffn);
     (config.vocabulary, config.positions) = (vocabulary, 16);
     config.head = Head::MaskedLm { transform: false };
@@ -237,7 +238,10 @@ fn a_configuration_made_by_hand_is_held_to_what_a_file_is_held_to() {
     assert_eq!(refused(|c| c.token_types = 0), zero("token types"));
     assert_eq!(refused(|c| c.ffn = Ffn::Dense { width: 0 }), zero("feedforward width or trees"));
     assert!(refused(|c| c.hidden = 0).contains("input width"));
-    assert!(refused(|c| c.ffn = Ffn::Fff { trees: 1, depth: 99 }).contains("depth 99"));
+    assert!(
+        refused(|c| c.ffn = Ffn::Fff { trees: 1, depth: 99, form: FffForm::Published })
+            .contains("depth 99")
+    );
     assert!(refused(|c| c.heads = 3).contains("a multiple of the 3 heads"));
     assert!(refused(|c| c.norm_eps = f64::NAN).contains("0 < eps < 1"));
     assert!(refused(|c| c.hidden = 1 << 15).contains("values of the projection"));

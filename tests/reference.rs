@@ -8,7 +8,7 @@ use cmm::{FffWeights, reference};
 #[test]
 fn the_reference_reproduces_the_authors_results() {
     let (cases, others) = golden_cases(&common::golden()).unwrap();
-    assert_eq!((cases.len(), others.len()), (6, 0));
+    assert_eq!((cases.len(), others.len()), (10, 0));
     for case in cases {
         let outcome = pollster::block_on(check_case(&case, &Checked::Reference)).unwrap();
         assert_eq!(outcome.golden_disagreements, Some(0), "{}", case.name);

@@ -88,8 +88,9 @@ struct RunArguments {
     /// A layer of your own instead of a preset: width of x and y
     #[arg(long, conflicts_with = "presets")]
     width: Option<usize>,
-    /// Its trees and depth, a list: 1x11,4x9
-    #[arg(long, value_delimiter = ',', requires = "width", default_value = "1x11")]
+    /// Trees and depth of its FFF layers, or of a preset's in place of its own, a list, each with its form if that is not the published one:
+    /// 1x11,signed:1x11 [default: 1x11]
+    #[arg(long, value_delimiter = ',')]
     fff: Vec<String>,
     /// Neurons of the dense layer beside it; as many as the first FFF layer has if nothing is said
     #[arg(long, requires = "width")]
@@ -206,8 +207,10 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
     let mut workloads = Vec::new();
     if let Some(width) = arguments.width {
-        let layers =
-            arguments.fff.iter().map(|text| layer(width, text)).collect::<Result<Vec<_>, _>>()?;
+        let mut layers = layers(width, &arguments.fff)?;
+        if layers.is_empty() {
+            layers.push(FffShape::new(width, 1, 11)?);
+        }
         let nodes = layers.first().map_or(0, |shape| shape.nodes());
         workloads.push(Workload {
             name: format!("{width} wide"),
@@ -226,6 +229,10 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
         workloads.push(Workload::preset(PRESETS[0].0, arguments.quick)?);
     }
     for workload in &mut workloads {
+        let others = layers(workload.widths().0, &arguments.fff)?;
+        if !others.is_empty() {
+            workload.layers = others;
+        }
         workload.all_tiles = arguments.all_tiles;
         if !arguments.batch.is_empty() {
             workload.tokens.clone_from(&arguments.batch);
@@ -244,12 +251,17 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
     Ok(workloads)
 }
 
+fn layers(width: usize, texts: &[String]) -> Result<Vec<FffShape>, Failure> {
+    texts.iter().map(|text| layer(width, text)).collect()
+}
+
 fn layer(width: usize, text: &str) -> Result<FffShape, Failure> {
-    let parts = text.split_once('x').and_then(|(k, d)| Some((k.parse().ok()?, d.parse().ok()?)));
+    let (form, size) = text.split_once(':').unwrap_or(("published", text));
+    let parts = size.split_once('x').and_then(|(k, d)| Some((k.parse().ok()?, d.parse().ok()?)));
     let Some((trees, depth)) = parts else {
         return Err(format!("--fff {text}: expected trees and depth, as in 1x11").into());
     };
-    Ok(FffShape::new(width, trees, depth)?)
+    Ok(FffShape::new(width, trees, depth)?.in_form(form.parse()?)?)
 }
 
 /// The command as it was typed, without the path of the program.

@@ -170,7 +170,7 @@ async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Fa
     Ok(Gpu::from_adapter(adapter, &options).await?)
 }
 
-/// All cases on one of these.
+/// Runs all cases on one of these.
 async fn run_on(on: Checked, cases: &Cases, progress: &ProgressBar) -> Run {
     let (device, variant) = (on.device(), on.form());
     let unavailable = on.missing().map(|missing| format!("not on this adapter: needs {missing}"));

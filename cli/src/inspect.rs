@@ -60,9 +60,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = weights.config().clone();
     let (neurons, engaged) = match config.ffn {
         Ffn::Dense { width } => (width, width),
-        Ffn::Fff { trees, depth } => {
-            let shape = cmm::FffShape::new(config.hidden, trees, depth)?;
-            (shape.nodes(), shape.engaged())
+        ffn => {
+            let shape = ffn.shape(config.hidden)?;
+            shape.map_or((0, 0), |shape| (shape.nodes(), shape.engaged()))
         }
     };
     let mut parts = BTreeMap::<_, Part>::new();
@@ -109,7 +109,7 @@ async fn spread(
     config: &EncoderConfig,
     text: &str,
 ) -> Result<Vec<LayerSpread>, Failure> {
-    let Ffn::Fff { trees, depth } = config.ffn else {
+    let Ffn::Fff { trees, depth, .. } = config.ffn else {
         return Err("this model's feedforward layers are dense: there are no paths".into());
     };
     let model = arguments.model.load().await?;
@@ -143,8 +143,9 @@ impl Report {
         let c = &self.config;
         let ffn = match c.ffn {
             Ffn::Dense { width } => format!("dense, {width} neurons"),
-            Ffn::Fff { trees, depth } => format!(
-                "FFF {trees}x{depth}, {} neurons, {} engaged ({:.2} %)",
+            Ffn::Fff { trees, depth, form } => format!(
+                "FFF {}{trees}x{depth}, {} neurons, {} engaged ({:.2} %)",
+                form.prefix(),
                 self.neurons,
                 self.engaged,
                 100.0 * self.engaged as f64 / self.neurons as f64

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use cmm::{
-    Checkpoint, Device, Error, FffLayer, FffShape, FffWeights, Forward, GpuOptions, Precision,
-    Variant, host,
+    Checkpoint, Device, Error, FffForm, FffLayer, FffShape, FffWeights, Forward, GpuOptions,
+    Precision, Variant, host,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Depth, D (a tree has D + 1 levels)
     #[arg(long)]
     depth: usize,
+    /// What an engaged node adds: `published`, or `signed`, with two output rows a node
+    #[arg(long, default_value = "published")]
+    form: FffForm,
     /// Tokens, [..., width] in .npy or .safetensors
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -202,7 +205,8 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
         }
     };
     let (input, output) = (width(name(LINEAR_IN), 1)?, width(name("linear_out.weight"), 0)?);
-    let shape = FffShape::with_output(input, output, arguments.trees, arguments.depth)?;
+    let shape = FffShape::with_output(input, output, arguments.trees, arguments.depth)?
+        .in_form(arguments.form)?;
     Ok(FffWeights::from_safetensors(&file, &prefix, shape)?)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cmm::bench::{Computation, Effort, EncoderShape, Machine, Report, Unit, Workload};
 use cmm::model::Family;
-use cmm::{FffShape, Precision};
+use cmm::{Device, FffForm, FffShape, Precision};
 
 fn bench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cmm")).arg("bench").args(arguments).output().unwrap()
@@ -24,7 +24,7 @@ fn stdout(output: &Output) -> &str {
 }
 
 const SMALL: [&str; 8] =
-    ["--quick", "--width", "40", "--fff", "1x5,2x2", "--neurons", "63", "--batch=1,9"];
+    ["--quick", "--width", "40", "--fff", "1x5,signed:2x2", "--neurons", "63", "--batch=1,9"];
 
 #[test]
 fn every_adapter_gets_checked_rows_in_every_output() {
@@ -70,25 +70,41 @@ fn every_adapter_gets_checked_rows_in_every_output() {
     }
 }
 
-/// Whole encoders of both families, FFF and dense, on every adapter: checked, and with their ratio.
+/// Every adapter, and the host.
+fn devices() -> Vec<Device> {
+    common::gpus().into_iter().map(Device::from).chain([Device::Host]).collect()
+}
+
+/// Whole encoders of both families, FFF and dense, on every adapter and on the host: checked, and with their ratio.
 #[test]
 fn encoders_get_checked_rows() {
-    for gpu in common::gpus() {
-        for family in [Family::CrammedBert, Family::Bert] {
+    for device in devices() {
+        for (family, form) in
+            [(Family::CrammedBert, FffForm::Signed), (Family::Bert, FffForm::Published)]
+        {
+            let shape = FffShape::new(32, 1, 3).unwrap().in_form(form).unwrap();
             let workload = Workload {
                 name: "tiny".into(),
-                layers: vec![FffShape::new(32, 1, 3).unwrap()],
+                layers: vec![shape],
                 neurons: 20,
                 tokens: vec![5, 16],
                 precisions: vec![Precision::F32],
                 all_tiles: false,
                 encoder: Some(EncoderShape { family, layers: 2, heads: 2, length: 8 }),
             };
-            let mut result = Report::new(Machine::of(&gpu, 0), "test".into());
+            let mut result = Report::new(Machine::host(1), "test".into());
             let mut rows = 0;
             let mut seen = |report: &Report| rows = report.measurements.len();
-            let run = cmm::bench::run(&gpu, &workload, Effort::QUICK, &mut result, &mut seen);
-            pollster::block_on(run).unwrap();
+            let effort = Effort::QUICK;
+            match &device {
+                Device::Gpu(gpu) => {
+                    let run = cmm::bench::run(gpu, &workload, effort, &mut result, &mut seen);
+                    pollster::block_on(run).unwrap();
+                }
+                Device::Host => {
+                    cmm::bench::run_cpu(&workload, effort, &mut result, &mut seen).unwrap();
+                }
+            }
             assert_eq!((rows, result.measurements.len()), (4, 4));
             assert!(result.passed(), "{:?}", result.measurements);
             let [conditional, dense] = [&result.measurements[1], &result.measurements[3]];
@@ -155,6 +171,7 @@ fn what_cannot_be_measured_or_read_is_said_in_one_line() {
     for (arguments, message) in [
         (vec!["bert-large"], "trees-vs-depth"),
         (vec!["--width", "64", "--fff", "eleven"], "1x11"),
+        (vec!["--width", "64", "--fff", "leafy:1x11"], "published or signed"),
         (vec!["-b", "0"], "0 tokens"),
         (vec!["show", &other], "schema 99"),
         (vec!["compare", &other, "missing.json"], "schema 99"),
@@ -173,12 +190,12 @@ fn a_race_measures_and_checks_both_layers_on_the_callers_tokens() {
     let shape = FffShape::new(24, 2, 4).unwrap();
     let weights = cmm::FffWeights::random(shape, 3);
     let x = common::random_tokens(9 * 24, 1);
-    let race = |gpu: &cmm::Gpu, neurons, x: &[f32]| {
-        pollster::block_on(cmm::bench::race(gpu, &weights, neurons, x, Effort::QUICK))
+    let race = |device: &Device, neurons, x: &[f32]| {
+        pollster::block_on(cmm::bench::race(device, &weights, neurons, x, Effort::QUICK))
     };
-    for gpu in common::gpus() {
+    for device in devices() {
         for neurons in [shape.nodes(), 7] {
-            let [fff, dense] = race(&gpu, neurons, &x).unwrap();
+            let [fff, dense] = race(&device, neurons, &x).unwrap();
             assert!(fff.check.passed && dense.check.passed, "{fff:?} {dense:?}");
             assert_eq!((fff.tokens, dense.tokens), (9, 9));
             assert_eq!(fff.computation, Computation::cmm(shape));
@@ -190,7 +207,7 @@ fn a_race_measures_and_checks_both_layers_on_the_callers_tokens() {
             assert_eq!(fff.leaves, Some(leaves.len()));
         }
         for x in [&x[..0], &x[..25]] {
-            let error = race(&gpu, 7, x).unwrap_err().to_string();
+            let error = race(&device, 7, x).unwrap_err().to_string();
             assert!(error.contains("a multiple of the input width 24"), "{error}");
         }
     }

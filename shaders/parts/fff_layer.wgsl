@@ -10,7 +10,23 @@ override RESIDUAL: u32;  // what is added to the layer's output: 0 nothing, 1 wh
 
 @group(0) @binding(2) var<storage, read> linear_in: array<Weights>;  // [TREES * NODES, IN_UNITS]
 @group(0) @binding(3) var<storage, read> linear_in_bias: array<f32>; // [TREES * NODES]
-@group(0) @binding(4) var<storage, read> linear_out: array<Weights>; // [TREES * NODES, OUT_UNITS]
+@group(0) @binding(4) var<storage, read> linear_out: array<Weights>; // [TREES * NODES * SIDES, OUT_UNITS]
+
+// What an engaged node's output row is scaled by. In the signed form, of SIDES = 2, a node has a row for each sign of its logit.
+fn engaged_by(z: f32) -> f32 {
+    if SIDES == 2u {
+        return activation(abs(z));
+    }
+    return activation(z);
+}
+
+// The output row of a node, among the rows of all trees.
+fn output_row(row: u32, z: f32) -> u32 {
+    if SIDES == 2u {
+        return 2u * row + select(0u, 1u, z > 0.0);
+    }
+    return row;
+}
 
 // A lane owns the units lane, lane + LANES, ... of a row. All but a row's last LANES units need no test, and the compiler sees that.
 fn in_row(unit: u32, i: u32, units: u32) -> bool {

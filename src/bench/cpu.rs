@@ -1,19 +1,21 @@
-//! Rows of the host: the FFF layer against the best dense layer there, on the same threads.
+//! Rows of the host: FFF layers against the best dense layer there, and whole encoders, on the same threads.
 
 use std::collections::HashSet;
 
 use web_time::Instant;
 
+use crate::bench::encoders::{Short, computation, random_encoders};
 use crate::bench::layers::{DENSE_RTOL, check_dense, dense_twin};
 use crate::bench::workload::random_tokens;
 use crate::bench::{
-    Check, Computation, Effort, Measurement, Progress, Report, Stats, Timing, Unit, Workload,
+    Check, Computation, Effort, EncoderShape, Measurement, Progress, Report, Stats, Timing, Unit,
+    Workload,
 };
 use crate::dtype::Precision;
 use crate::error::Result;
 use crate::fff::FffWeights;
-use crate::host;
-use crate::model::DenseWeights;
+use crate::host::{self, HostEncoder};
+use crate::model::{Batch, DenseWeights, EncoderWeights, Output, Tap};
 use crate::plan::Activation;
 use crate::reference;
 
@@ -25,7 +27,7 @@ fn inputs(tokens: usize) -> u64 {
 /// Measures a workload on the current rayon pool, in f32, and appends its rows to the report.
 ///
 /// # Errors
-/// None that the sizes of a valid workload bring about.
+/// None that the sizes of a valid workload bring about, but [`Error::Value`](crate::Error::Value) if an encoder's sums overflow.
 pub fn run_cpu(
     workload: &Workload,
     effort: Effort,
@@ -36,6 +38,12 @@ pub fn run_cpu(
         report.measurements.push(row);
         progress(report);
     };
+    if let Some(shape) = workload.encoder {
+        for weights in random_encoders(workload, shape) {
+            encoder(workload, shape, &weights?, effort, &mut emit)?;
+        }
+        return Ok(());
+    }
     for shape in &workload.layers {
         let weights = FffWeights::random(*shape, 1);
         for tokens in &workload.tokens {
@@ -52,6 +60,33 @@ pub fn run_cpu(
     for tokens in &workload.tokens {
         let x = (0..4).map(|seed| random_tokens(tokens * dense[0].input, seed));
         emit(dmm(workload, &dense, &x.collect::<Vec<_>>(), effort));
+    }
+    Ok(())
+}
+
+/// A row of an encoder for each batch size.
+fn encoder(
+    workload: &Workload,
+    shape: EncoderShape,
+    weights: &EncoderWeights<'_>,
+    effort: Effort,
+    emit: &mut impl FnMut(Measurement),
+) -> Result<()> {
+    let encoder = HostEncoder::read(weights)?;
+    let short = Short::new(shape, weights)?;
+    let got = encoder.forward(&short.batch, &Output::Hidden, Tap::Stages)?;
+    let check = short.check(weights, &got, Precision::F32);
+    for tokens in &workload.tokens {
+        let batch = Batch::new(weights.config(), &shape.sequences(*tokens))?;
+        let mut failed = None;
+        let (seconds, runs) = measure(effort, |_| {
+            failed = encoder.forward(&batch, &Output::Hidden, Tap::None).err().or(failed.take());
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let head = (workload, computation(shape, weights), "cpu/simd", *tokens);
+        emit(row(head, seconds, runs, None, check));
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Rows of whole encoders: FFF layers against dense ones, everything else the same.
 
 use crate::bench::layers::Bench;
-use crate::bench::{Check, Computation, EncoderShape, Measurement, Unit};
+use crate::bench::{Check, Computation, EncoderShape, Measurement, Unit, Workload};
 use crate::check::{Limits, compare_encoded};
 use crate::dtype::Precision;
 use crate::error::Result;
 use crate::executor::{EncoderOptions, GpuEncoder};
-use crate::model::{Batch, EncoderWeights, Ffn, Output, Tap};
-use crate::reference::{self, F32_RTOL};
+use crate::fff::FffForm;
+use crate::model::{Batch, Encoded, EncoderWeights, Ffn, Output, Tap};
+use crate::reference::{self, EncoderOutput, F32_RTOL};
 
 /// Tokens of the sequence on which every stage is held against the f64 reference.
 const CHECKED: usize = 16;
@@ -23,17 +24,10 @@ impl Bench<'_> {
         shape: EncoderShape,
         emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
-        let workload = self.workload;
-        let hidden = workload.widths().0;
-        let conditional = workload.layers.iter().map(|layer| {
-            let (trees, depth) = (layer.trees(), layer.depth());
-            Ffn::Fff { trees, depth }
-        });
-        let dense = (workload.neurons > 0).then_some(Ffn::Dense { width: workload.neurons });
-        for ffn in conditional.chain(dense) {
-            let weights = EncoderWeights::random(shape.config(hidden, ffn), 5)?;
-            for precision in &workload.precisions {
-                self.encoder(shape, ffn, &weights, *precision, emit).await?;
+        for weights in random_encoders(self.workload, shape) {
+            let weights = weights?;
+            for precision in &self.workload.precisions {
+                self.encoder(shape, &weights, *precision, emit).await?;
             }
         }
         Ok(())
@@ -42,7 +36,6 @@ impl Bench<'_> {
     async fn encoder(
         &self,
         shape: EncoderShape,
-        ffn: Ffn,
         weights: &EncoderWeights<'_>,
         precision: Precision,
         emit: &mut impl FnMut(Measurement),
@@ -55,14 +48,10 @@ impl Bench<'_> {
         let activations = if halves { Precision::F16 } else { Precision::F32 };
         let options = EncoderOptions::default().weights(precision).activations(activations);
         let encoder = GpuEncoder::upload(gpu, weights, &options).await?;
-        let check = self.check_encoder(shape, weights, &encoder).await?;
-        let (trees, depth, neurons) = match ffn {
-            Ffn::Fff { trees, depth } => (trees, depth, 0),
-            Ffn::Dense { width } => (0, 0, width),
-        };
-        let EncoderShape { layers, length, .. } = shape;
-        let computation =
-            Computation::Encoder { layers, hidden: config.hidden, length, trees, depth, neurons };
+        let short = Short::new(shape, weights)?;
+        let got = encoder.forward(&short.batch, &Output::Hidden, Tap::Stages).await?;
+        let check = short.check(weights, &got, encoder.activations());
+        let computation = computation(shape, weights);
         let mut kernel = encoder.variant().to_string();
         if activations == Precision::F16 {
             kernel.push_str(", cooperative/f16");
@@ -94,23 +83,53 @@ impl Bench<'_> {
         }
         Ok(())
     }
+}
 
-    /// Every stage of one short sequence, which runs beside a long one.
-    async fn check_encoder(
+/// Encoders of random weights, one for each feedforward layer of a workload.
+pub(crate) fn random_encoders(
+    workload: &Workload,
+    shape: EncoderShape,
+) -> impl Iterator<Item = Result<EncoderWeights<'static>>> {
+    let hidden = workload.widths().0;
+    let conditional = workload.layers.iter().copied().map(Ffn::of);
+    let dense = (workload.neurons > 0).then_some(Ffn::Dense { width: workload.neurons });
+    conditional.chain(dense).map(move |ffn| EncoderWeights::random(shape.config(hidden, ffn), 5))
+}
+
+/// What a row of an encoder computed.
+pub(crate) fn computation(shape: EncoderShape, weights: &EncoderWeights<'_>) -> Computation {
+    let (trees, depth, form, neurons) = match weights.config().ffn {
+        Ffn::Fff { trees, depth, form } => (trees, depth, form, 0),
+        Ffn::Dense { width } => (0, 0, FffForm::Published, width),
+    };
+    let (EncoderShape { layers, length, .. }, hidden) = (shape, weights.config().hidden);
+    Computation::Encoder { layers, hidden, length, trees, depth, form, neurons }
+}
+
+/// A short sequence, whose every stage is held against the reference, beside the long ones that are timed.
+pub(crate) struct Short {
+    pub(crate) batch: Batch,
+    truth: EncoderOutput,
+}
+
+impl Short {
+    pub(crate) fn new(shape: EncoderShape, weights: &EncoderWeights<'_>) -> Result<Self> {
+        let batch = Batch::new(weights.config(), &shape.sequences(CHECKED))?;
+        let truth = reference::encoder(weights, &batch, &Output::Hidden)?;
+        Ok(Self { batch, truth })
+    }
+
+    pub(crate) fn check(
         &self,
-        shape: EncoderShape,
         weights: &EncoderWeights<'_>,
-        encoder: &GpuEncoder,
-    ) -> Result<Check> {
-        let config = weights.config();
-        let limits = match encoder.activations() {
+        got: &Encoded,
+        activations: Precision,
+    ) -> Check {
+        let limits = match activations {
             Precision::F32 => LIMITS_F32,
             Precision::F16 => LIMITS_HALF,
         };
-        let batch = Batch::new(config, &shape.sequences(CHECKED))?;
-        let truth = reference::encoder(weights, &batch, &Output::Hidden)?;
-        let got = encoder.forward(&batch, &Output::Hidden, Tap::Stages).await?;
-        let compared = compare_encoded((&batch, &Output::Hidden), config, &truth, &got, limits);
-        Ok(Check::of(&compared))
+        let what = (&self.batch, &Output::Hidden);
+        Check::of(&compare_encoded(what, weights.config(), &self.truth, got, limits))
     }
 }

@@ -128,9 +128,10 @@ fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f6
 fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     let mut series = Series::new();
     for row in rows {
-        let Computation::Cmm { depth, .. } = row.computation else { continue };
+        let Computation::Cmm { depth, form, .. } = row.computation else { continue };
         let Some(ratio) = report.speed_up(row).and_then(|s| s.best_dense) else { continue };
-        let name = format!("{:?} {} tokens {:?}", row.unit, row.tokens, row.precision);
+        let form = form.prefix();
+        let name = format!("{:?} {form}{} tokens {:?}", row.unit, row.tokens, row.precision);
         let point = ((depth + 1) as f64, ratio);
         match series.iter_mut().find(|(other, _)| *other == name) {
             Some((_, points)) => points.push(point),

@@ -17,8 +17,8 @@ use crate::model::DenseWeights;
 /// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`, on a GPU or on the host; both are checked
 /// in the same run.
 ///
-/// With as many neurons as the trees have nodes, the dense layer is the FFF layer's twin: the same weights, all of them engaged. With
-/// another number its weights are random.
+/// With as many neurons as the trees of the published form have nodes, the dense layer is the FFF layer's twin: the same weights, all of them engaged.
+/// Otherwise its weights are random.
 ///
 /// # Errors
 /// [`Error::Shape`] if `x` is not a whole number of tokens, at least one; errors of the device.
@@ -44,7 +44,7 @@ pub async fn race(
         all_tiles: false,
         encoder: None,
     };
-    let dense = if neurons == shape.nodes() {
+    let dense = if neurons == shape.nodes() && shape.form().is_published() {
         twin(weights)
     } else {
         [random_dense(shape.input(), neurons, 11), random_dense(neurons, shape.output(), 12)]

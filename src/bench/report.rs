@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::{Stats, Timing};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::fff::FffShape;
+use crate::fff::{FffForm, FffShape};
 use crate::gpu::Gpu;
 use crate::reference::Comparison;
 
@@ -102,6 +102,9 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
+        /// What an engaged node adds.
+        #[serde(default, skip_serializing_if = "FffForm::is_published")]
+        form: FffForm,
     },
     /// Dense: x * W1^T + b1, GELU, * W2^T + b2.
     Dmm {
@@ -124,6 +127,9 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
+        /// What an engaged node adds.
+        #[serde(default, skip_serializing_if = "FffForm::is_published")]
+        form: FffForm,
         /// Neurons of each dense layer, where there are no trees.
         neurons: usize,
     },
@@ -202,13 +208,13 @@ impl Check {
 impl Computation {
     /// Of an FFF layer.
     pub fn cmm(shape: FffShape) -> Self {
-        let (trees, depth) = (shape.trees(), shape.depth());
-        Self::Cmm { input: shape.input(), output: shape.output(), trees, depth }
+        let (trees, depth, form) = (shape.trees(), shape.depth(), shape.form());
+        Self::Cmm { input: shape.input(), output: shape.output(), trees, depth, form }
     }
 
     /// Neurons present, and neurons that a token engages.
     pub fn neurons(&self) -> (usize, usize) {
-        // Without overflow, since a report may say anything; `Row::broken` tells what no layer can be.
+        // Without overflow, since a report may say anything; `Measurement::broken` tells what no layer can be.
         let of_trees = |trees: usize, depth: usize| {
             let levels = depth.saturating_add(1);
             let nodes = u32::try_from(levels).ok().and_then(|levels| 1_usize.checked_shl(levels));
@@ -272,8 +278,14 @@ impl Computation {
         let (input, output) = self.widths();
         let (present, engaged) = self.neurons();
         let size = |precision| if precision == Precision::F32 { 4.0 } else { 2.0 };
-        let rows = present.min(tokens.saturating_mul(engaged)) as f64;
-        let ffn = (input + output) as f64 * rows * size(weights);
+        let sides = match self {
+            Self::Cmm { form, .. } | Self::Encoder { form, .. } => form.sides(),
+            Self::Dmm { .. } => 1,
+        };
+        let engaged = tokens.saturating_mul(engaged);
+        let rows = |present: usize, width: usize| present.min(engaged) as f64 * width as f64;
+        let ffn = rows(present, input) + rows(present.saturating_mul(sides), output);
+        let ffn = ffn * size(weights);
         let tokens = (input + output) as f64 * tokens as f64 * size(activations);
         match *self {
             Self::Encoder { layers, hidden, .. } => {
@@ -288,13 +300,15 @@ impl Computation {
 impl std::fmt::Display for Computation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Cmm { trees, depth, .. } => write!(f, "FFF {trees}x{depth}"),
+            Self::Cmm { trees, depth, form, .. } => {
+                write!(f, "FFF {}{trees}x{depth}", form.prefix())
+            }
             Self::Dmm { neurons, .. } => write!(f, "dense {neurons}"),
             Self::Encoder { layers, hidden, trees: 0, neurons, .. } => {
                 write!(f, "encoder {layers}x{hidden}, dense {neurons}")
             }
-            Self::Encoder { layers, hidden, trees, depth, .. } => {
-                write!(f, "encoder {layers}x{hidden}, FFF {trees}x{depth}")
+            Self::Encoder { layers, hidden, trees, depth, form, .. } => {
+                write!(f, "encoder {layers}x{hidden}, FFF {}{trees}x{depth}", form.prefix())
             }
         }
     }

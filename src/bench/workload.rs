@@ -146,8 +146,8 @@ impl Workload {
     pub fn largest_buffer(&self) -> u64 {
         let (input, output) = self.widths();
         let most = self.tokens.iter().copied().max().unwrap_or(0);
-        let nodes = self.layers.iter().map(|shape| shape.nodes()).max().unwrap_or(0);
-        let rows = nodes.max(self.neurons) * input.max(output).next_multiple_of(8);
+        let rows = self.layers.iter().map(|shape| shape.output_rows()).max().unwrap_or(0);
+        let rows = rows.max(self.neurons) * input.max(output).next_multiple_of(8);
         let weight = if self.precisions.contains(&Precision::F32) { 4 } else { 2 };
         let activations = most * self.neurons.max(3 * input).max(output).next_multiple_of(8) * 4;
         (rows * weight).max(activations) as u64

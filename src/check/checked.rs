@@ -53,7 +53,7 @@ impl Checked {
         }
     }
 
-    /// That it does not run cases of this kind.
+    /// The error of a case of a kind that it does not run.
     pub(super) fn runs_no<T>(&self, what: &str) -> Result<T> {
         Err(Error::Unsupported {
             what: what.into(),

@@ -9,15 +9,17 @@ use crate::check::model::is_model;
 use crate::check::{Case, Expected};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::fff::{FffShape, FffWeights};
+use crate::fff::{FffForm, FffShape, FffWeights};
 
-/// The kind of case that this version checks: an FFF layer in the UltraFastBERT form.
-const FFF_LAYER: &str = "fff_ultrafastbert";
+/// The kinds of cases that are FFF layers: by the authors' code, and in the signed form, by `tests/golden/make_signed.py`.
+const FFF_LAYERS: [&str; 2] = ["fff_ultrafastbert", "fff_signed"];
 
 #[derive(Deserialize)]
 struct Description {
     trees: usize,
     depth: usize,
+    #[serde(default)]
+    form: FffForm,
     #[serde(rename = "in")]
     input: usize,
     #[serde(rename = "out")]
@@ -31,11 +33,12 @@ struct Description {
 /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Shape`] name the file and what is wrong; an index without any FFF layer is an error.
 pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
-    let (layers, others): (Vec<_>, Vec<_>) = index.into_iter().partition(|e| e.kind == FFF_LAYER);
+    let (layers, others): (Vec<_>, Vec<_>) =
+        index.into_iter().partition(|entry| FFF_LAYERS.contains(&entry.kind.as_str()));
     if layers.is_empty() {
         let found = if others.is_empty() { "no case" } else { "other kinds only" };
         let what = format!("{}: cases", folder.join("index.json").display());
-        return Err(Error::shape(what, format!("some of kind {FFF_LAYER}"), found));
+        return Err(Error::shape(what, format!("some of kind {}", FFF_LAYERS.join(" or ")), found));
     }
     let cases = layers.iter().map(|entry| read_case(folder, &entry.path)).collect::<Result<_>>()?;
     let known = |kind: &str| {
@@ -51,7 +54,8 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
 
 fn read_case(folder: &Path, name: &str) -> Result<Case> {
     let about: Description = read_json(&folder.join(format!("{name}.json")))?;
-    let shape = FffShape::with_output(about.input, about.output, about.trees, about.depth)?;
+    let shape = FffShape::with_output(about.input, about.output, about.trees, about.depth)?
+        .in_form(about.form)?;
     let file = Checkpoint::open(folder.join(format!("{name}.safetensors")))?;
     let case = Case {
         name: name.to_owned(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::check::{Case, Checked};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::fff::{FffShape, FffWeights};
+use crate::fff::{FffForm, FffShape, FffWeights};
 use crate::gpu::{Gpu, Variant, WeightFormat};
 use crate::kernels::Activations;
 use crate::layer::FffLayer;
@@ -50,20 +50,22 @@ impl Outcome {
 pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
     let (weights, x) = (&case.weights, &case.x);
     let shape = weights.shape();
+    if let Checked::Cooperative(_) = on {
+        return on.runs_no("FFF layers");
+    }
+    if let Checked::Variant(gpu, variant) = on {
+        return check_variant(gpu, case, *variant).await;
+    }
+    let truth = fff(weights, x)?;
     let (y, path, roundings) = match on {
-        Checked::Variant(gpu, variant) => return check_variant(gpu, case, *variant).await,
-        Checked::Cooperative(_) => return on.runs_no("FFF layers"),
-        Checked::Reference => {
-            let FffOutput { y, path, .. } = fff(weights, x)?;
-            (y.iter().map(|v| *v as f32).collect::<Vec<_>>(), path, 0)
-        }
         #[cfg(feature = "cpu")]
         Checked::Host => {
             let got = crate::host::fff(weights, x)?;
             (got.y, got.path, if case.exact { 0 } else { crate::host::roundings(shape) })
         }
+        _ => (truth.y.iter().map(|v| *v as f32).collect::<Vec<_>>(), truth.path.clone(), 0),
     };
-    let reference = compare(shape, &fff(weights, x)?, &y, &path, roundings)?;
+    let reference = compare(shape, &truth, &y, &path, roundings)?;
     let golden_disagreements = golden_disagreements(case, &y, &path);
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
@@ -156,17 +158,20 @@ fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
 pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut cases = Vec::new();
-    for (input, output, trees, depth, tokens) in [
-        (768, 768, 1, 11, 64),
-        (1, 1, 1, 0, 3),
-        (37, 5, 3, 4, 33),
-        (3, 130, 2, 6, 17),
-        (1030, 260, 1, 3, 9),
-        (16, 16, 64, 2, 20),
-        (24, 8, 2, 15, 40),
-        (8, 8, 1, 2, 70_000),
+    use FffForm::{Published, Signed};
+    for (input, output, trees, depth, form, tokens) in [
+        (768, 768, 1, 11, Published, 64),
+        (768, 768, 1, 11, Signed, 64),
+        (1, 1, 1, 0, Published, 3),
+        (37, 5, 3, 4, Published, 33),
+        (3, 130, 2, 6, Signed, 17),
+        (1030, 260, 1, 3, Published, 9),
+        (1030, 260, 1, 3, Signed, 9),
+        (16, 16, 64, 2, Published, 20),
+        (24, 8, 2, 15, Published, 40),
+        (8, 8, 1, 2, Published, 70_000),
     ] {
-        let shape = FffShape::with_output(input, output, trees, depth)?;
+        let shape = FffShape::with_output(input, output, trees, depth)?.in_form(form)?;
         let x = (0..tokens * input).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect();
         cases.push(Case {
             name: format!("random {shape}, {tokens} tokens"),
@@ -176,19 +181,21 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
             expected: None,
         });
     }
-    cases.push(tie_case(&mut random)?);
+    for form in [Published, Signed] {
+        cases.push(tie_case(form, &mut random)?);
+    }
     Ok(cases)
 }
 
 /// Small integers, so that every logit is exact in any order of summation, and many are exactly 0.
-fn tie_case(random: &mut fastrand::Rng) -> Result<Case> {
-    let shape = FffShape::with_output(20, 12, 2, 5)?;
+fn tie_case(form: FffForm, random: &mut fastrand::Rng) -> Result<Case> {
+    let shape = FffShape::with_output(20, 12, 2, 5)?.in_form(form)?;
     let mut small =
         |count: usize| -> Vec<f32> { (0..count).map(|_| random.i32(-1..=1) as f32).collect() };
     let x = small(100 * shape.input());
     let linear_in = small(shape.nodes() * shape.input());
     let bias = small(shape.nodes());
-    let linear_out = small(shape.nodes() * shape.output());
+    let linear_out = small(shape.output_rows() * shape.output());
     Ok(Case {
         name: format!("random {shape}, exact ties"),
         weights: FffWeights::new(shape, linear_in, Some(bias), linear_out)?,

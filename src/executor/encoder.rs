@@ -11,7 +11,7 @@ use crate::executor::program::Program;
 use crate::executor::recording::Recording;
 use crate::executor::workspace::{PICKED_UNIT, Workspace};
 use crate::gpu::{Gpu, Readback, Variant};
-use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Ffn, Output, Tap};
+use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Tap};
 use crate::plan::{Facts, HeadFacts, Op, Plan, Rows, SlotId, Target};
 
 /// An encoder on a GPU.
@@ -103,10 +103,8 @@ impl GpuEncoder {
 
     /// Tokens that a batch may have on this device, paths included.
     pub(crate) fn max_tokens(&self) -> usize {
-        let path = match self.config.ffn {
-            Ffn::Fff { trees, depth } => 4 * trees * (depth + 1),
-            Ffn::Dense { .. } => 0,
-        };
+        let shape = self.config.ffn.shape(self.config.hidden);
+        let path = shape.ok().flatten().map_or(0, |shape| 4 * shape.engaged());
         let widest = self.hidden.widest(Rows::Tokens).max(path);
         (self.most_bytes() / widest as u64) as usize / 256 * 256
     }

@@ -7,6 +7,6 @@ mod weights;
 
 pub use forward::Forward;
 pub(crate) use overflow::{LARGEST_F16, first_token, overflow};
-pub use shape::FffShape;
+pub use shape::{FffForm, FffShape};
 pub use weights::FffWeights;
 pub(crate) use weights::transposed;

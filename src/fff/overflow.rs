@@ -1,13 +1,13 @@
 //! Sums that leave what f32, or an f16 output, holds: which token, and which node of it.
 
 use crate::error::{Error, Result};
-use crate::fff::{FffShape, FffWeights};
+use crate::fff::{FffForm, FffShape, FffWeights};
 
 /// The largest value of f32, and of f16.
 const LARGEST: f64 = f32::MAX as f64;
 pub(crate) const LARGEST_F16: f64 = 65_504.0;
 
-/// An engaged node: its row of `linear_in`, its bias, its row of `linear_out`.
+/// An engaged node: its row of `linear_in`, its bias, its rows of `linear_out`, one after another.
 pub(crate) type Engaged<'a> = (&'a [f32], f32, &'a [f32]);
 
 /// The first token of `y: [tokens, output]` with a value that is not finite.
@@ -43,8 +43,13 @@ pub(crate) fn overflow<'a>(
         if magnitude > LARGEST {
             return at("logit", magnitude, LARGEST);
         }
+        let z = terms().sum::<f64>() + f64::from(bias);
         // GELU(z) is below z where z > 0, and above -0.17 elsewhere.
-        let engaged = (terms().sum::<f64>() + f64::from(bias)).max(0.17);
+        let (engaged, side) = match shape.form() {
+            FffForm::Published => (z.max(0.17), 0),
+            FffForm::Signed => (z.abs(), usize::from(z > 0.0)),
+        };
+        let w_out = w_out.chunks(shape.output()).nth(side).unwrap_or(&[]);
         let largest = largest_y.unwrap_or(LARGEST);
         for (reached, w) in reached.iter_mut().zip(w_out) {
             *reached += engaged * f64::from(w.abs());
@@ -83,7 +88,8 @@ impl FffWeights {
         let nodes = path.iter().enumerate().map_while(|(place, node)| {
             let row = place / shape.levels() * shape.nodes_per_tree() + *node as usize;
             let w_in = self.linear_in().get(row * shape.input()..)?.get(..shape.input())?;
-            let w_out = self.linear_out().get(row * shape.output()..)?.get(..shape.output())?;
+            let rows = shape.form().sides() * shape.output();
+            let w_out = self.linear_out().get(row * rows..)?.get(..rows)?;
             Some((w_in, *self.bias().get(row)?, w_out))
         });
         Err(overflow(shape, token, x, path, nodes, None))

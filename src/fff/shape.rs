@@ -1,15 +1,66 @@
 //! The sizes of an FFF layer, validated once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dtype::row_stride;
 use crate::error::{Error, Result};
 
-/// The sizes of an FFF layer: widths, trees K and depth D. Every derived size is known not to overflow once this exists.
+/// What a node that a token engages adds to its output, z being the node's logit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FffForm {
+    /// `GELU(z) * w_out[node]` (arXiv 2311.10770, algorithm 1).
+    #[default]
+    Published,
+    /// `GELU(|z|) * w_out[node, z > 0]`: the decision chooses the output row too, so that a token that goes left adds something. Each node has
+    /// two output rows, that for z <= 0 first; a token engages as many rows as in the published form.
+    Signed,
+}
+
+impl FffForm {
+    /// Output rows of a node.
+    pub fn sides(self) -> usize {
+        match self {
+            Self::Published => 1,
+            Self::Signed => 2,
+        }
+    }
+
+    /// Whether it is the published one, which files leave unsaid.
+    pub(crate) fn is_published(&self) -> bool {
+        *self == Self::Published
+    }
+
+    /// What stands before trees and depth: "signed 1x11".
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Published => "",
+            Self::Signed => "signed ",
+        }
+    }
+}
+
+impl std::str::FromStr for FffForm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "published" => Ok(Self::Published),
+            "signed" => Ok(Self::Signed),
+            _ => Err(Error::input("form of an FFF layer", "published or signed", text)),
+        }
+    }
+}
+
+/// The sizes of an FFF layer: widths, trees K and depth D; and its form. Every derived size is known not to overflow once this exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FffShape {
     input: usize,
     output: usize,
     trees: usize,
     depth: usize,
+    form: FffForm,
 }
 
 impl FffShape {
@@ -45,17 +96,28 @@ impl FffShape {
             ));
         };
         for width in [input, output] {
-            let values = (row_stride(width) as u64).checked_mul(rows);
-            // On a 32-bit host (wasm32) the bytes must fit usize too.
-            if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
-                return Err(Error::shape(
-                    format!("values of a [{rows}, {width}] matrix"),
-                    format!("at most {limit}, and their bytes addressable"),
-                    "more",
-                ));
-            }
+            check_matrix(rows, width)?;
         }
-        Ok(Self { input, output, trees, depth })
+        Ok(Self { input, output, trees, depth, form: FffForm::Published })
+    }
+
+    /// The same layer in another form.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the output rows hold more than 2^32 - 1 values.
+    pub fn in_form(self, form: FffForm) -> Result<Self> {
+        check_matrix(self.nodes() as u64 * form.sides() as u64, self.output)?;
+        Ok(Self { form, ..self })
+    }
+
+    /// The form: published, unless [`FffShape::in_form`] said otherwise.
+    pub fn form(&self) -> FffForm {
+        self.form
+    }
+
+    /// Rows of the transposed `linear_out`: those of the nodes, or in the signed form two a node.
+    pub fn output_rows(&self) -> usize {
+        self.nodes() * self.form.sides()
     }
 
     /// Width of a token going in.
@@ -88,7 +150,7 @@ impl FffShape {
         (1 << self.levels()) - 1
     }
 
-    /// Nodes of all trees, `K * (2^(D+1) - 1)`: the rows of `linear_in` and of the transposed `linear_out`.
+    /// Nodes of all trees, `K * (2^(D+1) - 1)`: the rows of `linear_in`.
     pub fn nodes(&self) -> usize {
         self.trees * self.nodes_per_tree()
     }
@@ -111,9 +173,23 @@ impl FffShape {
 
 impl std::fmt::Display for FffShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { input, output, trees, depth } = self;
-        write!(f, "{trees}x{depth} {input}->{output}")
+        let Self { input, output, trees, depth, form } = self;
+        write!(f, "{}{trees}x{depth} {input}->{output}", form.prefix())
     }
+}
+
+fn check_matrix(rows: u64, width: usize) -> Result<()> {
+    let limit = u64::from(u32::MAX);
+    let values = (row_stride(width) as u64).checked_mul(rows);
+    // On a 32-bit host (wasm32) the bytes must fit usize too.
+    if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
+        return Err(Error::shape(
+            format!("values of a [{rows}, {width}] matrix"),
+            format!("at most {limit}, and their bytes addressable"),
+            "more",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,5 +215,10 @@ mod tests {
         ] {
             assert!(FffShape::new(width, trees, depth).is_err(), "{width} {trees} {depth}");
         }
+        // Half of what a matrix may hold, twice.
+        let large = FffShape::new(1 << 16, 1, 14).unwrap();
+        assert!(large.in_form(FffForm::Published).is_ok());
+        let larger = FffShape::new(1 << 17, 1, 14).unwrap();
+        assert!(larger.in_form(FffForm::Signed).is_err());
     }
 }

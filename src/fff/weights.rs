@@ -16,7 +16,8 @@ pub struct FffWeights {
 impl FffWeights {
     /// Weights from slices, a node a row, trees one after another, nodes in heap order (children of n: 2n+1 and 2n+2).
     ///
-    /// `linear_in`: `[nodes, input]`; `bias`: `[nodes]`, `None` = zero; `linear_out`: `[nodes, output]`.
+    /// `linear_in`: `[nodes, input]`; `bias`: `[nodes]`, `None` = zero; `linear_out`: `[output_rows, output]`, a row a node, or in the signed form two,
+    /// that for a logit of at most zero first.
     ///
     /// # Errors
     /// [`Error::Shape`] names the slice whose length is off, [`Error::Value`] the first NaN or infinity.
@@ -36,7 +37,7 @@ impl FffWeights {
         for (what, values, expected) in [
             ("linear_in", &weights.linear_in, nodes * shape.input()),
             ("linear_in.bias", &weights.bias, nodes),
-            ("linear_out", &weights.linear_out, nodes * shape.output()),
+            ("linear_out", &weights.linear_out, shape.output_rows() * shape.output()),
         ] {
             if values.len() != expected {
                 return Err(Error::shape(format!("length of {what}"), expected, values.len()));
@@ -47,7 +48,8 @@ impl FffWeights {
     }
 
     /// Reads a layer in the UltraFastBERT form: `<prefix>.linear_in.weight [nodes, input]`, `<prefix>.linear_in.bias [nodes]`
-    /// (missing = zero) and `<prefix>.linear_out.weight [output, nodes]`, where a node is a column: it is transposed here, once.
+    /// (missing = zero) and `<prefix>.linear_out.weight [output, output_rows]`, where a node is a column, or in the signed form two, that for a logit
+    /// of at most zero first: it is transposed here, once.
     /// F32, F16 and BF16. An empty prefix means names without one.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ impl FffWeights {
         if with_bias {
             file.expect(&name_bias, &[nodes])?;
         }
-        file.expect(&name_out, &[output, nodes])?;
+        file.expect(&name_out, &[output, shape.output_rows()])?;
 
         let linear_in = file.floats(&name_in)?;
         let bias = if with_bias { Some(file.floats(&name_bias)?) } else { None };
@@ -76,14 +78,14 @@ impl FffWeights {
         Self::from_columns(shape, linear_in, bias, &columns)
     }
 
-    /// As [`FffWeights::new`], with `linear_out` as a checkpoint stores it: `[output, nodes]`.
+    /// As [`FffWeights::new`], with `linear_out` as a checkpoint stores it: `[output, output_rows]`.
     pub(crate) fn from_columns(
         shape: FffShape,
         linear_in: Vec<f32>,
         bias: Option<Vec<f32>>,
         columns: &[f32],
     ) -> Result<Self> {
-        Self::new(shape, linear_in, bias, transposed(columns, shape.output(), shape.nodes()))
+        Self::new(shape, linear_in, bias, transposed(columns, shape.output(), shape.output_rows()))
     }
 
     /// Seeded random weights, `linear_in` scaled so that logits of a unit-variance input are O(1); for tests and measurements.
@@ -95,7 +97,7 @@ impl FffWeights {
         let scale = |fan: usize| (3.0 / fan as f32).sqrt();
         let linear_in = uniform(shape.nodes() * shape.input(), scale(shape.input()));
         let bias = uniform(shape.nodes(), 0.1);
-        let linear_out = uniform(shape.nodes() * shape.output(), scale(shape.engaged()));
+        let linear_out = uniform(shape.output_rows() * shape.output(), scale(shape.engaged()));
         Self { shape, linear_in, bias, linear_out }
     }
 
@@ -129,7 +131,7 @@ impl FffWeights {
         &self.bias
     }
 
-    /// `[nodes, output]`, a node a row.
+    /// `[output_rows, output]`: a node a row, or in the signed form two.
     pub fn linear_out(&self) -> &[f32] {
         &self.linear_out
     }

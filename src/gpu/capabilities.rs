@@ -104,7 +104,7 @@ pub struct Capabilities {
     pub adapter: String,
     /// Whether the adapter is a processor that runs shaders in software.
     pub software: bool,
-    /// About how many workgroups of 256 invocations it runs side by side, by the kind of adapter: WebGPU reports no number.
+    /// About how many multiprocessors it has, by the kind of adapter: WebGPU reports no number.
     pub multiprocessors: u32,
     /// f16 as a type of WGSL (`SHADER_F16`).
     pub f16: bool,
@@ -199,7 +199,7 @@ impl Capabilities {
     }
 }
 
-/// Of a data centre's GPU, on which thresholds were measured; of what is found in laptops and phones; of the host.
+/// What a data centre's GPU has, on which thresholds were measured; what laptops and phones may have; the host's threads.
 fn multiprocessors(kind: wgpu::DeviceType) -> u32 {
     match kind {
         wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => 132,

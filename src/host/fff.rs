@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffShape, FffWeights, Forward};
+use crate::fff::{FffForm, FffShape, FffWeights, Forward};
 use crate::host::exp::gelu;
 
 /// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
@@ -23,7 +23,7 @@ const ROWS: usize = 6;
 /// A token on its way through all trees.
 struct Walk<'a> {
     token: u32,
-    /// Rows engaged so far, tree by tree, each with its logit, in the end its activation; room for all levels.
+    /// Rows engaged so far, tree by tree, each with its logit; in the end output rows with their activations. Room for all levels.
     rows: &'a mut [(u32, f32)],
     y: &'a mut [f32],
     path: &'a mut [u32],
@@ -73,11 +73,15 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
         }
     };
     let finish = |walk: &mut Walk| {
-        walk.rows.iter_mut().for_each(|(_, z)| *z = gelu(*z));
-        arch.dispatch(Accumulate { weights, rows: walk.rows, y: walk.y });
-        for ((place, node), (row, _)) in (0..).zip(walk.path.iter_mut()).zip(&*walk.rows) {
-            *node = row - (place / shape.levels() * shape.nodes_per_tree()) as u32;
+        for ((place, node), (row, z)) in (0..).zip(walk.path.iter_mut()).zip(&mut *walk.rows) {
+            *node = *row - (place / shape.levels() * shape.nodes_per_tree()) as u32;
+            if shape.form() == FffForm::Signed {
+                *row = 2 * *row + u32::from(*z > 0.0);
+                *z = z.abs();
+            }
+            *z = gelu(*z);
         }
+        arch.dispatch(Accumulate { weights, rows: walk.rows, y: walk.y });
     };
     let tokens = x.len() / shape.input();
     let mut rows = vec![(0, 0.0); tokens * shape.engaged()];
@@ -250,14 +254,17 @@ mod tests {
 
     #[test]
     fn agrees_with_the_reference_on_odd_sizes_few_tokens_and_many() {
-        for (input, output, trees, depth, tokens) in [
-            (5, 3, 2, 3, 1),
-            (768, 768, 1, 11, 3),
-            (33, 70, 1, 8, 300),
-            (40, 24, 3, 2, 200),
-            (8, 8, 4, 0, 100),
+        use FffForm::{Published, Signed};
+        for (input, output, trees, depth, form, tokens) in [
+            (5, 3, 2, 3, Published, 1),
+            (768, 768, 1, 11, Published, 3),
+            (33, 70, 1, 8, Published, 300),
+            (33, 70, 1, 8, Signed, 300),
+            (40, 24, 3, 2, Signed, 200),
+            (8, 8, 4, 0, Published, 100),
         ] {
             let shape = FffShape::with_output(input, output, trees, depth).unwrap();
+            let shape = shape.in_form(form).unwrap();
             let weights = FffWeights::random(shape, 7);
             let mut random = fastrand::Rng::with_seed(3);
             let x: Vec<f32> = (0..tokens * input).map(|_| 4.0 * random.f32() - 2.0).collect();

@@ -3,7 +3,7 @@
 use crate::dtype::row_stride;
 use crate::error::Result;
 use crate::gpu::{Candidate, Capabilities, Grid, KernelDef, KernelSource, Variant, shader};
-use crate::kernels::{Launch, Tuning, storage, units, weight4};
+use crate::kernels::{Few, Launch, Tuning, storage, units, weight4};
 use crate::plan::Activation;
 
 /// Threads along a side of a workgroup: tiles of 128 and of 64.
@@ -42,9 +42,9 @@ impl DenseSpec {
     ) -> Result<Vec<Candidate>> {
         let tuning = Tuning::of(device);
         let mut candidates = Vec::new();
-        for (at_once, up_to) in tuning.dense_few {
-            let source = self.few(variant, device, at_once)?;
-            candidates.push(Candidate { source, up_to, schedule: "rows".into() });
+        for few in tuning.dense_few(variant.weights.precision()) {
+            let source = self.few(variant, device, few)?;
+            candidates.push(Candidate { source, up_to: few.up_to, schedule: "rows".into() });
         }
         // The larger tile only where workgroup memory holds it.
         let memory = device.limits.max_compute_workgroup_storage_size;
@@ -109,8 +109,9 @@ impl DenseSpec {
         def.source()
     }
 
-    /// `at_once` rows with each row of weights.
-    fn few(&self, variant: Variant, device: &Capabilities, at_once: u32) -> Result<KernelSource> {
+    /// Some rows with each row of weights.
+    fn few(&self, variant: Variant, device: &Capabilities, few: Few) -> Result<KernelSource> {
+        let at_once = few.at_once;
         let widest = row_stride(self.input).min(FEW_WIDEST);
         let Launch { reduction, lanes, tokens, .. } = Launch::new(widest, variant, device)?;
         let per_lane = units(self.input).div_ceil(lanes);
@@ -119,7 +120,7 @@ impl DenseSpec {
         let mut overrides = self.overrides();
         overrides.push(("OUT", stride));
         let def = KernelDef {
-            name: format!("dense_few {} {variant} {at_once}", self.label()),
+            name: format!("dense_few {} {variant} {at_once} {}", self.label(), few.whole),
             parts: &[
                 weight4(variant.weights),
                 shader!("parts/extent.wgsl"),
@@ -133,7 +134,7 @@ impl DenseSpec {
                 ("GROUP", group),
                 ("PER_LANE", per_lane),
                 ("AT_ONCE", at_once),
-                ("WHOLE_GROUPS", u32::from(Tuning::of(device).whole_groups)),
+                ("WHOLE_GROUPS", u32::from(few.whole)),
             ],
             declarations: &[],
             loops: &[("AT_ONCE", at_once, at_once), ("PER_LANE", per_lane, MAX_UNROLLED)],

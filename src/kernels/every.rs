@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::dtype::Precision;
 use crate::error::Result;
-use crate::fff::FffShape;
+use crate::fff::{FffForm, FffShape};
 use crate::gpu::{Capabilities, KernelSource, Variant, WeightFormat};
 use crate::kernels::{
     Activations, DenseSpec, FffSpec, OTHER_SHAPES, Residual, SHAPES, TOKENS, attention, candidates,
@@ -15,6 +15,8 @@ use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
 /// Input, output, trees and depth of layers that reach each launch.
 const LAYERS: [(usize, usize, usize, usize); 5] =
     [(768, 768, 1, 11), (1, 1, 1, 0), (37, 5, 3, 4), (12_288, 12_288, 1, 3), (50_000, 8, 2, 1)];
+/// The forms that each of them has.
+const FORMS: [FffForm; 2] = [FffForm::Published, FffForm::Signed];
 
 /// Width and heads of encoders: ordinary and odd sizes, heads of 8, 16, 32 vec4 and one that stays a loop.
 const ENCODERS: [(usize, usize); 5] = [(768, 12), (384, 12), (30, 3), (1024, 8), (600, 1)];
@@ -31,8 +33,10 @@ pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelS
         use Precision::{F16, F32};
         stored.extend([(F16, F16), (F16, F32), (F32, F16)].map(|(x, y)| Activations { x, y }));
     }
-    for (input, output, trees, depth) in LAYERS {
-        let shape = FffShape::with_output(input, output, trees, depth)?;
+    for ((input, output, trees, depth), form) in
+        LAYERS.into_iter().flat_map(|layer| FORMS.map(|form| (layer, form)))
+    {
+        let shape = FffShape::with_output(input, output, trees, depth)?.in_form(form)?;
         let same = (input == output).then_some(Residual::Input);
         for keep_path in [false, true] {
             for activations in &stored {
@@ -103,7 +107,8 @@ fn encoder_kernels(
         (classifier, pooled(Pooler::Lse)),
     ];
     for family in [Family::Bert, Family::CrammedBert] {
-        for ffn in [Ffn::Dense { width: 4 * hidden }, Ffn::Fff { trees: 1, depth: 3 }] {
+        let form = FffForm::Published;
+        for ffn in [Ffn::Dense { width: 4 * hidden }, Ffn::Fff { trees: 1, depth: 3, form }] {
             for (head, output) in &outputs {
                 let mut config = EncoderConfig::new(family, 1, hidden, heads, ffn);
                 config.head = Head::Classifier { pooler: Pooler::ZeroIndex };

@@ -56,6 +56,7 @@ struct Parts {
     in_units: u32,
     out_units: u32,
     unit: u32,
+    sides: u32,
     path: &'static str,
     bindings: Vec<Binding>,
 }
@@ -108,7 +109,8 @@ impl Parts {
         };
         let in_units = (shape.input_stride() / unit) as u32;
         let out_units = (shape.output_stride() / unit) as u32;
-        Ok(Self { format, values, in_units, out_units, unit: unit as u32, path, bindings })
+        let (unit, sides) = (unit as u32, shape.form().sides() as u32);
+        Ok(Self { format, values, in_units, out_units, unit, sides, path, bindings })
     }
 
     /// The files of a kernel. The weight format comes first: `enable` must.
@@ -167,6 +169,7 @@ impl KernelSource {
                 ("GROUP", group),
                 ("IN_PER_LANE", in_per_lane),
                 ("OUT_PER_LANE", out_per_lane),
+                ("SIDES", parts.sides),
             ],
             declarations: &[],
             // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
@@ -232,6 +235,7 @@ impl KernelSource {
                 ("OUT_THREADS", out_threads),
                 ("AHEAD", ahead),
                 ("SUBTREE", subtree),
+                ("SIDES", parts.sides),
                 ("STEPS", steps),
             ],
             declarations: &[],

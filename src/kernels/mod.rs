@@ -20,7 +20,7 @@ pub(crate) use fff::{FffSpec, Residual};
 pub(crate) use launch::Launch;
 pub use peaks::peak_kernels;
 pub(crate) use peaks::{CHAINS, GROUP as PEAK_GROUP, PIECES, REPEATS};
-pub(crate) use tuning::Tuning;
+pub(crate) use tuning::{Few, Tuning};
 
 use crate::dtype::{Precision, row_stride};
 use crate::error::{Error, Result};

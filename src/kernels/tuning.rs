@@ -1,6 +1,6 @@
 //! From how many rows on which kernel is the faster one.
 //!
-//! Measured on an H200 and an H100 (docs/kernels.md), and scaled from there by how many workgroups a device runs side by side: a kernel that does more
+//! Measured on an H200 and an H100 (docs/kernels.md), and scaled from there by how many multiprocessors a device has, about: a kernel that does more
 //! work to keep a device busy loses once there are rows enough for that. On adapters in software, where reading weights costs no more than anything
 //! else and both sides of a branch are computed, the kernels for few rows were measured for themselves.
 
@@ -13,27 +13,52 @@ const MEASURED: u32 = 132;
 /// Where one kernel gives way to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
-    /// How many rows share a read of the weights in a dense layer's kernels for few rows, and rows up to which each is used.
-    pub(crate) dense_few: [(u32, u32); 4],
-    /// Whether those kernels have a loop of its own for groups in which no row is missing.
-    pub(crate) whole_groups: bool,
+    /// Rows up to which a dense layer's kernels for few rows are used.
+    few: u32,
+    /// Whether the adapter is one in software.
+    software: bool,
     /// Workgroups of the larger of two tiles below which the smaller one occupies a device better.
     full: u32,
     /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
     lookahead: [[(u32, u32); 2]; 2],
 }
 
+/// A dense layer's kernel for few rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Few {
+    /// How many rows share a read of the weights.
+    pub(crate) at_once: u32,
+    /// Whether it has a loop of its own for groups in which no row is missing.
+    pub(crate) whole: bool,
+    /// Rows up to which it is used.
+    pub(crate) up_to: u32,
+}
+
 impl Tuning {
     /// For a device.
     pub(crate) fn of(device: &Capabilities) -> Self {
-        let scaled = |rows: u32| (rows * device.multiprocessors).div_ceil(MEASURED);
+        let scaled = |rows: u32| rows.saturating_mul(device.multiprocessors).div_ceil(MEASURED);
         Self {
-            dense_few: [(1, 1), (2, 2), (4, 4), (8, scaled(128).max(16))],
-            whole_groups: !device.software,
-            full: 2 * device.multiprocessors,
+            few: if device.software { 16 } else { scaled(128).max(16) },
+            software: device.software,
+            full: device.multiprocessors.saturating_mul(2),
             lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]]
                 .map(|kernels| kernels.map(|(ahead, rows)| (ahead, scaled(rows)))),
         }
+    }
+
+    /// A dense layer's kernels for few rows, the one for the fewest first.
+    pub(crate) fn dense_few(&self, weights: Precision) -> Vec<Few> {
+        // Beside f16 weights many groups are faster with one loop than with two.
+        let most_whole = if weights == Precision::F16 { 32 } else { u32::MAX };
+        let kernels = [(1, 1), (2, 2), (4, 4), (8, self.few.min(most_whole)), (8, self.few)];
+        let few = |(at_once, up_to)| {
+            let whole = !self.software && up_to <= most_whole;
+            Few { at_once, whole, up_to }
+        };
+        let mut kernels = kernels.map(few).to_vec();
+        kernels.dedup_by_key(|few| few.up_to);
+        kernels
     }
 
     /// Levels at once, and rows up to which, of the lookahead kernels, the one for the fewest rows first.

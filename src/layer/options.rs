@@ -7,8 +7,8 @@ use crate::gpu::GpuOptions;
 impl GpuOptions {
     /// Asks for what a layer of this shape needs: [`GpuOptions::largest_buffer`] holds its larger matrix.
     pub fn for_layer(self, shape: FffShape, precision: Precision) -> Self {
-        let row = shape.input_stride().max(shape.output_stride());
-        let bytes = (shape.nodes() * row * precision.bytes()) as u64;
-        self.largest_buffer(bytes)
+        let rows = shape.nodes() * shape.input_stride();
+        let values = rows.max(shape.output_rows() * shape.output_stride());
+        self.largest_buffer((values * precision.bytes()) as u64)
     }
 }

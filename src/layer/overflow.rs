@@ -18,8 +18,9 @@ impl FffLayer {
         let mut run = Forward::default();
         Chunk::new(gpu, self.row_bytes(), 1, true).await?.run(self, x, &mut run).await?;
         let stored = format.precision().bytes() as u64;
+        let sides = shape.form().sides();
         let (in_bytes, out_bytes) =
-            (shape.input_stride() as u64 * stored, shape.output_stride() as u64 * stored);
+            (shape.input_stride() as u64 * stored, (sides * shape.output_stride()) as u64 * stored);
         let row_bytes = in_bytes + out_bytes + 4;
         let bytes = row_bytes * run.path.len() as u64;
         let readback = Readback::new(gpu, "rows that overflow", bytes).await?;
@@ -49,7 +50,9 @@ impl FffLayer {
                     let (w_out, bias) = rest.split_at(out_bytes as usize);
                     let bias = bias.first_chunk().map_or(0.0, |bias| f32::from_le_bytes(*bias));
                     let w_in = unpacked(w_in, in_width, format, lanes(stored.x));
-                    let w_out = unpacked(w_out, out_width, format, lanes(stored.y));
+                    let rows = w_out.chunks_exact(w_out.len() / sides);
+                    let row = |row| unpacked(row, out_width, format, lanes(stored.y));
+                    let w_out: Vec<f32> = rows.flat_map(row).collect();
                     (w_in, bias, w_out)
                 };
                 rows.map(node).collect()

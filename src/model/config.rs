@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::fff::{FffForm, FffShape};
 use crate::model::Problem;
 
 /// Which published form a checkpoint has.
@@ -30,7 +31,30 @@ pub enum Ffn {
         trees: usize,
         /// Depth, D.
         depth: usize,
+        /// What an engaged node adds.
+        #[serde(skip_serializing_if = "FffForm::is_published")]
+        form: FffForm,
     },
+}
+
+impl Ffn {
+    /// Layers of this shape.
+    pub fn of(shape: FffShape) -> Self {
+        Self::Fff { trees: shape.trees(), depth: shape.depth(), form: shape.form() }
+    }
+
+    /// The shape of FFF layers in an encoder so wide; none of dense ones.
+    ///
+    /// # Errors
+    /// As [`FffShape::new`] and [`FffShape::in_form`].
+    pub fn shape(&self, hidden: usize) -> Result<Option<FffShape>> {
+        match *self {
+            Self::Dense { .. } => Ok(None),
+            Self::Fff { trees, depth, form } => {
+                FffShape::new(hidden, trees, depth)?.in_form(form).map(Some)
+            }
+        }
+    }
 }
 
 /// How the tokens of a sequence become one row.
@@ -301,6 +325,7 @@ impl EncoderConfig {
             Some("fff") => Ffn::Fff {
                 trees: arch.size("intermed_size", 1)?,
                 depth: arch.size("intermed_depth", 0)?,
+                form: FffForm::Published,
             },
             Some("ff") => Ffn::Dense { width: arch.size("intermed_size", 1)? },
             _ => {
@@ -345,7 +370,12 @@ impl EncoderConfig {
             Some(_) => {
                 let ffn = root.section("ffn")?;
                 ffn.only("type", &["fff".into()])?;
-                Ffn::Fff { trees: ffn.size("trees", 1)?, depth: ffn.size("depth", 0)? }
+                ffn.only("form", &["published".into(), "signed".into()])?;
+                Ffn::Fff {
+                    trees: ffn.size("trees", 1)?,
+                    depth: ffn.size("depth", 0)?,
+                    form: ffn.text("form").unwrap_or("published").parse()?,
+                }
             }
         };
         let head = match architecture(root)? {

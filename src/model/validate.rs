@@ -2,7 +2,6 @@
 
 use crate::dtype::row_stride;
 use crate::error::{Error, Result};
-use crate::fff::FffShape;
 use crate::model::{EncoderConfig, Family, Ffn};
 
 /// The largest size of any kind; no published model comes near it.
@@ -20,8 +19,8 @@ impl EncoderConfig {
     pub fn validate(&self) -> Result<()> {
         let ffn = match self.ffn {
             Ffn::Dense { width } => width,
-            Ffn::Fff { trees, depth } => {
-                FffShape::new(self.hidden, trees, depth)?;
+            Ffn::Fff { trees, .. } => {
+                self.ffn.shape(self.hidden)?;
                 trees
             }
         };

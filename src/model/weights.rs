@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::checkpoint::Checkpoint;
 use crate::dtype::Precision;
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffShape, FffWeights};
+use crate::fff::FffWeights;
 use crate::model::config::{EncoderConfig, Family, Ffn, Head, Pooler};
 use crate::model::weight_files;
 
@@ -397,10 +397,9 @@ impl<'data> EncoderWeights<'data> {
     }
 
     fn unrounded_fff(&self, name: &str) -> Result<FffWeights> {
-        let Ffn::Fff { trees, depth } = self.config.ffn else {
+        let Some(shape) = self.config.ffn.shape(self.config.hidden)? else {
             return Err(Error::config(name, "an FFF layer", "a dense one"));
         };
-        let shape = FffShape::new(self.config.hidden, trees, depth)?;
         let whole = match self.random {
             Some(_) => None,
             None => Some(self.file(&format!("{name}.linear_in.weight"))?),
@@ -412,7 +411,8 @@ impl<'data> EncoderWeights<'data> {
             let rows = self.tensor(&format!("{name}.linear_in.weight"), &[nodes, hidden])?;
             let bias = format!("{name}.linear_in.bias");
             let bias = self.has(&bias).then(|| self.tensor(&bias, &[nodes])).transpose()?;
-            let columns = self.tensor(&format!("{name}.linear_out.weight"), &[hidden, nodes])?;
+            let out = [hidden, shape.output_rows()];
+            let columns = self.tensor(&format!("{name}.linear_out.weight"), &out)?;
             return FffWeights::from_columns(shape, rows, bias, &columns);
         };
         FffWeights::from_safetensors(file, name, shape)

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use crate::dtype::{Dtype, Precision};
 use crate::error::{Error, Result};
-use crate::fff::FffShape;
 use crate::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, HeadWeights, Output, Pooler};
 use crate::plan::{Activation, LayerPart, Op, Part, Plan, Rows, Slot, SlotId, Step};
 
@@ -269,9 +268,8 @@ impl Builder<'_> {
     /// `to` + ffn(`from`), and where it is: in `to`, unless that is what is read.
     fn feedforward(&mut self, layer: usize, from: SlotId, to: SlotId) -> Result<SlotId> {
         let part = |part| Part::Layer(layer, part);
-        match self.config.ffn {
-            Ffn::Fff { trees, depth } => {
-                let shape = FffShape::new(self.config.hidden, trees, depth)?;
+        match (self.config.ffn, self.config.ffn.shape(self.config.hidden)?) {
+            (_, Some(shape)) => {
                 let y = if from == to { self.hidden() } else { to };
                 let mut writes = vec![y];
                 if self.paths {
@@ -282,13 +280,14 @@ impl Builder<'_> {
                 self.push(Step { op, part, reads, writes, adds, stage: None });
                 Ok(y)
             }
-            Ffn::Dense { width } => {
+            (Ffn::Dense { width }, None) => {
                 let neurons = self.passed(width);
                 self.dense(part(LayerPart::Up), Activation::Gelu, from, neurons);
                 let down = part(LayerPart::Down);
                 self.dense(down, Activation::None, neurons, to).adds = Some(to);
                 Ok(to)
             }
+            (ffn, None) => Err(Error::config("feedforward layers", "a shape", format!("{ffn:?}"))),
         }
     }
 

@@ -69,6 +69,7 @@ impl Memory {
 mod tests {
     use super::*;
     use crate::dtype::Precision;
+    use crate::fff::FffForm;
     use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
     use crate::plan::{Facts, HeadFacts, Op, Target};
 
@@ -79,7 +80,8 @@ mod tests {
         let pooled = Output::Pooled { pooler: Pooler::Max, normalized: true };
         let mut plans = Vec::new();
         for family in [Family::Bert, Family::CrammedBert] {
-            for ffn in [Ffn::Dense { width: 12 }, Ffn::Fff { trees: 1, depth: 2 }] {
+            let form = FffForm::Published;
+            for ffn in [Ffn::Dense { width: 12 }, Ffn::Fff { trees: 1, depth: 2, form }] {
                 for activations in [Precision::F32, Precision::F16] {
                     for (head, output) in [
                         (&masked, Output::Tokens(Vec::new())),

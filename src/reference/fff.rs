@@ -1,7 +1,7 @@
 //! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), one loop a step.
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::FffWeights;
+use crate::fff::{FffForm, FffWeights};
 
 /// What the reference computes for a batch of tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,8 @@ pub fn gelu(z: f64) -> f64 {
     z * 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
 
-/// Computes the layer for `x: [tokens, input]`. Right iff z > 0, strictly; 0 goes left. Outputs of all trees and levels are summed.
+/// Computes the layer for `x: [tokens, input]`. Right iff z > 0, strictly; 0 goes left. Outputs of all trees and levels are summed. In the signed
+/// form ([`FffForm::Signed`]) the same decision chooses between a node's two output rows.
 ///
 /// # Errors
 /// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
@@ -55,7 +56,6 @@ pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
             for _level in 0..shape.levels() {
                 let row = tree * shape.nodes_per_tree() + node;
                 let w_in = &weights.linear_in()[row * shape.input()..][..shape.input()];
-                let w_out = &weights.linear_out()[row * shape.output()..][..shape.output()];
                 let bias = f64::from(weights.bias()[row]);
 
                 let (mut z, mut magnitude) = (0.0, bias.abs());
@@ -65,7 +65,11 @@ pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
                     magnitude += product.abs();
                 }
                 z += bias;
-                let activation = gelu(z);
+                let (activation, chosen) = match shape.form() {
+                    FffForm::Published => (gelu(z), row),
+                    FffForm::Signed => (gelu(z.abs()), 2 * row + usize::from(z > 0.0)),
+                };
+                let w_out = &weights.linear_out()[chosen * shape.output()..][..shape.output()];
                 for (y, w) in y.iter_mut().zip(w_out) {
                     *y += activation * f64::from(*w);
                 }
@@ -115,5 +119,17 @@ mod tests {
         let out = fff(&weights, &[1.0]).unwrap();
         assert_eq!(out.path, [0, 1, 0, 2]);
         assert!((out.y[0] - 1001.0 * gelu(1.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn in_the_signed_form_the_decision_chooses_the_output_row() {
+        let shape = FffShape::with_output(1, 1, 1, 1).unwrap().in_form(FffForm::Signed).unwrap();
+        let rows = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
+        let weights = FffWeights::new(shape, [1.0, 3.0, -1.0], None, rows).unwrap();
+        // Right, to a leaf of -2; left, to a leaf of -6; a tie, which is none of the right's, to a leaf of 0.
+        let out = fff(&weights, &[2.0, -2.0, 0.0]).unwrap();
+        assert_eq!(out.path, [0, 2, 0, 1, 0, 1]);
+        let want = [(10.0 + 1e4) * gelu(2.0), gelu(2.0) + 100.0 * gelu(6.0), 0.0];
+        assert!(out.y.iter().zip(want).all(|(y, want)| (y - want).abs() < 1e-9), "{:?}", out.y);
     }
 }

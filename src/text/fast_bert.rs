@@ -95,9 +95,7 @@ impl GpuOptions {
         let bytes = if precision == Precision::F32 { 4 } else { 2 };
         let words = (config.vocabulary * config.hidden.next_multiple_of(8)) as u64 * bytes;
         self = self.largest_buffer(words);
-        if let crate::model::Ffn::Fff { trees, depth } = config.ffn
-            && let Ok(shape) = crate::fff::FffShape::new(config.hidden, trees, depth)
-        {
+        if let Ok(Some(shape)) = config.ffn.shape(config.hidden) {
             self = self.for_layer(shape, precision);
         }
         self

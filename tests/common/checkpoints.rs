@@ -12,6 +12,8 @@ pub struct Spec {
     pub crammed: bool,
     /// Trees and depth; none: a dense layer of 40 neurons.
     pub fff: Option<(usize, usize)>,
+    /// Whether the trees of a BERT are of the signed form.
+    pub signed: bool,
     pub layers: usize,
     pub hidden: usize,
     pub heads: usize,
@@ -25,6 +27,7 @@ pub struct Spec {
 pub const TINY: Spec = Spec {
     crammed: true,
     fff: Some((2, 3)),
+    signed: false,
     layers: 2,
     hidden: 24,
     heads: 3,
@@ -72,6 +75,9 @@ impl Spec {
             });
             if let Some((trees, depth)) = self.fff {
                 config["ffn"] = json!({ "type": "fff", "trees": trees, "depth": depth });
+                if self.signed {
+                    config["ffn"]["form"] = "signed".into();
+                }
             }
             config
         }
@@ -86,7 +92,8 @@ impl Spec {
                 let nodes = trees * ((2 << depth) - 1);
                 add(format!("{prefix}.linear_in.weight"), &[nodes, h]);
                 add(format!("{prefix}.linear_in.bias"), &[nodes]);
-                add(format!("{prefix}.linear_out.weight"), &[h, nodes]);
+                let sides = if self.signed { 2 } else { 1 };
+                add(format!("{prefix}.linear_out.weight"), &[h, sides * nodes]);
             }
         };
         if self.crammed {

@@ -51,10 +51,7 @@ impl Corpus {
         progress: &js_sys::Function,
     ) -> Result<Self, Failure> {
         let config = bert.encoder().config();
-        let nodes = match config.ffn {
-            cmm::model::Ffn::Fff { trees, depth } => trees * ((2 << depth) - 1),
-            cmm::model::Ffn::Dense { .. } => 0,
-        };
+        let nodes = config.ffn.shape(config.hidden)?.map_or(0, |shape| shape.nodes());
         let mut corpus = Self { heat: vec![vec![0; nodes]; config.layers], ..Self::default() };
         let start = Instant::now();
         for some in lines.chunks(LINES_AT_ONCE) {

@@ -39,8 +39,8 @@ fn answer(value: &impl Serialize) -> Result<String, Failure> {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Takes the browser's GPU. `adapter` and `browser` name the two in reports, since wgpu gets to know neither; nor does it know whether the adapter
-    /// is `software`.
+    /// Takes the browser's GPU. `adapter` and `browser` name the two in reports, since wgpu gets to know neither, nor always whether the adapter is
+    /// `software`.
     pub async fn on_gpu(
         adapter: String,
         software: bool,
@@ -60,6 +60,7 @@ impl Engine {
     pub async fn on_cpu(browser: String) -> Result<Engine, Failure> {
         console_error_panic_hook::set_once();
         let mut machine = Machine::host(1);
+        machine.adapter = "the CPU, in WebAssembly".into();
         machine.system = browser;
         Self::on(Device::Host, machine, true).await
     }

@@ -1,6 +1,6 @@
 //! The model on the device, and its weights on the host, for what the page shows of its inside.
 
-use cmm::model::{EncoderWeights, Ffn, FfnWeights, Output, Tap};
+use cmm::model::{EncoderWeights, FfnWeights, Output, Tap};
 use cmm::{Device, FastBert, FffShape, FffWeights, ModelFiles, ModelOptions};
 use serde::Serialize;
 use wasm_bindgen::JsCast;
@@ -44,10 +44,9 @@ impl Model {
         }
         let bert = FastBert::load_files(device, &bytes, &ModelOptions::default()).await?;
         let config = bert.encoder().config();
-        let Ffn::Fff { trees: 1, depth } = config.ffn else {
-            return Err(Failure::input("this page shows models of one tree a layer"));
-        };
-        let shape = FffShape::new(config.hidden, 1, depth)?;
+        let shape = config.ffn.shape(config.hidden)?.filter(|shape| shape.trees() == 1);
+        let shape =
+            shape.ok_or_else(|| Failure::input("this page shows models of one tree a layer"))?;
         Ok(Self { files: bytes, bert, shape })
     }
 

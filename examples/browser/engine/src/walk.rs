@@ -1,6 +1,6 @@
 //! A token's walk through a tree, with the numbers at every node.
 
-use cmm::{FffWeights, reference};
+use cmm::{FffForm, FffWeights, reference};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ struct Step {
     node: u32,
     /// z = w . x + b; above zero the walk goes right.
     logit: f64,
-    /// GELU(z), by which the node's output row is added.
+    /// GELU(z), in the signed form of |z|, by which the node's output row is added.
     activation: f64,
 }
 
@@ -54,7 +54,8 @@ pub fn steps(
                 let product = |(w, x): (&f32, &f32)| f64::from(*w) * f64::from(*x);
                 let sum: f64 = row.iter().zip(x).map(product).sum();
                 let logit = sum + f64::from(weights.bias()[*node as usize]);
-                Step { node: *node, logit, activation: reference::gelu(logit) }
+                let size = if shape.form() == FffForm::Signed { logit.abs() } else { logit };
+                Step { node: *node, logit, activation: reference::gelu(size) }
             };
             Token { token, steps: nodes.iter().map(step).collect() }
         })

@@ -78,7 +78,8 @@ export interface Row {
   seconds: Stats;
   leaves: number | null;
   layer: {
-    cmm?: { trees: number; depth: number };
+    /** `form` is left out of the published one. */
+    cmm?: { trees: number; depth: number; form?: string };
     dmm?: { neurons: number };
     encoder?: { trees: number; neurons: number };
   };

@@ -14,7 +14,7 @@ export function benchmark(page: Page): View {
 
   run.addEventListener("click", async () => {
     run.disabled = true;
-    get("bench-state").textContent = `Measuring what ${page.device} reaches…`;
+    get("bench-state").textContent = "Measuring…";
     try {
       here = await page.engine.bench(get<HTMLSelectElement>("bench-preset").value, (report) => {
         get("bench-state").textContent = `${report.rows.length} rows measured and checked…`;
@@ -123,7 +123,7 @@ function linesOf(report: Report, style: string, suffix: string): Line[] {
 }
 
 function name({ layer }: Row): string {
-  if (layer.cmm) return `FFF ${layer.cmm.trees}x${layer.cmm.depth}`;
+  if (layer.cmm) return `FFF ${layer.cmm.form ? `${layer.cmm.form} ` : ""}${layer.cmm.trees}x${layer.cmm.depth}`;
   if (layer.dmm) return `dense ${layer.dmm.neurons}`;
   return layer.encoder?.trees ? "FFF encoder" : "dense encoder";
 }

@@ -83,7 +83,10 @@ function failed(error: unknown): void {
   button.textContent = action ?? "";
   button.onclick = () => {
     box.hidden = true;
-    if (onCpu) device = "cpu";
+    if (onCpu) {
+      device = "cpu";
+      history.replaceState(null, "", `?device=cpu${location.hash}`);
+    }
     if (isOfModel(kind)) void loadModel();
     else void start();
   };
@@ -100,6 +103,7 @@ async function start(): Promise<void> {
   page.engine.close();
   page.engine = makeEngine();
   page.model = page.indexed = null;
+  get("on-cpu").hidden = true;
   document.body.dataset["state"] = "opening";
   try {
     describe(await page.engine.open(device));
@@ -121,20 +125,24 @@ async function start(): Promise<void> {
 }
 
 const WHY_CPU: Record<Because, string> = {
-  asked: "The page runs on the processor, as its address asks.",
+  asked: "The page runs on the processor, as was asked for.",
   "no-webgpu": "This browser has no WebGPU, or keeps it from pages that are not served over https: the page runs on the processor.",
   "no-adapter": "This browser has WebGPU, but found no GPU: the page runs on the processor.",
   software: "This browser plays a GPU in software, which is slower than the processor itself: the page runs on the processor.",
+  refused: "This browser's GPU could not be opened: the page runs on the processor.",
   unsupported: "This GPU lacks something that the engine needs: the page runs on the processor.",
 };
 
 function describe({ machine, device, because, software, variants, timestamps }: Description): void {
   page.device = device === "cpu" ? "this CPU" : software ? "a GPU in software" : "this GPU";
-  get("on-cpu").hidden = because === null;
-  get("why-cpu").textContent = because === null ? "" : WHY_CPU[because];
-  get("other-device").hidden = because !== "asked" && because !== "software";
-  get<HTMLAnchorElement>("other-device").href = because === "asked" ? "?" : "?device=webgpu";
-  get("other-device").textContent = because === "asked" ? "Let the page choose" : "Take that GPU all the same";
+  // Of a GPU in software the page says what it is, and leads back.
+  const chosen = because === "asked" || (because === null && software);
+  get("on-cpu").hidden = because === null && !software;
+  get("why-cpu").textContent = because === null ? "The page runs on a GPU that the processor plays, which is slow." : WHY_CPU[because];
+  const other = get<HTMLAnchorElement>("other-device");
+  other.hidden = !chosen && because !== "software";
+  other.dataset["search"] = chosen ? location.pathname : "?device=webgpu";
+  other.textContent = chosen ? "Let the page choose" : "Take that GPU all the same";
   for (const part of document.querySelectorAll<HTMLElement>(".of-gpu")) part.hidden = device === "cpu";
   get("adapter").textContent = device === "cpu" ? "the processor, one thread, WebAssembly with SIMD" : machine.adapter;
   get("race-software").hidden = !software;
@@ -232,6 +240,10 @@ get("compile").addEventListener("click", async () => {
   }
 });
 get("lose").addEventListener("click", () => void page.engine.lose());
+get<HTMLAnchorElement>("other-device").addEventListener("click", (event) => {
+  event.preventDefault();
+  location.href = `${get("other-device").dataset["search"]}${location.hash}`;
+});
 addEventListener("hashchange", show);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 

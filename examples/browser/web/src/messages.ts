@@ -4,7 +4,7 @@
 export type Wanted = "auto" | "webgpu" | "cpu";
 
 /** Why it runs on the CPU. */
-export type Because = "asked" | "no-webgpu" | "no-adapter" | "software" | "unsupported";
+export type Because = "asked" | "no-webgpu" | "no-adapter" | "software" | "unsupported" | "refused";
 
 export type Call = { id: number; method: string; arguments: unknown[] };
 
@@ -15,7 +15,7 @@ export type Reply =
   | { id: number; result: unknown }
   | { id: number; progress: unknown }
   | { id: number; failed: Failed }
-  /** Memory held by the GPU's buffers, or on the CPU by WebAssembly, in bytes, whenever it has changed. */
+  /** Memory held by the GPU's buffers, or on the CPU by WebAssembly, in bytes: of buffers whenever it has changed, of WebAssembly after each call. */
   | { memory: number }
   /** The device was lost while nothing was being asked of it. */
   | { lost: string };

@@ -7,8 +7,11 @@ import { cached, clearCache, download, failure } from "./model.js";
 
 const post = (reply: Reply) => self.postMessage(reply);
 let engine: Engine | undefined;
-/** Of an engine on the CPU, whose memory this is. */
+/** The memory of an engine on the CPU. */
 let memory: InitOutput["memory"] | undefined;
+
+/** Whether an error is one that the engine or this worker names; others are traps and missing files. */
+const isOurs = (name: string) => /^[a-z-]+$/.test(name);
 
 type Progress = (value: unknown) => void;
 type Methods = Record<string, (progress: Progress, ...rest: any[]) => unknown>;
@@ -29,13 +32,17 @@ async function openGpu(wanted: Wanted): Promise<Because | null> {
   }
   // A GPU in software is slower than the processor that plays it.
   if (wanted === "auto" && adapter.software) return "software";
-  watchGpu((memory) => post({ memory }), (lost) => post({ lost }));
+  // A GPU that the CPU has taken the place of has nothing to tell.
+  watchGpu(
+    (bytes) => memory ?? post({ memory: bytes }),
+    (lost) => memory ?? post({ lost }),
+  );
   try {
     engine = await Engine.on_gpu(adapter.name, adapter.software, navigator.userAgent);
     return null;
   } catch (error) {
-    if (wanted === "auto" && error instanceof Error && error.name === "unsupported") return "unsupported";
-    throw error;
+    if (wanted !== "auto" || !(error instanceof Error) || !isOurs(error.name)) throw error;
+    return error.name === "unsupported" ? "unsupported" : "refused";
   }
 }
 
@@ -79,8 +86,7 @@ async function answer({ id, method, arguments: given }: Call): Promise<void> {
     if (memory) post({ memory: memory.buffer.byteLength });
   } catch (error) {
     const { name, message } = error instanceof Error ? error : { name: "crash", message: String(error) };
-    // What is none of our own kinds has broken the engine: a trap in WebAssembly, or a file of the page that is missing.
-    const kind = /^[a-z-]+$/.test(name) ? name : "crash";
+    const kind = isOurs(name) ? name : "crash";
     post({ id, failed: { kind, message } });
   }
 }
