@@ -1,4 +1,4 @@
-//! The CPU reference against results of the paper's authors' own code, and what would be wrong in it.
+//! The CPU reference against stored results, of the paper's authors' own code or of a script that shares none, and what would be wrong in it.
 
 mod common;
 
@@ -6,7 +6,7 @@ use cmm::check::{Checked, check_case, golden_cases};
 use cmm::{FffWeights, reference};
 
 #[test]
-fn the_reference_reproduces_the_authors_results() {
+fn the_reference_reproduces_the_stored_results() {
     let (cases, others) = golden_cases(&common::golden()).unwrap();
     assert_eq!((cases.len(), others.len()), (10, 0));
     for case in cases {
@@ -29,9 +29,9 @@ fn ties_are_reached_and_go_left() {
     assert!(ties > 10, "only {ties} ties");
 }
 
-/// Each of these is a layer that differs from the authors' in one weight or sign: all must be found out.
+/// Each of these is a layer that differs from the stored one in one weight or sign: all must be found out.
 #[test]
-fn a_corrupted_layer_disagrees_with_the_authors_results() {
+fn a_corrupted_layer_disagrees_with_the_stored_results() {
     let (cases, _) = golden_cases(&common::golden()).unwrap();
     for mut case in cases {
         let original = case.weights.clone();

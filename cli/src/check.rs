@@ -125,6 +125,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             runs.push(run);
         }
         if gpu.capabilities().cooperative && arguments.variant.is_none() {
+            progress.inc_length(cases.steps() as u64);
             runs.push(run_on(Checked::Cooperative(gpu), &cases, &progress).await);
         }
     }

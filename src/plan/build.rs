@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::dtype::{Dtype, Precision};
 use crate::error::{Error, Result};
+use crate::fff::FffShape;
 use crate::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, HeadWeights, Output, Pooler};
 use crate::plan::{Activation, LayerPart, Op, Part, Plan, Rows, Slot, SlotId, Step};
 
@@ -268,8 +269,9 @@ impl Builder<'_> {
     /// `to` + ffn(`from`), and where it is: in `to`, unless that is what is read.
     fn feedforward(&mut self, layer: usize, from: SlotId, to: SlotId) -> Result<SlotId> {
         let part = |part| Part::Layer(layer, part);
-        match (self.config.ffn, self.config.ffn.shape(self.config.hidden)?) {
-            (_, Some(shape)) => {
+        match self.config.ffn {
+            Ffn::Fff { trees, depth, form } => {
+                let shape = FffShape::new(self.config.hidden, trees, depth)?.in_form(form)?;
                 let y = if from == to { self.hidden() } else { to };
                 let mut writes = vec![y];
                 if self.paths {
@@ -280,14 +282,13 @@ impl Builder<'_> {
                 self.push(Step { op, part, reads, writes, adds, stage: None });
                 Ok(y)
             }
-            (Ffn::Dense { width }, None) => {
+            Ffn::Dense { width } => {
                 let neurons = self.passed(width);
                 self.dense(part(LayerPart::Up), Activation::Gelu, from, neurons);
                 let down = part(LayerPart::Down);
                 self.dense(down, Activation::None, neurons, to).adds = Some(to);
                 Ok(to)
             }
-            (ffn, None) => Err(Error::config("feedforward layers", "a shape", format!("{ffn:?}"))),
         }
     }
 
