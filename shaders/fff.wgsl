@@ -1,8 +1,9 @@
 // Conditional matrix multiplication: one FFF layer in one dispatch.
 //
 // LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
-// activation(z) * linear_out[node] for each node on the way; no rows but the chosen ones are read (and row 0 once, in the signed form). In that form, of SIDES = 2, which of
-// a node's two output rows is added is known with its logit, so that it is asked for with the next node's row and added one level later.
+// activation(z) * linear_out[node] for each node on the way; no rows but the chosen ones are read.
+// In the signed form, of SIDES = 2, which of a node's two output rows is added is known with its logit: it is asked for with the next
+// node's row and added one level later. (Before the first level row 0 is read once, and added 0 times.)
 // src/kernels/fff.rs puts a weight format, the launch constants, a reduction, the activation, the layer and a path part before this file.
 
 @compute @workgroup_size(GROUP)

@@ -1,5 +1,5 @@
-//! Proof that a device computes what the reference computes: golden layers from the paper's authors' own code and seeded random ones,
-//! in every variant. The `cmm check` command prints what this returns.
+//! Proof that a device computes what the reference computes: golden layers from the paper's authors' own code, those of the signed form from a script
+//! of our own, and seeded random ones, in every variant. The `cmm check` command prints what this returns.
 
 mod case;
 mod checked;

@@ -17,10 +17,10 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
         return gpu.device().create_shader_module(descriptor);
     }
     // SAFETY: only sources that this crate put together come here (`Gpu::kernel`, `Gpu::validate`; a caller's own go through
-    // `Gpu::foreign_kernel`). They index
-    // arrays by sizes that the host set from validated shapes, and by extents that it wrote and that are no larger than the buffers it binds:
-    // `FffLayer::bind` for rows of x and y, the benchmark for its own; `Workspace` for an encoder's, whose `GpuEncoder::forward` holds a batch's ids, positions, types
-    // and rows against the model (`Batch::belongs_to`) before anything is recorded. Every loop counts to a bound, and no divisor is zero.
+    // `Gpu::foreign_kernel`). They index arrays by sizes that the host set from validated shapes, and by extents that it wrote and that are no
+    // larger than the buffers it binds: `FffLayer::bind` for rows of x and y, the benchmark for its own; `Workspace` for an encoder's, whose
+    // `GpuEncoder::forward` holds a batch's ids, positions, types and rows against the model (`Batch::belongs_to`) before anything is recorded.
+    // Every loop counts to a bound, and no divisor is zero.
     // Tests run golden models with the checks as well.
     unsafe {
         let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
