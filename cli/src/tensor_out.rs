@@ -14,7 +14,7 @@ use crate::pending::Pending;
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.
 pub enum TensorsOut {
     Npy { y: Box<Npy<f32>>, path: Option<Box<Npy<u32>>> },
-    Safetensors { file: Pending, y_at: u64, path_at: u64 },
+    Safetensors { file: Pending, y_at: u64, path_at: Option<u64> },
 }
 
 /// A `.npy` file in the making.
@@ -50,7 +50,8 @@ impl TensorsOut {
                 file.temporary.write_all(&(header.len() as u64).to_le_bytes())?;
                 file.temporary.write_all(&header)?;
                 let y_at = 8 + header.len() as u64;
-                Ok(Self::Safetensors { file, y_at, path_at: y_at + y_bytes as u64 })
+                let path_at = path_shape.map(|_| y_at + y_bytes as u64);
+                Ok(Self::Safetensors { file, y_at, path_at })
             }
             _ => {
                 Err(format!("{}: expected a name in .npy or .safetensors", target.display()).into())
@@ -58,7 +59,7 @@ impl TensorsOut {
         }
     }
 
-    /// Appends to both tensors.
+    /// Appends to y, and to the path if it is wanted.
     pub fn write(&mut self, y: &[f32], nodes: &[u32]) -> Result<(), Failure> {
         match self {
             Self::Npy { y: file, path } => {
@@ -68,10 +69,9 @@ impl TensorsOut {
                 }
             }
             Self::Safetensors { file, y_at, path_at } => {
-                for (at, bytes) in [
-                    (y_at, bytemuck::cast_slice::<_, u8>(y)),
-                    (path_at, bytemuck::cast_slice(nodes)),
-                ] {
+                let y = (y_at, bytemuck::cast_slice::<_, u8>(y));
+                let path = path_at.as_mut().map(|at| (at, bytemuck::cast_slice(nodes)));
+                for (at, bytes) in std::iter::once(y).chain(path) {
                     file.temporary.seek(SeekFrom::Start(*at))?;
                     file.temporary.write_all(bytes)?;
                     *at += bytes.len() as u64;
