@@ -3,18 +3,17 @@
 // A workgroup computes a tile of TILE tokens x TILE outputs, a thread 8 x 8 of them in registers. Tiles of x and weight pass through
 // workgroup memory 16 inputs at a time, transposed to [input][row];
 // the next ones are on their way while these are multiplied.
-// src/kernels/dense.rs puts a weight4 format, the launch constants and the activation before this file.
+// src/kernels/dense.rs puts a weight4 format, the launch constants, the activation, and parts that say where x, weights and y are before this file;
+// src/kernels/leaf.rs does so for the leaves of FFF layers.
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next; an even number
 override OUT4: u32;       // vec4s from one row of y to the next
 override ROWS: u32;       // rows of weight
-override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh
-override ACCUMULATE: u32; // 1: add to what y holds
+override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh, 3 ReLU
+override RESIDUAL: u32;   // 1: add to what y holds
 
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [tokens, IN4]
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>;    // [ROWS, IN4]
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;    // [OUT4]
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [tokens, OUT4]
+@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [ROWS, IN4], or by input
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
 
 const TILE: u32 = 8u * SIDE;
 const TILE4: u32 = 2u * SIDE;
@@ -22,39 +21,35 @@ const TILE4: u32 = 2u * SIDE;
 var<workgroup> tile_x: array<vec4<f32>, 16u * TILE4>;
 var<workgroup> tile_weight: array<vec4<f32>, 16u * TILE4>;
 
-// Four rows of four inputs: what one thread carries from memory to a tile.
+// Four inputs of four rows: what one thread carries from memory to a tile.
 struct Block {
-    row0: vec4<f32>,
-    row1: vec4<f32>,
-    row2: vec4<f32>,
-    row3: vec4<f32>,
+    input0: vec4<f32>,
+    input1: vec4<f32>,
+    input2: vec4<f32>,
+    input3: vec4<f32>,
+}
+
+fn transposed(b: Block) -> Block {
+    return Block(
+        vec4<f32>(b.input0.x, b.input1.x, b.input2.x, b.input3.x),
+        vec4<f32>(b.input0.y, b.input1.y, b.input2.y, b.input3.y),
+        vec4<f32>(b.input0.z, b.input1.z, b.input2.z, b.input3.z),
+        vec4<f32>(b.input0.w, b.input1.w, b.input2.w, b.input3.w),
+    );
 }
 
 // Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
-fn load_x(row: u32, k4: u32) -> Block {
+fn load_x(end: u32, row: u32, k4: u32) -> Block {
     if k4 >= IN4 {
         return Block();
     }
-    let last = max(extent(), 1u) - 1u;
-    return Block(
-        x[min(row, last) * IN4 + k4],
-        x[min(row + 1u, last) * IN4 + k4],
-        x[min(row + 2u, last) * IN4 + k4],
-        x[min(row + 3u, last) * IN4 + k4],
-    );
-}
-
-fn load_weight(row: u32, k4: u32) -> Block {
-    if k4 >= IN4 {
-        return Block();
-    }
-    let last = ROWS - 1u;
-    return Block(
-        widen4(weight[min(row, last) * IN4 + k4]),
-        widen4(weight[min(row + 1u, last) * IN4 + k4]),
-        widen4(weight[min(row + 2u, last) * IN4 + k4]),
-        widen4(weight[min(row + 3u, last) * IN4 + k4]),
-    );
+    let last = max(end, 1u) - 1u;
+    return transposed(Block(
+        x4(x_row(min(row, last)), k4),
+        x4(x_row(min(row + 1u, last)), k4),
+        x4(x_row(min(row + 2u, last)), k4),
+        x4(x_row(min(row + 3u, last)), k4),
+    ));
 }
 
 // Slot 0..TILE of a tile: rows 4 * (slot / 4), inputs 4 * (slot % 4). The rows of an input are permuted by it, so that the threads of
@@ -64,8 +59,8 @@ fn place(slot: u32, input: u32) -> u32 {
     return (4u * part + input) * TILE4 + ((slot / 4u) ^ (2u * part));
 }
 
-fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
-    var result = value + bias[column4];
+fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
+    var result = value + bias[bias_of(matrix) + column4];
     if ACTIVATION == 1u {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
     }
@@ -75,6 +70,9 @@ fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
         let size = (1.0 - t) / (1.0 + t);
         result = select(-size, size, result >= vec4<f32>());
     }
+    if ACTIVATION == 3u {
+        result = select(result, vec4<f32>(), result < vec4<f32>());
+    }
     if ROWS == 4u * OUT4 {
         return result;
     }
@@ -82,22 +80,20 @@ fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
     return select(vec4<f32>(), result, vec4<u32>(4u * column4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(ROWS));
 }
 
-fn store(row: u32, column4: u32, value: vec4<f32>) {
-    if row < extent() && column4 < OUT4 {
-        let at = row * OUT4 + column4;
-        let result = finished(value, column4);
-        if ACCUMULATE == 1u {
-            y[at] += result;
-        } else {
-            y[at] = result;
-        }
+fn store(tile: Tile, row: u32, column4: u32, value: vec4<f32>) {
+    if row < tile.end && column4 < OUT4 {
+        put(y_row(row) * OUT4 + column4, of_row(row, finished(value, tile.matrix, column4)));
     }
 }
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let first_column = group.x * TILE;
-    let first_row = (group.z * groups.y + group.y) * TILE;
+    let tile = tile_at(group.z * groups.y + group.y, TILE);
+    if tile.first >= tile.end {
+        return;
+    }
+    let first_row = tile.first;
     let across = thread % SIDE;
     let down = thread / SIDE;
 
@@ -106,9 +102,9 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     /* unrolled */ for (var load = 0u; load < LOADS; load++) {
         let slot = thread + load * GROUP;
         if slot < TILE {
-            next[load] = load_x(first_row + 4u * (slot / 4u), slot % 4u);
+            next[load] = load_x(tile.end, first_row + 4u * (slot / 4u), slot % 4u);
         } else {
-            next[load] = load_weight(first_column + 4u * ((slot - TILE) / 4u), slot % 4u);
+            next[load] = load_weight(tile.matrix, first_column + 4u * ((slot - TILE) / 4u), slot % 4u);
         }
     }
     for (var k4 = 0u; k4 < IN4; k4 += 4u) {
@@ -116,15 +112,15 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             let slot = thread + load * GROUP;
             let b = next[load];
             if slot < TILE {
-                tile_x[place(slot, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
-                tile_x[place(slot, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
-                tile_x[place(slot, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
-                tile_x[place(slot, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+                tile_x[place(slot, 0u)] = b.input0;
+                tile_x[place(slot, 1u)] = b.input1;
+                tile_x[place(slot, 2u)] = b.input2;
+                tile_x[place(slot, 3u)] = b.input3;
             } else {
-                tile_weight[place(slot - TILE, 0u)] = vec4<f32>(b.row0.x, b.row1.x, b.row2.x, b.row3.x);
-                tile_weight[place(slot - TILE, 1u)] = vec4<f32>(b.row0.y, b.row1.y, b.row2.y, b.row3.y);
-                tile_weight[place(slot - TILE, 2u)] = vec4<f32>(b.row0.z, b.row1.z, b.row2.z, b.row3.z);
-                tile_weight[place(slot - TILE, 3u)] = vec4<f32>(b.row0.w, b.row1.w, b.row2.w, b.row3.w);
+                tile_weight[place(slot - TILE, 0u)] = b.input0;
+                tile_weight[place(slot - TILE, 1u)] = b.input1;
+                tile_weight[place(slot - TILE, 2u)] = b.input2;
+                tile_weight[place(slot - TILE, 3u)] = b.input3;
             }
         }
         workgroupBarrier();
@@ -132,9 +128,9 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             /* unrolled */ for (var load = 0u; load < LOADS; load++) {
                 let slot = thread + load * GROUP;
                 if slot < TILE {
-                    next[load] = load_x(first_row + 4u * (slot / 4u), k4 + 4u + slot % 4u);
+                    next[load] = load_x(tile.end, first_row + 4u * (slot / 4u), k4 + 4u + slot % 4u);
                 } else {
-                    next[load] = load_weight(first_column + 4u * ((slot - TILE) / 4u), k4 + 4u + slot % 4u);
+                    next[load] = load_weight(tile.matrix, first_column + 4u * ((slot - TILE) / 4u), k4 + 4u + slot % 4u);
                 }
             }
         }
@@ -167,7 +163,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     let column4 = first_column / 4u + across;
     /* unrolled */ for (var i = 0u; i < EIGHT; i++) {
         let row = first_row + 4u * down + i % 4u + (i / 4u) * 4u * SIDE;
-        store(row, column4, sum[2u * i]);
-        store(row, column4 + SIDE, sum[2u * i + 1u]);
+        store(tile, row, column4, sum[2u * i]);
+        store(tile, row, column4 + SIDE, sum[2u * i + 1u]);
     }
 }

@@ -4,20 +4,22 @@
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
 // matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; the next ones are on their way in
 // registers while these are multiplied.
-// src/kernels/dense_coop.rs puts the launch constants, the activation and a part that stores y before this file.
+// src/kernels/dense_coop.rs puts the launch constants, the activation, and parts that say where x, weights and y are before this file;
+// src/kernels/leaf.rs does so for the leaves of FFF layers.
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
+override INPUT: u32;      // values of a row of x: what pads it is taken for zeros, whatever lies there
 override OUT4: u32;       // units of four values from one row of y to the next
 override ROWS: u32;       // rows of weight
-override ACTIVATION: u32; // 0 none, 1 GELU
+override ACTIVATION: u32; // 0 none, 1 GELU, 3 ReLU
 
 struct Half8 {
     low: vec4<f16>,
     high: vec4<f16>,
 }
 
-@group(0) @binding(1) var<storage, read> x: array<Half8>;        // [tokens, IN8]
-@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // [ROWS, IN8]
+@group(0) @binding(1) var<storage, read> x: array<Half8>;        // [rows, IN8]
+@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // [ROWS, IN8], or by input
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
 
 const GROUP: u32 = 32u * DOWN * ACROSS;
@@ -25,39 +27,45 @@ const ROWS_TILE: u32 = 16u * SUB_DOWN * DOWN;
 const COLUMNS_TILE: u32 = 16u * SUB_ACROSS * ACROSS;
 const STRIDE: u32 = 2u * UNITS + 2u; // vec4s of a tile's row: two more than its inputs, so that rows meet in no bank
 const TILE_X: u32 = ROWS_TILE * STRIDE;
-const TILE: u32 = TILE_X + COLUMNS_TILE * STRIDE;
+const TILE: u32 = TILE_X + WEIGHT_ROWS * WEIGHT_STRIDE;
 // vec4s of a row of 16 sums, and one more where workgroup memory has room for it.
 const OUT_STRIDE: u32 = select(5u, 4u, DOWN * ACROSS > 8u);
 
 // The tile of x, then that of weight. NVIDIA's driver compiles matrices loaded from vec4<f16>, not from vec4<u32>.
-var<workgroup> tiles: array<vec4<f16>, TILE>;
+var<workgroup> tiles_16: array<vec4<f16>, TILE>;
 // A matrix of sums of each subgroup, where every lane finds four values side by side.
 var<workgroup> sums: array<vec4<f32>, DOWN * ACROSS * 16u * OUT_STRIDE>;
 
-// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
-fn load_x(row: u32, unit: u32) -> Half8 {
-    if unit >= IN8 {
-        return Half8();
-    }
-    return x[min(row, max(extent(), 1u) - 1u) * IN8 + unit];
-}
+var<workgroup> shared_tile: Tile;
 
-fn load_weight(row: u32, unit: u32) -> Half8 {
+// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
+fn load_x(end: u32, row: u32, unit: u32) -> Half8 {
     if unit >= IN8 {
         return Half8();
     }
-    return weight[min(row, ROWS - 1u) * IN8 + unit];
+    let values = x[x_row(min(row, max(end, 1u) - 1u)) * IN8 + unit];
+    if INPUT == 8u * IN8 {
+        return values;
+    }
+    let index = vec4<u32>(8u * unit) + vec4<u32>(0u, 1u, 2u, 3u);
+    return Half8(
+        select(vec4<f16>(), values.low, index < vec4<u32>(INPUT)),
+        select(vec4<f16>(), values.high, index + 4u < vec4<u32>(INPUT)),
+    );
 }
 
 fn keep(at: u32, unit: Half8) {
-    tiles[at] = unit.low;
-    tiles[at + 1u] = unit.high;
+    tiles_16[at] = unit.low;
+    tiles_16[at + 1u] = unit.high;
 }
 
-fn finished(value: vec4<f32>, column4: u32) -> vec4<f32> {
-    var result = value + bias[column4];
+fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
+    var result = value + bias[bias_of(matrix) + column4];
     if ACTIVATION == 1u {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
+    }
+    if ACTIVATION == 3u {
+        result = select(result, vec4<f32>(), result < vec4<f32>());
     }
     if ROWS == 4u * OUT4 {
         return result;
@@ -74,21 +82,28 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let first_column = group.x * COLUMNS_TILE;
-    let first_row = (group.z * groups.y + group.y) * ROWS_TILE;
+    // Through workgroup memory, so that a compiler knows that it is the same for all.
+    if thread == 0u {
+        shared_tile = tile_at(group.z * groups.y + group.y, ROWS_TILE);
+    }
+    let tile = workgroupUniformLoad(&shared_tile);
+    if tile.first >= tile.end {
+        return;
+    }
+    let first_row = tile.first;
     let from_row = 16u * SUB_DOWN * (subgroup / ACROSS);
     let from_column = 16u * SUB_ACROSS * (subgroup % ACROSS);
-    let tokens = extent();
 
     var sum: array<coop_mat16x16<f32, C>, MATRICES>;
     var next_x: array<Half8, LOADS_X>;
     var next_weight: array<Half8, LOADS_WEIGHT>;
     /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
         let slot = thread + load * GROUP;
-        next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
+        next_x[load] = load_x(tile.end, first_row + slot / UNITS, slot % UNITS);
     }
     /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
         let slot = thread + load * GROUP;
-        next_weight[load] = load_weight(first_column + slot / UNITS, slot % UNITS);
+        next_weight[load] = load_weight(tile.matrix, first_column, 0u, slot);
     }
     for (var unit = 0u; unit < IN8; unit += UNITS) {
         /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
@@ -97,24 +112,24 @@ fn main(
         }
         /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
             let slot = thread + load * GROUP;
-            keep(TILE_X + slot / UNITS * STRIDE + 2u * (slot % UNITS), next_weight[load]);
+            keep(weight_place(slot), next_weight[load]);
         }
         workgroupBarrier();
         /* unrolled */ for (var load = 0u; load < LOADS_X; load++) {
             let slot = thread + load * GROUP;
-            next_x[load] = load_x(first_row + slot / UNITS, unit + UNITS + slot % UNITS);
+            next_x[load] = load_x(tile.end, first_row + slot / UNITS, unit + UNITS + slot % UNITS);
         }
         /* unrolled */ for (var load = 0u; load < LOADS_WEIGHT; load++) {
             let slot = thread + load * GROUP;
-            next_weight[load] = load_weight(first_column + slot / UNITS, unit + UNITS + slot % UNITS);
+            next_weight[load] = load_weight(tile.matrix, first_column, unit + UNITS, slot);
         }
         /* unrolled */ for (var k = 0u; k < STEPS; k++) {
             var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;
             /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
-                a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles[(from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
+                a[down] = coopLoadT<coop_mat16x16<f16, A>>(&tiles_16[(from_row + 16u * down) * STRIDE + 4u * k], STRIDE);
             }
             /* unrolled */ for (var across = 0u; across < SUB_ACROSS; across++) {
-                let b = coopLoad<coop_mat16x16<f16, B>>(&tiles[TILE_X + (from_column + 16u * across) * STRIDE + 4u * k], STRIDE);
+                let b = weight_matrix(from_column + 16u * across, k);
                 /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
                     sum[down * SUB_ACROSS + across] = coopMultiplyAdd(a[down], b, sum[down * SUB_ACROSS + across]);
                 }
@@ -132,8 +147,9 @@ fn main(
             let slot = lane + 32u * i;
             let row = first_row + from_row + 16u * (matrix / SUB_ACROSS) + slot / 4u;
             let column4 = (first_column + from_column) / 4u + 4u * (matrix % SUB_ACROSS) + slot % 4u;
-            if row < tokens && column4 < OUT4 {
-                store_y(row * OUT4 + column4, finished(sums[own + slot / 4u * OUT_STRIDE + slot % 4u], column4));
+            if row < tile.end && column4 < OUT4 {
+                let value = finished(sums[own + slot / 4u * OUT_STRIDE + slot % 4u], tile.matrix, column4);
+                store_y(y_row(row) * OUT4 + column4, of_row(row, value));
             }
         }
     }

@@ -98,7 +98,8 @@ impl<'data> Checkpoint<'data> {
 
     /// A float tensor, or an I8 matrix with scales, converted to f32.
     ///
-    /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`: `[rows, 1]`, or `[1, columns]`.
+    /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`: `[rows, 1]`, or `[1, columns]`. Of several matrices,
+    /// `[matrices, rows, columns]`, they are `[matrices, rows, 1]`, or `[matrices, 1, columns]`.
     ///
     /// # Errors
     /// [`Error::MissingTensor`]; [`Error::Shape`] if it is not F32, F16, BF16 or I8, or the scales do not fit; [`Error::Io`].
@@ -123,29 +124,40 @@ impl<'data> Checkpoint<'data> {
         if info.dtype != Dtype::I8 {
             return Ok(floats_from_bytes(info.dtype, &bytes));
         }
-        let (by_row, columns) = self.scaled(tensor)?;
+        let (by_row, [rows, columns]) = self.scaled(tensor)?;
         let scales = self.floats(&scale_of(tensor))?;
-        let scale = |at: usize| scales[if by_row { at / columns } else { at % columns }];
+        let scale = |at: usize| match by_row {
+            true => scales[at / columns],
+            false => scales[at / (rows * columns) * columns + at % columns],
+        };
         Ok((first..)
             .zip(bytes.iter())
             .map(|(at, b)| f32::from(b.cast_signed()) * scale(at))
             .collect())
     }
 
-    /// How an I8 matrix is scaled: by row or by column, and its columns.
-    fn scaled(&self, tensor: &str) -> Result<(bool, usize)> {
+    /// How I8 matrices are scaled: whether by row, else by column; and rows and columns of one of them.
+    fn scaled(&self, tensor: &str) -> Result<(bool, [usize; 2])> {
         let shape = &self.info(tensor)?.shape;
         let name = scale_of(tensor);
         let scale = self.info(&name)?;
-        match (&shape[..], &scale.shape[..]) {
-            ([rows, columns], [scales, 1]) if scales == rows => Ok((true, *columns)),
-            ([_, columns], [1, scales]) if scales == columns => Ok((false, *columns)),
-            _ => Err(Error::shape(
-                format!("shape of `{name}` in {}", self.name),
-                format!("[rows, 1] or [1, columns] of the matrix, {shape:?}"),
-                format!("{:?}", scale.shape),
-            )),
+        if let ([matrices @ .., rows, columns], [of @ .., down, across]) =
+            (&shape[..], &scale.shape[..])
+            && matrices == of
+            && *columns > 0
+        {
+            if down == rows && *across == 1 {
+                return Ok((true, [*rows, *columns]));
+            }
+            if *down == 1 && across == columns {
+                return Ok((false, [*rows, *columns]));
+            }
         }
+        Err(Error::shape(
+            format!("shape of `{name}` in {}", self.name),
+            format!("[.., rows, 1] or [.., 1, columns] of {shape:?}"),
+            format!("{:?}", scale.shape),
+        ))
     }
 
     /// An I32 tensor.

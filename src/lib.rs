@@ -30,7 +30,7 @@ pub use dtype::Precision;
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use executor::EncoderOptions;
-pub use fff::{FffForm, FffShape, FffWeights, Forward};
+pub use fff::{FffForm, FffShape, FffWeights, Forward, LeafActivation, LeafForm};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{
     AdapterChoice, Capabilities, Gpu, GpuOptions, Reduction, Timer, Variant, WeightFormat, adapter,

@@ -191,7 +191,17 @@ fn bindings_and_names_are_what_the_host_binds() {
         let names: Vec<_> = found.iter().map(|(.., name)| name.as_str()).collect();
         assert_eq!(usages, kernel.bindings, "{}", kernel.name);
         let all: &[&str] = match kernel.name.split(' ').next().unwrap() {
-            "fff" => &["extents", "x", "linear_in", "linear_in_bias", "linear_out", "y", "path"],
+            "fff" | "leaf_few" => {
+                &["extents", "x", "linear_in", "linear_in_bias", "linear_out", "y", "path"]
+            }
+            "leaf_route" => {
+                &["extents", "x", "linear_in", "linear_in_bias", "linear_out", "routes", "path"]
+            }
+            "leaf_group" => &["routes", "tiles"],
+            "leaf_order" => &["extents", "routes", "order"],
+            "leaf_up" | "leaf_down" => {
+                &["extents", "x", "weight", "bias", "y", "order", "tiles", "layer_x"]
+            }
             "dense" | "dense_few" | "layer_norm" => &["extents", "x", "weight", "bias", "y"],
             "l2_norm" => &["extents", "x", "y"],
             "embed" => &["extents", "tokens", "words", "positions", "types", "y"],
@@ -218,6 +228,10 @@ fn units_have_the_strides_that_the_host_packs() {
             };
             match variable.name.as_deref() {
                 Some("y") if kernel.name.starts_with("dense_few") => assert_eq!(stride, 4),
+                // Of the leaf form's tiles, in f16: four values.
+                Some("x" | "y") if kernel.name.starts_with("leaf_") && stride == 8 => {
+                    assert_eq!(variant.weights, WeightFormat::Packed);
+                }
                 Some("x" | "y") => assert_eq!(stride, 16, "{}", kernel.name),
                 Some("linear_in" | "linear_out") => assert_eq!(stride, values * weight_bytes),
                 Some("linear_in_bias" | "path") => assert_eq!(stride, 4),

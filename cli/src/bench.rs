@@ -9,7 +9,7 @@ use cmm::bench::{
     self, Effort, Machine, Measurement, PAPER, PRESETS, Peaks, Report, Workload, compare,
     measure_peaks,
 };
-use cmm::{AdapterChoice, Error, FffShape, Gpu, GpuOptions, Precision};
+use cmm::{AdapterChoice, Error, FffForm, FffShape, Gpu, GpuOptions, LeafForm, Precision};
 use indicatif::ProgressBar;
 
 use crate::output::{Failure, print};
@@ -89,7 +89,7 @@ struct RunArguments {
     #[arg(long, conflicts_with = "presets")]
     width: Option<usize>,
     /// Trees and depth of its FFF layers, or of a preset's in place of its own, a list, each with its form if that is not the published one:
-    /// 1x11,signed:1x11 [default: 1x11]
+    /// 1x11,signed:1x11; of the leaf form depth and neurons of a leaf: leaf:7x32 [default: 1x11]
     #[arg(long, value_delimiter = ',')]
     fff: Vec<String>,
     /// Neurons of the dense layer beside it; as many as the first FFF layer has if nothing is said
@@ -211,7 +211,7 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
         if layers.is_empty() {
             layers.push(FffShape::new(width, 1, 11)?);
         }
-        let nodes = layers.first().map_or(0, |shape| shape.nodes());
+        let nodes = layers.first().map_or(0, |shape| shape.neurons());
         workloads.push(Workload {
             name: format!("{width} wide"),
             layers,
@@ -255,13 +255,24 @@ fn layers(width: usize, texts: &[String]) -> Result<Vec<FffShape>, Failure> {
     texts.iter().map(|text| layer(width, text)).collect()
 }
 
+/// A layer by what `--fff` says: `KxD`, `signed:KxD`, `leaf:DxNEURONS`.
 fn layer(width: usize, text: &str) -> Result<FffShape, Failure> {
     let (form, size) = text.split_once(':').unwrap_or(("published", text));
-    let parts = size.split_once('x').and_then(|(k, d)| Some((k.parse().ok()?, d.parse().ok()?)));
-    let Some((trees, depth)) = parts else {
-        return Err(format!("--fff {text}: expected trees and depth, as in 1x11").into());
+    let parts = size.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let Some((first, second)) = parts else {
+        let expected = "trees and depth, as in 1x11 or signed:1x11, or leaf:7x32";
+        return Err(format!("--fff {text}: expected {expected}").into());
     };
-    Ok(FffShape::new(width, trees, depth)?.in_form(form.parse()?)?)
+    let trees = |form| FffShape::new(width, first, second)?.in_form(form);
+    Ok(match form {
+        "published" => trees(FffForm::Published)?,
+        "signed" => trees(FffForm::Signed)?,
+        "leaf" => {
+            let leaf = LeafForm { width: second, ..LeafForm::default() };
+            FffShape::leaf(width, width, first, leaf)?
+        }
+        _ => return Err(format!("--fff {text}: expected published, signed or leaf").into()),
+    })
 }
 
 /// The command as it was typed, without the path of the program.

@@ -62,7 +62,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Ffn::Dense { width } => (width, width),
         ffn => {
             let shape = ffn.shape(config.hidden)?;
-            shape.map_or((0, 0), |shape| (shape.nodes(), shape.engaged()))
+            shape.map_or((0, 0), |shape| (shape.neurons(), shape.engaged()))
         }
     };
     let mut parts = BTreeMap::<_, Part>::new();
@@ -144,8 +144,8 @@ impl Report {
         let ffn = match c.ffn {
             Ffn::Dense { width } => format!("dense, {width} neurons"),
             Ffn::Fff { trees, depth, form } => format!(
-                "FFF {}{trees}x{depth}, {} neurons, {} engaged ({:.2} %)",
-                form.prefix(),
+                "FFF {}, {} neurons, {} engaged ({:.2} %)",
+                form.label(trees, depth),
                 self.neurons,
                 self.engaged,
                 100.0 * self.engaged as f64 / self.neurons as f64

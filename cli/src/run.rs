@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use cmm::{
     Checkpoint, Device, Error, FffForm, FffLayer, FffShape, FffWeights, Forward, GpuOptions,
-    Precision, Variant, host,
+    LeafActivation, LeafForm, Precision, Variant, host,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -21,21 +21,27 @@ const TOKENS_PER_STEP: usize = 4096;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Weights in the UltraFastBERT form (safetensors)
+    /// Weights (safetensors): in the UltraFastBERT form, or in the leaf form as the package fastfeedforward saves them
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// What stands before `.linear_in.weight` [default: found, if there is one layer]
+    /// What stands before `.linear_in.weight`, or in the leaf form `.w1s` [default: found, if there is one layer]
     #[arg(long)]
     prefix: Option<String>,
-    /// Trees, K
+    /// Trees, K; not in the leaf form
     #[arg(long)]
-    trees: usize,
-    /// Depth, D (a tree has D + 1 levels)
+    trees: Option<usize>,
+    /// Depth, D (a tree has D + 1 levels); the leaf form's is that of the weights
     #[arg(long)]
-    depth: usize,
-    /// What an engaged node adds: `published`, or `signed`, with two output rows a node
-    #[arg(long, default_value = "published")]
-    form: FffForm,
+    depth: Option<usize>,
+    /// What a token engages: `published`, `signed`, with two output rows a node, or `leaf`, a small dense layer behind the decisions
+    #[arg(long, value_enum, default_value = "published")]
+    form: FormArgument,
+    /// What a leaf's neurons make of their logits; no file says it
+    #[arg(long, value_enum)]
+    activation: Option<ActivationArgument>,
+    /// Leave a leaf's b2 out, as the evaluation of the package fastfeedforward does
+    #[arg(long)]
+    no_output_bias: bool,
     /// Tokens, [..., width] in .npy or .safetensors
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -64,6 +70,19 @@ pub struct Arguments {
     /// Print a JSON summary
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum FormArgument {
+    Published,
+    Signed,
+    Leaf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ActivationArgument {
+    Gelu,
+    Relu,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,7 +130,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if width != shape.input() {
         return Err(Error::Input {
             what: format!("width of {}", arguments.input.display()),
-            expected: format!("{}, as linear_in has", shape.input()),
+            expected: format!("{}, as the weights have", shape.input()),
             found: width.to_string(),
         }
         .into());
@@ -167,7 +186,10 @@ fn at(error: Error, first: usize, width: usize) -> Error {
 }
 
 fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
-    const LINEAR_IN: &str = "linear_in.weight";
+    let mark = match arguments.form {
+        FormArgument::Leaf => "w1s",
+        FormArgument::Published | FormArgument::Signed => "linear_in.weight",
+    };
     let file = Checkpoint::open(&arguments.weights)?;
     let prefix = match &arguments.prefix {
         Some(prefix) => prefix.clone(),
@@ -175,13 +197,13 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
             let names = file.names();
             let layers: Vec<_> = names
                 .iter()
-                .filter_map(|name| name.strip_suffix(LINEAR_IN))
+                .filter_map(|name| name.strip_suffix(mark))
                 .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
                 .map(|prefix| prefix.trim_end_matches('.'))
                 .collect();
             match layers[..] {
                 [only] => only.to_owned(),
-                [] => return Err(format!("{}: no tensor *.{LINEAR_IN}", file.name()).into()),
+                [] => return Err(format!("{}: no tensor *.{mark}", file.name()).into()),
                 _ => {
                     let layers = layers.join(", ");
                     return Err(format!(
@@ -195,19 +217,59 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
     };
     let name =
         |suffix: &str| if prefix.is_empty() { suffix.into() } else { format!("{prefix}.{suffix}") };
-    let width = |name: String, axis: usize| -> Result<usize, Failure> {
-        match file.info(&name)?.shape[..] {
-            [rows, columns] => Ok([rows, columns][axis]),
-            ref other => {
-                Err(format!("{}: `{name}` has shape {other:?}, expected a matrix", file.name())
-                    .into())
+    let sizes = |tensor: &str, axes: usize| -> Result<Vec<usize>, Failure> {
+        let tensor = name(tensor);
+        let shape = &file.info(&tensor)?.shape;
+        if shape.len() != axes {
+            let expected = format!("has shape {shape:?}, expected {axes} axes");
+            return Err(format!("{}: `{tensor}` {expected}", file.name()).into());
+        }
+        Ok(shape.clone())
+    };
+    let shape = match arguments.form {
+        FormArgument::Leaf => leaf_shape(arguments, &sizes("w1s", 3)?, &sizes("w2s", 3)?)?,
+        FormArgument::Published | FormArgument::Signed => {
+            let (input, output) = (sizes(mark, 2)?[1], sizes("linear_out.weight", 2)?[0]);
+            let (Some(trees), Some(depth)) = (arguments.trees, arguments.depth) else {
+                return Err("give --trees and --depth, as in --trees 1 --depth 11".into());
+            };
+            if arguments.activation.is_some() || arguments.no_output_bias {
+                return Err("--activation and --no-output-bias are of --form leaf".into());
             }
+            let form = match arguments.form {
+                FormArgument::Signed => FffForm::Signed,
+                FormArgument::Published | FormArgument::Leaf => FffForm::Published,
+            };
+            FffShape::with_output(input, output, trees, depth)?.in_form(form)?
         }
     };
-    let (input, output) = (width(name(LINEAR_IN), 1)?, width(name("linear_out.weight"), 0)?);
-    let shape = FffShape::with_output(input, output, arguments.trees, arguments.depth)?
-        .in_form(arguments.form)?;
     Ok(FffWeights::from_safetensors(&file, &prefix, shape)?)
+}
+
+/// From the shapes of `w1s [2^D, input, width]` and `w2s [2^D, width, output]`.
+fn leaf_shape(arguments: &Arguments, w1s: &[usize], w2s: &[usize]) -> Result<FffShape, Failure> {
+    let (leaves, input, width, output) = (w1s[0], w1s[1], w1s[2], w2s[2]);
+    if !leaves.is_power_of_two() {
+        return Err(format!("{leaves} leaves, expected a power of two").into());
+    }
+    let depth = leaves.ilog2() as usize;
+    if arguments.trees.is_some_and(|trees| trees != 1)
+        || arguments.depth.is_some_and(|given| given != depth)
+    {
+        return Err(format!(
+            "the weights are one tree of depth {depth}: leave --trees and --depth out"
+        )
+        .into());
+    }
+    let activation = match arguments.activation {
+        Some(ActivationArgument::Gelu) => LeafActivation::Gelu,
+        Some(ActivationArgument::Relu) => LeafActivation::Relu,
+        None => {
+            return Err("say --activation relu (fastfeedforward's default) or gelu".into());
+        }
+    };
+    let leaf = LeafForm { width, activation, without_output_bias: arguments.no_output_bias };
+    Ok(FffShape::leaf(input, output, depth, leaf)?)
 }
 
 impl Engine {

@@ -11,7 +11,7 @@ import subprocess
 import torch
 
 import texts
-from bert import Bert, Fff, read_config, read_tokenizer
+from bert import Bert, Trees, read_config, read_tokenizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", required=True)
@@ -48,7 +48,7 @@ cosines = [
 print(f"{len(cosines)} sentences: smallest cosine {min(cosines):.7f}, mean {sum(cosines) / len(cosines):.7f}")
 
 equal, decisions = 0, 0
-if isinstance(model.layers[0].ffn, Fff):
+if isinstance(model.layers[0].ffn, Trees):
     for sentence in sentences[: options.paths]:
         torch_vector(sentence)
         report = json.loads(cmm("inspect", "--text", sentence))

@@ -28,7 +28,16 @@ def unbalanced(z, node, real, nodes):
     return (total**2 / visits.clamp(min=1)).sum() / visits.sum()
 
 
-class Fff(nn.Module):
+class Trees(nn.Module):
+    """Balanced trees of `depth` decisions. The last call leaves `last_path`, [tokens, trees, depth + 1]: heap-order numbers from a tree's root to its leaf."""
+
+    def reached(self):
+        """Numbers of the leaves that the last call came to, [tokens, trees]."""
+        trees = torch.arange(self.last_path.shape[1], device=self.last_path.device)
+        return self.last_path[:, :, -1] - (2**self.depth - 1) + trees * 2**self.depth
+
+
+class Fff(Trees):
     """K balanced trees of D + 1 levels, every node a neuron; a token engages one branch of each (arXiv 2311.10770, algorithm 1)."""
 
     choices = 1  # rows of weight_out that a node chooses from
@@ -81,10 +90,6 @@ class Fff(nn.Module):
         added = z.new_zeros(len(z), len(rows)).scatter_(1, self.row(place.flatten(1), engaged), self.activation(engaged))
         return added @ rows
 
-    def reached(self):
-        """Numbers of the leaves that the last call came to, [tokens, trees]."""
-        return self.last_path[:, :, -1] - self.nodes // 2 + torch.arange(self.trees, device=self.last_path.device) * 2**self.depth
-
     def tensors(self):
         return {
             "linear_in.weight": self.weight_in,
@@ -107,7 +112,7 @@ class Signed(Fff):
         return 2 * node + (z > 0).long()
 
 
-class Leaves(nn.Module):
+class Leaves(Trees):
     """The leaf form (arXiv 2308.14711): a token goes right iff a node's logit is >= 0, and the leaf it comes to is a small dense layer of its own.
 
     Nodes only route, and their weights get no gradient but that of their imbalance. With `adds` they are signed neurons, too.
@@ -133,11 +138,12 @@ class Leaves(nn.Module):
             for _ in range(self.depth):
                 path.append(node)
                 node = 2 * node + 1 + (z.gather(1, node[:, None]).squeeze(1) >= 0).long()
-            path, self.last_leaf = torch.stack(path, dim=1), node - self.nodes
+            self.last_path = torch.stack([*path, node], dim=1)[:, None]
+            path = self.last_path[:, 0, :-1]
         engaged = z.gather(1, path)
         # Nodes that only route stay as they are: an imbalance that is all that moves them (Adam makes a full step of it) costs more than it brings.
         self.imbalance = unbalanced(engaged if self.node_out is not None else engaged.detach(), path, real, self.nodes)
-        y = self.leaf(x.to(z.dtype), self.last_leaf)
+        y = self.leaf(x.to(z.dtype), node - self.nodes)
         if self.node_out is None:
             return y
         rows = aligned(self.node_out)
@@ -158,9 +164,6 @@ class Leaves(nn.Module):
         rows = x.new_zeros(count * self.BLOCK, x.shape[1]).index_copy(0, place, x).view(count, self.BLOCK, -1)
         hidden = F.gelu(torch.baddbmm(mine(self.b1s)[:, None], rows, mine(self.w1s)))
         return torch.baddbmm(mine(self.b2s)[:, None], hidden, mine(self.w2s)).flatten(0, 1).index_select(0, place)
-
-    def reached(self):
-        return self.last_leaf[:, None]
 
     def tensors(self):
         """Under the names that the package `fastfeedforward` gives them."""

@@ -29,14 +29,16 @@ def gelu(z):
 
 
 def of_trees(tensors, kind, x):
-    """What an FFF layer of the published or the signed form makes of one token, by the names and layouts of a checkpoint."""
+    """What an FFF layer of the published or the signed form makes of one token, by the names and layouts of a checkpoint, and its path in each tree."""
     name, size = kind.split(":")
     trees, depth = map(int, size.split("x"))
     nodes = 2 ** (depth + 1) - 1
-    y = torch.zeros(WIDTH, dtype=torch.double)
+    y, paths = torch.zeros(WIDTH, dtype=torch.double), []
     for tree in range(trees):
         node = 0
+        paths.append([])
         for _ in range(depth + 1):
+            paths[-1].append(node)
             number = tree * nodes + node
             z = float(tensors["linear_in.weight"][number] @ x + tensors["linear_in.bias"][number])
             if name == "fff":
@@ -44,22 +46,23 @@ def of_trees(tensors, kind, x):
             else:
                 y += gelu(abs(z)) * tensors["linear_out.weight"][:, 2 * number + (z > 0)]
             node = 2 * node + 1 + (z > 0)
-    return y
+    return y, paths
 
 
 def of_leaves(tensors, kind, x):
     """The same of the leaf form, as the package `fastfeedforward` evaluates it, and with the output biases that it leaves out then."""
     name, size = kind.split(":")
     depth = int(size.split("x")[0])
-    node, y = 0, torch.zeros(WIDTH, dtype=torch.double)
+    node, y, path = 0, torch.zeros(WIDTH, dtype=torch.double), [0]
     for _ in range(depth):
         z = float(tensors["node_weights"][node] @ x + tensors["node_biases"][node, 0])
         if name == "signed-leaf":
             y += gelu(abs(z)) * tensors["node_out"][2 * node + (z > 0)]
         node = 2 * node + 1 + (z >= 0)
+        path.append(node)
     leaf = node - (2**depth - 1)
     hidden = torch.tensor([gelu(float(z)) for z in x @ tensors["w1s"][leaf] + tensors["b1s"][leaf]], dtype=torch.double)
-    return y + hidden @ tensors["w2s"][leaf] + tensors["b2s"][leaf]
+    return y + hidden @ tensors["w2s"][leaf] + tensors["b2s"][leaf], [path]
 
 
 def layers():
@@ -71,7 +74,9 @@ def layers():
         got = layer(x, torch.ones(300, dtype=torch.bool))
         tensors = {name: tensor.detach() for name, tensor in layer.tensors().items()}
         naive = of_leaves if "leaf" in kind else of_trees
-        want = torch.stack([naive(tensors, kind.split("+")[0], row) for row in x])
+        rows, paths = zip(*(naive(tensors, kind.split("+")[0], row) for row in x))
+        want, trees = torch.stack(rows), layer.trees if "+" in kind else layer
+        assert trees.last_path.tolist() == list(paths), kind
         if "+" in kind:
             z = x @ tensors["dense.up.weight"].t() + tensors["dense.up.bias"]
             hidden = torch.tensor([[gelu(value) for value in row] for row in z.tolist()], dtype=torch.double)

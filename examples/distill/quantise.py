@@ -4,7 +4,9 @@
     python3 examples/distill/quantise.py --model OUT_DIR/model --out MODEL_DIR
 
 Each row of the embeddings and of an FFF layer's linear_in has its scale, and each column of linear_out: what belongs to one word or one neuron, and
-in the signed form to one of a neuron's two sides. Leaves of the leaf form stay as they are.
+in the signed form to one of a neuron's two sides. In the leaf form each column of a leaf's two matrices has one: in w1s that of a neuron, in w2s that
+of an output, since a few outputs are ten to thirty times as large as the others and would set the scale of every neuron's row. Nodes that only route
+stay f16.
 """
 import argparse
 import os
@@ -20,8 +22,9 @@ options = parser.parse_args()
 
 tensors = {}
 for name, tensor in load_file(os.path.join(options.model, "model.safetensors")).items():
-    if name.endswith(("word_embeddings.weight", "linear_in.weight", "linear_out.weight")):
-        axis = 0 if name.endswith("linear_out.weight") else 1
+    by_row = name.endswith(("word_embeddings.weight", "linear_in.weight"))
+    if by_row or name.endswith(("linear_out.weight", "w1s", "w2s")):
+        axis = -1 if by_row else -2
         scale = tensor.float().abs().amax(axis, keepdim=True).clamp(min=1e-12) / 127
         tensors[name] = (tensor.float() / scale).round().to(torch.int8)
         tensors[f"{name}.scale"] = scale

@@ -4,8 +4,12 @@ const UNIT: u32 = 2u; // vec4 of an f32 row that one unit of weights goes with
 alias Values = mat2x4<f32>;
 
 // In an f32 row a unit goes with two vec4 that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
-// neighbouring vec4. The host orders the weights of a row alike (src/gpu/matrix.rs).
+// neighbouring vec4. The host orders the weights of a row alike (src/gpu/matrix.rs). Where it does not, as in the leaf form, whose rows are those of
+// dense layers, too, they are side by side.
 fn vec4s_of(unit: u32, i: u32, units: u32) -> vec2<u32> {
+    if SIDE_BY_SIDE == 1u {
+        return vec2<u32>(2u * unit, 2u * unit + 1u);
+    }
     let first = unit + i * LANES;
     return vec2<u32>(first, first + min(LANES, units - i * LANES));
 }

@@ -101,7 +101,7 @@ pub(crate) fn cmm(
     let shape = weights.shape();
     let tokens = x[0].len() / shape.input();
     let mut y = vec![0.0; tokens * shape.output()];
-    let mut path = vec![0; tokens * shape.engaged()];
+    let mut path = vec![0; tokens * shape.path_len()];
     let (seconds, runs) = measure(effort, |run| {
         host::fff_into(weights, &x[run % x.len()], &mut y, &mut path);
     });

@@ -6,6 +6,7 @@ use crate::bench::table::short;
 use crate::bench::{Computation, Measurement, Report, Unit, table};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
+use crate::fff::FffForm;
 
 const SIZE: (u32, u32) = (760, 440);
 /// Readable on white and on black.
@@ -130,7 +131,12 @@ fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     for row in rows {
         let Computation::Cmm { depth, form, .. } = row.computation else { continue };
         let Some(ratio) = report.speed_up(row).and_then(|s| s.best_dense) else { continue };
-        let form = form.prefix();
+        let form = match form {
+            FffForm::Published => "",
+            FffForm::Signed => "signed ",
+            // What another depth changes is the number of leaves, not what a token engages.
+            FffForm::Leaf(_) => continue,
+        };
         let name = format!("{:?} {form}{} tokens {:?}", row.unit, row.tokens, row.precision);
         let point = ((depth + 1) as f64, ratio);
         match series.iter_mut().find(|(other, _)| *other == name) {

@@ -10,7 +10,7 @@ use crate::dtype::{pad, row_stride, unpadded};
 use crate::error::Result;
 use crate::executor::upload_dense;
 use crate::fff::FffWeights;
-use crate::gpu::{Buffer, Candidate, Gpu, Operation, Readback, Variant, WeightFormat};
+use crate::gpu::{Buffer, Buffers, Candidate, Gpu, Operation, Readback, Variant, WeightFormat};
 use crate::kernels::{CoopShape, DenseSpec, Schedule, TOKENS};
 use crate::layer::FffLayer;
 use crate::model::DenseWeights;
@@ -106,8 +106,8 @@ impl Bench<'_> {
             };
             let times = self.watch.measure(gpu, self.effort, record).await?;
             let got = layer.forward_with_path(&tokens.first).await?;
-            let compared = (REFERENCE_WORK / (shape.engaged() * (shape.input() + shape.output())))
-                .clamp(1, *count);
+            let work = shape.rows_read() * shape.input().max(shape.output());
+            let compared = (REFERENCE_WORK / work).clamp(1, *count);
             let truth = reference::fff(weights, &tokens.first[..compared * shape.input()])?;
             let (y, path) = (&got.y[..truth.y.len()], &got.path[..truth.path.len()]);
             let mut comparison = reference::compare(shape, &truth, y, path, layer.roundings())?;
@@ -192,11 +192,16 @@ impl Bench<'_> {
             let bind = || {
                 let extents = gpu.extents(rows);
                 let (y, neurons) = (tokens.y.slice(..), neurons.slice(..));
+                let (extents, scratch) = (&extents, &[][..]);
                 let bind = |x: &Buffer| {
-                    device_up.bind(gpu, &dispatch_up, &extents, &[x.slice(..)], &[neurons])
+                    let (reads, writes) = (&[x.slice(..)], &[neurons]);
+                    let buffers = Buffers { extents, reads, scratch, writes };
+                    device_up.bind(gpu, &dispatch_up, buffers)
                 };
                 let up: Vec<_> = tokens.x.iter().map(bind).collect();
-                (up, device_down.bind(gpu, &dispatch_down, &extents, &[neurons], &[y]))
+                let (reads, writes) = (&[neurons], &[y]);
+                let buffers = Buffers { extents, reads, scratch, writes };
+                (up, device_down.bind(gpu, &dispatch_down, buffers))
             };
             let (bound_up, bound_down) = gpu.scoped("binding a dense layer", bind).await?;
             let record = |pass: &mut wgpu::ComputePass<'_>, run: usize| {

@@ -102,7 +102,7 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What an engaged node adds.
+        /// What a token engages on its way.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },
@@ -127,7 +127,7 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What an engaged node adds.
+        /// What a token engages on its way.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
         /// Neurons of each dense layer, where there are no trees.
@@ -215,16 +215,23 @@ impl Computation {
     /// Neurons present, and neurons that a token engages.
     pub fn neurons(&self) -> (usize, usize) {
         // Without overflow, since a report may say anything; `Measurement::broken` tells what no layer can be.
-        let of_trees = |trees: usize, depth: usize| {
-            let levels = depth.saturating_add(1);
-            let nodes = u32::try_from(levels).ok().and_then(|levels| 1_usize.checked_shl(levels));
-            let nodes = nodes.map_or(usize::MAX, |leaves| leaves - 1);
-            (trees.saturating_mul(nodes), trees.saturating_mul(levels))
+        let power = |exponent: usize| {
+            let exponent = u32::try_from(exponent).ok();
+            exponent.and_then(|exponent| 1_usize.checked_shl(exponent)).unwrap_or(usize::MAX)
         };
         match *self {
-            Self::Cmm { trees, depth, .. } => of_trees(trees, depth),
-            Self::Encoder { trees, depth, .. } if trees > 0 => of_trees(trees, depth),
-            Self::Dmm { neurons, .. } | Self::Encoder { neurons, .. } => (neurons, neurons),
+            Self::Dmm { neurons, .. } | Self::Encoder { neurons, trees: 0, .. } => {
+                (neurons, neurons)
+            }
+            Self::Cmm { depth, form: FffForm::Leaf(leaf), .. }
+            | Self::Encoder { depth, form: FffForm::Leaf(leaf), .. } => {
+                (power(depth).saturating_mul(leaf.width), leaf.width)
+            }
+            Self::Cmm { trees, depth, .. } | Self::Encoder { trees, depth, .. } => {
+                let levels = depth.saturating_add(1);
+                let nodes = power(levels).saturating_sub(1);
+                (trees.saturating_mul(nodes), trees.saturating_mul(levels))
+            }
         }
     }
 
@@ -261,7 +268,14 @@ impl Computation {
     /// Multiplications and additions of `tokens` tokens.
     pub fn flops(&self, tokens: usize) -> f64 {
         let (input, output) = self.widths();
-        let ffn = 2.0 * tokens as f64 * self.neurons().1 as f64 * (input + output) as f64;
+        // In the leaf form, decisions come beside the neurons.
+        let decisions = match *self {
+            Self::Cmm { depth, form: FffForm::Leaf(_), .. }
+            | Self::Encoder { depth, form: FffForm::Leaf(_), .. } => depth as f64 * input as f64,
+            _ => 0.0,
+        };
+        let products = self.neurons().1 as f64 * (input + output) as f64 + decisions;
+        let ffn = 2.0 * tokens as f64 * products;
         match *self {
             // Beside it four projections, and each token's scores and sums over its sequence.
             Self::Encoder { layers, hidden, length, .. } => {
@@ -301,14 +315,14 @@ impl std::fmt::Display for Computation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cmm { trees, depth, form, .. } => {
-                write!(f, "FFF {}{trees}x{depth}", form.prefix())
+                write!(f, "FFF {}", form.label(*trees, *depth))
             }
             Self::Dmm { neurons, .. } => write!(f, "dense {neurons}"),
             Self::Encoder { layers, hidden, trees: 0, neurons, .. } => {
                 write!(f, "encoder {layers}x{hidden}, dense {neurons}")
             }
             Self::Encoder { layers, hidden, trees, depth, form, .. } => {
-                write!(f, "encoder {layers}x{hidden}, FFF {}{trees}x{depth}", form.prefix())
+                write!(f, "encoder {layers}x{hidden}, FFF {}", form.label(*trees, *depth))
             }
         }
     }

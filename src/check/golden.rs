@@ -9,17 +9,24 @@ use crate::check::model::is_model;
 use crate::check::{Case, Expected};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::fff::{FffForm, FffShape, FffWeights};
+use crate::fff::{FffForm, FffShape, FffWeights, LeafActivation, LeafForm};
 
-/// The kinds of cases that are FFF layers: by the authors' code, and in the signed form, by `tests/golden/make_signed.py`.
-const FFF_LAYERS: [&str; 2] = ["fff_ultrafastbert", "fff_signed"];
+/// The kinds of cases that are FFF layers: by the authors' code, in the leaf form by that of the earlier paper, and in the signed form by
+/// `tests/golden/make_signed.py`.
+const LEAF: &str = "fff_fastfeedforward";
+const FFF_LAYERS: [&str; 3] = ["fff_ultrafastbert", LEAF, "fff_signed"];
 
 #[derive(Deserialize)]
 struct Description {
-    trees: usize,
-    depth: usize,
+    /// Of the forms whose nodes are neurons.
+    trees: Option<usize>,
     #[serde(default)]
     form: FffForm,
+    depth: usize,
+    /// Of the leaf form.
+    leaf_width: Option<usize>,
+    #[serde(default)]
+    activation: LeafActivation,
     #[serde(rename = "in")]
     input: usize,
     #[serde(rename = "out")]
@@ -40,7 +47,10 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
         let what = format!("{}: cases", folder.join("index.json").display());
         return Err(Error::shape(what, format!("some of kind {}", FFF_LAYERS.join(" or ")), found));
     }
-    let cases = layers.iter().map(|entry| read_case(folder, &entry.path)).collect::<Result<_>>()?;
+    let mut cases = Vec::new();
+    for entry in &layers {
+        cases.extend(read_cases(folder, entry)?);
+    }
     let known = |kind: &str| {
         #[cfg(feature = "text")]
         let text = crate::check::text::is_text(kind);
@@ -52,19 +62,65 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     Ok((cases, others.collect()))
 }
 
-fn read_case(folder: &Path, name: &str) -> Result<Case> {
+/// The layer of an entry; in the leaf form twice, with b2 and without it.
+fn read_cases(folder: &Path, entry: &IndexEntry) -> Result<Vec<Case>> {
+    let name = &entry.path;
     let about: Description = read_json(&folder.join(format!("{name}.json")))?;
-    let shape = FffShape::with_output(about.input, about.output, about.trees, about.depth)?
-        .in_form(about.form)?;
     let file = Checkpoint::open(folder.join(format!("{name}.safetensors")))?;
+    let Description { input, output, depth, .. } = about;
+    let missing = |what| Error::shape(format!("{name}.json: {what}"), "a number", "none");
+    if entry.kind != LEAF {
+        let trees = about.trees.ok_or_else(|| missing("trees"))?;
+        let shape = FffShape::with_output(input, output, trees, depth)?.in_form(about.form)?;
+        return Ok(vec![read_case(
+            name.clone(),
+            &file,
+            shape,
+            "expected.y",
+            about.exact_arithmetic,
+        )?]);
+    }
+    let width = about.leaf_width.ok_or_else(|| missing("leaf_width"))?;
+    let case = |(y, without_output_bias): (&str, bool)| {
+        let leaf = LeafForm { width, activation: about.activation, without_output_bias };
+        let name = format!("{name}{}", if without_output_bias { " without b2" } else { "" });
+        let shape = FffShape::leaf(input, output, depth, leaf)?;
+        read_case(name, &file, shape, y, about.exact_arithmetic)
+    };
+    [("expected.y_eval_plus_b2", false), ("expected.y_eval", true)].into_iter().map(case).collect()
+}
+
+fn read_case(
+    name: String,
+    file: &Checkpoint,
+    shape: FffShape,
+    y: &str,
+    exact: bool,
+) -> Result<Case> {
+    let nodes: Vec<u32> =
+        file.integers("expected.nodes")?.into_iter().map(i32::cast_unsigned).collect();
+    // The leaf form's nodes are those that decide: its leaves are elsewhere.
+    let path = match shape.leaf_form() {
+        None => nodes,
+        Some(_) => {
+            let leaves = file.integers("expected.leaf")?.into_iter().map(i32::cast_unsigned);
+            let first = shape.nodes() as u32;
+            let depth = shape.depth();
+            let walk = |(token, leaf): (usize, u32)| {
+                let nodes = nodes.get(token * depth..(token + 1) * depth).unwrap_or(&[]);
+                nodes.iter().copied().chain([first.saturating_add(leaf)]).collect::<Vec<_>>()
+            };
+            leaves.enumerate().flat_map(walk).collect()
+        }
+    };
     let case = Case {
-        name: name.to_owned(),
-        weights: FffWeights::from_safetensors(&file, "", shape)?,
+        name: name.clone(),
+        weights: FffWeights::from_safetensors(file, "", shape)?,
         x: file.floats("input.x")?,
-        exact: about.exact_arithmetic,
+        exact,
         expected: Some(Expected {
-            y: file.floats("expected.y")?,
-            path: file.integers("expected.nodes")?.into_iter().map(i32::cast_unsigned).collect(),
+            y: file.floats(y)?,
+            path,
             margin: file.floats("expected.min_margin")?,
         }),
     };
@@ -75,8 +131,8 @@ fn read_case(folder: &Path, name: &str) -> Result<Case> {
     let tokens = case.x.len() / shape.input();
     if let Some(expected) = &case.expected {
         for (tensor, want, got) in [
-            ("expected.y", tokens * shape.output(), expected.y.len()),
-            ("expected.nodes", tokens * shape.engaged(), expected.path.len()),
+            (y, tokens * shape.output(), expected.y.len()),
+            ("expected.nodes", tokens * shape.path_len(), expected.path.len()),
             ("expected.min_margin", tokens, expected.margin.len()),
         ] {
             if want != got {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::check::{Case, Checked};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::fff::{FffForm, FffShape, FffWeights};
+use crate::fff::{FffForm, FffShape, FffWeights, LeafActivation, LeafForm};
 use crate::gpu::{Gpu, Variant, WeightFormat};
 use crate::kernels::Activations;
 use crate::layer::FffLayer;
@@ -137,7 +137,8 @@ fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
     let expected = case.expected.as_ref()?;
     let shape = case.weights.shape();
     let rows = y.chunks_exact(shape.output()).zip(expected.y.chunks_exact(shape.output()));
-    let paths = path.chunks_exact(shape.engaged()).zip(expected.path.chunks_exact(shape.engaged()));
+    let paths =
+        path.chunks_exact(shape.path_len()).zip(expected.path.chunks_exact(shape.path_len()));
     let wrong = rows.zip(paths).zip(&expected.margin).filter(|(((got, want), paths), margin)| {
         let decidable = case.exact || margin.is_nan() || **margin >= GOLDEN_MARGIN;
         let scale = want.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
@@ -158,7 +159,9 @@ fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
 pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut cases = Vec::new();
-    use FffForm::{Published, Signed};
+    use FffForm::{Leaf, Published, Signed};
+    let leaf = |width, activation| Leaf(LeafForm { width, activation, ..LeafForm::default() });
+    let (gelu, relu) = (LeafActivation::Gelu, LeafActivation::Relu);
     for (input, output, trees, depth, form, tokens) in [
         (768, 768, 1, 11, Published, 64),
         (768, 768, 1, 11, Signed, 64),
@@ -170,6 +173,11 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
         (16, 16, 64, 2, Published, 20),
         (24, 8, 2, 15, Published, 40),
         (8, 8, 1, 2, Published, 70_000),
+        (384, 384, 1, 5, leaf(64, gelu), 300),
+        (37, 5, 1, 4, leaf(7, relu), 33),
+        (130, 60, 1, 2, leaf(130, gelu), 90),
+        (3, 130, 1, 0, leaf(1, gelu), 90),
+        (8, 8, 1, 9, leaf(3, relu), 70_000),
     ] {
         let shape = FffShape::with_output(input, output, trees, depth)?.in_form(form)?;
         let x = (0..tokens * input).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect();
@@ -181,7 +189,7 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
             expected: None,
         });
     }
-    for form in [Published, Signed] {
+    for form in [Published, Signed, leaf(9, relu)] {
         cases.push(tie_case(form, &mut random)?);
     }
     Ok(cases)
@@ -189,12 +197,13 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
 
 /// Small integers, so that every logit is exact in any order of summation, and many are exactly 0.
 fn tie_case(form: FffForm, random: &mut fastrand::Rng) -> Result<Case> {
-    let shape = FffShape::with_output(20, 12, 2, 5)?.in_form(form)?;
+    let trees = if matches!(form, FffForm::Leaf(_)) { 1 } else { 2 };
+    let shape = FffShape::with_output(20, 12, trees, 5)?.in_form(form)?;
     let mut small =
         |count: usize| -> Vec<f32> { (0..count).map(|_| random.i32(-1..=1) as f32).collect() };
     let x = small(100 * shape.input());
-    let linear_in = small(shape.nodes() * shape.input());
-    let bias = small(shape.nodes());
+    let linear_in = small(shape.input_rows() * shape.input());
+    let bias = small(shape.input_rows());
     let linear_out = small(shape.output_rows() * shape.output());
     Ok(Case {
         name: format!("random {shape}, exact ties"),

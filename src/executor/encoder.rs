@@ -10,7 +10,7 @@ use crate::executor::parts::Parts;
 use crate::executor::program::Program;
 use crate::executor::recording::Recording;
 use crate::executor::workspace::{PICKED_UNIT, Workspace};
-use crate::gpu::{Gpu, Readback, Variant};
+use crate::gpu::{Gpu, Operation, Readback, Variant};
 use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Tap};
 use crate::plan::{Facts, HeadFacts, Op, Plan, Rows, SlotId, Target};
 
@@ -104,8 +104,9 @@ impl GpuEncoder {
     /// Tokens that a batch may have on this device, paths included.
     pub(crate) fn max_tokens(&self) -> usize {
         let shape = self.config.ffn.shape(self.config.hidden);
-        let path = shape.ok().flatten().map_or(0, |shape| 4 * shape.engaged());
-        let widest = self.hidden.widest(Rows::Tokens).max(path);
+        let path = shape.ok().flatten().map_or(0, |shape| 4 * shape.path_len());
+        let scratch = self.hidden.operations.iter().map(Operation::scratch_row_bytes).max();
+        let widest = self.hidden.widest(Rows::Tokens).max(path).max(scratch.unwrap_or(0) as usize);
         (self.most_bytes() / widest as u64) as usize / 256 * 256
     }
 

@@ -119,7 +119,8 @@ impl Parts {
                 }
                 (Op::Fff { .. }, PartWeights::Fff(weights)) => {
                     let candidates = candidates(plan, step, variant, gpu.capabilities())?;
-                    let lanes = candidates.first().map_or(1, |first| first.source.lanes);
+                    let stage = candidates.first().and_then(|first| first.stages.first());
+                    let lanes = stage.map_or(1, |stage| stage.source.lanes);
                     let [x, y] =
                         [step.reads, step.writes.first().copied()].map(|slot| plan.stored(slot));
                     upload_fff(gpu, weights, format, Activations { x, y }, lanes).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::executor::program::Program;
-use crate::gpu::{Buffer, Dispatch, Gpu};
+use crate::gpu::{Bound, Buffer, Buffers, Dispatch, Gpu, Operation};
 use crate::model::{Batch, Pooler};
 use crate::plan::{Op, Rows, SlotId, Step};
 
@@ -63,11 +63,13 @@ pub(crate) struct Workspace {
     /// Of the batch that was chosen for last.
     extents: Extents,
     buffers: Vec<Buffer>,
+    /// What passes between the kernels of one step; steps use the same, one after another.
+    scratch: Vec<Buffer>,
     inputs: Inputs,
-    /// For each step.
-    bound: Vec<wgpu::BindGroup>,
-    /// For each step, of the batch that was chosen for last.
-    dispatches: Vec<Dispatch>,
+    /// For each step, every way to compute it that was chosen so far, bound.
+    bound: Vec<Vec<(Dispatch, Bound)>>,
+    /// For each step, the dispatch for the batch that was chosen for last, and the place of what it is bound to.
+    dispatches: Vec<(Dispatch, usize)>,
 }
 
 /// What a batch brings.
@@ -114,33 +116,39 @@ impl Workspace {
             let usage = storage | wgpu::BufferUsages::COPY_SRC;
             buffers.push(gpu.buffer("activations", bytes, usage).await?);
         }
+        let mut sizes = Vec::new();
+        for (step, operation) in program.plan.steps.iter().zip(&program.operations) {
+            let of_step = operation.scratch(room.of(rows_of(program, step)));
+            sizes.resize(of_step.len().max(sizes.len()), 0);
+            sizes.iter_mut().zip(of_step).for_each(|(size, of_step)| *size = of_step.max(*size));
+        }
+        let mut scratch = Vec::new();
+        for bytes in sizes {
+            scratch.push(gpu.buffer("between kernels", bytes, storage).await?);
+        }
         let program = program.clone();
-        let (bound, dispatches) = (Vec::new(), Vec::new());
-        let mut workspace = Self { program, room, extents, buffers, inputs, bound, dispatches };
+        let bound = program.plan.steps.iter().map(|_| Vec::new()).collect();
+        let dispatches = Vec::new();
+        let mut workspace =
+            Self { program, room, extents, buffers, scratch, inputs, bound, dispatches };
         workspace.choose(gpu, batch, picked).await?;
-        workspace.bound = gpu.scoped("binding an encoder", || workspace.bind(gpu)).await?;
         Ok(workspace)
     }
 
-    fn bind(&self, gpu: &Gpu) -> Vec<wgpu::BindGroup> {
+    fn bind(&self, gpu: &Gpu, step: &Step, operation: &Operation, dispatch: &Dispatch) -> Bound {
         let Inputs { extents, ids, masked, spans, tiles, picked } = &self.inputs;
-        let steps = self.program.plan.steps.iter().zip(&self.program.operations);
-        steps
-            .zip(&self.dispatches)
-            .map(|((step, operation), dispatch)| {
-                let slot = step.reads.map(|slot| self.buffer(slot));
-                let reads = match step.op {
-                    Op::Embed { .. } => [Some(ids), None, None],
-                    Op::Attention { .. } => [slot, Some(masked), Some(tiles)],
-                    Op::Pool(Pooler::ZeroIndex) | Op::Gather => [slot, Some(picked), None],
-                    Op::Pool(_) => [slot, Some(spans), Some(masked)],
-                    _ => [slot, None, None],
-                };
-                let reads: Vec<_> = reads.iter().flatten().map(|buffer| buffer.slice(..)).collect();
-                let writes = step.writes.iter().map(|slot| self.buffer(*slot).slice(..));
-                operation.bind(gpu, dispatch, extents, &reads, &writes.collect::<Vec<_>>())
-            })
-            .collect()
+        let slot = step.reads.map(|slot| self.buffer(slot));
+        let reads = match step.op {
+            Op::Embed { .. } => [Some(ids), None, None],
+            Op::Attention { .. } => [slot, Some(masked), Some(tiles)],
+            Op::Pool(Pooler::ZeroIndex) | Op::Gather => [slot, Some(picked), None],
+            Op::Pool(_) => [slot, Some(spans), Some(masked)],
+            _ => [slot, None, None],
+        };
+        let reads: Vec<_> = reads.iter().flatten().map(|buffer| buffer.slice(..)).collect();
+        let writes: Vec<_> = step.writes.iter().map(|slot| self.buffer(*slot).slice(..)).collect();
+        let buffers = Buffers { extents, reads: &reads, scratch: &self.scratch, writes: &writes };
+        operation.bind(gpu, dispatch, buffers)
     }
 
     /// Whether it runs this program and has room for this batch.
@@ -155,9 +163,24 @@ impl Workspace {
             return Ok(());
         }
         self.extents = extents;
-        let mut dispatches = Vec::with_capacity(self.program.operations.len());
-        for (step, operation) in self.program.plan.steps.iter().zip(&self.program.operations) {
-            dispatches.push(operation.dispatch(gpu, self.rows(step)).await?);
+        let program = self.program.clone();
+        let mut dispatches = Vec::with_capacity(program.operations.len());
+        for (index, (step, operation)) in
+            program.plan.steps.iter().zip(&program.operations).enumerate()
+        {
+            let dispatch = operation.dispatch(gpu, self.rows(step)).await?;
+            let known = self.bound[index].iter();
+            let known = known.map(|(other, _)| other).position(|other| dispatch.shares(other));
+            let place = match known {
+                Some(place) => place,
+                None => {
+                    let bind = || self.bind(gpu, step, operation, &dispatch);
+                    let bound = gpu.scoped("binding an encoder", bind).await?;
+                    self.bound[index].push((dispatch.clone(), bound));
+                    self.bound[index].len() - 1
+                }
+            };
+            dispatches.push((dispatch, place));
         }
         self.dispatches = dispatches;
         Ok(())
@@ -188,15 +211,15 @@ impl Workspace {
 
     /// Records a step on the batch that was written.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, step: usize) {
-        self.dispatches[step].record(pass, &self.bound[step]);
+        let (dispatch, place) = &self.dispatches[step];
+        dispatch.record(pass, &self.bound[step][*place].1);
     }
 
     /// What a step computes so many of.
     fn rows(&self, step: &Step) -> u32 {
-        match step.writes.first() {
-            _ if Program::in_tiles(step) => self.extents.tiles,
-            Some(slot) => self.extents.of(self.program.plan.slots[*slot].rows),
-            None => 0,
+        match Program::in_tiles(step) {
+            true => self.extents.tiles,
+            false => self.extents.of(rows_of(&self.program, step)),
         }
     }
 
@@ -214,6 +237,12 @@ impl Workspace {
         let slot = &self.program.plan.slots[slot];
         u64::from(self.extents.of(slot.rows)) * slot.row_bytes() as u64
     }
+}
+
+/// What the rows are that a step writes.
+fn rows_of(program: &Program, step: &Step) -> Rows {
+    let slot = step.writes.first().and_then(|slot| program.plan.slots.get(*slot));
+    slot.map_or(Rows::Tokens, |slot| slot.rows)
 }
 
 fn extents(program: &Program, batch: &Batch, picked: &[u32]) -> Extents {

@@ -7,32 +7,36 @@ use crate::fff::{FffForm, FffShape, FffWeights};
 const LARGEST: f64 = f32::MAX as f64;
 pub(crate) const LARGEST_F16: f64 = 65_504.0;
 
-/// An engaged node: its row of `linear_in`, its bias, its rows of `linear_out`, one after another.
-pub(crate) type Engaged<'a> = (&'a [f32], f32, &'a [f32]);
+/// A row that a token's path leads to: its place in the path, its row of `linear_in`, its bias, its rows of `linear_out`, one after another.
+pub(crate) type Engaged<'a> = (usize, &'a [f32], f32, &'a [f32]);
 
 /// The first token of `y: [tokens, output]` with a value that is not finite.
 pub(crate) fn first_token(y: &[f32], output: usize) -> Option<usize> {
     y.iter().position(|v| !v.is_finite()).map(|index| index / output)
 }
 
-/// The error of a token whose y is not finite: the first node on its path whose terms are so large that their sum, in whatever order a kernel
-/// adds them, may leave f32, or y what it is stored in (`largest_y`). As long as the magnitudes stay below, no partial sum can.
+/// The error of a token whose y is not finite: the first node on its path, or leaf at its end, whose terms are so large that their sum, in whatever
+/// order a kernel adds them, may leave f32, or y what it is stored in (`largest_y`). As long as the magnitudes stay below, no partial sum can.
 ///
-/// `nodes`: the engaged ones in the order of `path: [trees, levels]`.
+/// `rows`: those that [`FffShape::rows_of`] finds for `path: [trees, levels]`; `output_bias`: that of the leaf, if it has one.
 pub(crate) fn overflow<'a>(
     shape: FffShape,
     token: usize,
     x: &[f32],
     path: &[u32],
-    nodes: impl Iterator<Item = Engaged<'a>>,
+    rows: impl Iterator<Item = Engaged<'a>>,
+    output_bias: Option<&[f32]>,
     largest_y: Option<f64>,
 ) -> Error {
     let mut reached = vec![0.0; shape.output()];
-    for (place, (node, (w_in, bias, w_out))) in path.iter().zip(nodes).enumerate() {
+    for (reached, bias) in reached.iter_mut().zip(output_bias.unwrap_or(&[])) {
+        *reached = f64::from(bias.abs());
+    }
+    for (place, w_in, bias, w_out) in rows {
         let at = |what, magnitude, largest| Error::Overflow {
             token,
             tree: place / shape.levels(),
-            node: *node,
+            node: path.get(place).copied().unwrap_or_default(),
             what,
             magnitude,
             largest,
@@ -46,7 +50,7 @@ pub(crate) fn overflow<'a>(
         let z = terms().sum::<f64>() + f64::from(bias);
         // GELU(z) is below z where z > 0, and above -0.17 elsewhere.
         let (engaged, side) = match shape.form() {
-            FffForm::Published => (z.max(0.17), 0),
+            FffForm::Published | FffForm::Leaf(_) => (z.max(0.17), 0),
             FffForm::Signed => (z.abs(), usize::from(z > 0.0)),
         };
         let w_out = w_out.chunks(shape.output()).nth(side).unwrap_or(&[]);
@@ -82,17 +86,17 @@ impl FffWeights {
         let Some(x) = x.get(part(shape.input())) else {
             return sizes("x", part(shape.input()).end, x.len());
         };
-        let Some(path) = path.get(part(shape.engaged())) else {
-            return sizes("path", part(shape.engaged()).end, path.len());
+        let Some(path) = path.get(part(shape.path_len())) else {
+            return sizes("path", part(shape.path_len()).end, path.len());
         };
-        let nodes = path.iter().enumerate().map_while(|(place, node)| {
-            let row = place / shape.levels() * shape.nodes_per_tree() + *node as usize;
-            let w_in = self.linear_in().get(row * shape.input()..)?.get(..shape.input())?;
-            let rows = shape.form().sides() * shape.output();
-            let w_out = self.linear_out().get(row * rows..)?.get(..rows)?;
-            Some((w_in, *self.bias().get(row)?, w_out))
+        let rows = shape.rows_of(path).into_iter().map(|(place, row, out)| {
+            let w_in = &self.linear_in()[row * shape.input()..][..shape.input()];
+            let w_out = &self.linear_out()[out.start * shape.output()..out.end * shape.output()];
+            (place, w_in, self.bias()[row], w_out)
         });
-        Err(overflow(shape, token, x, path, nodes, None))
+        let leaf = path.last().and_then(|node| (*node as usize).checked_sub(shape.nodes()));
+        let output_bias = leaf.and_then(|leaf| self.output_bias_of(leaf));
+        Err(overflow(shape, token, x, path, rows, output_bias, None))
     }
 }
 

@@ -1,57 +1,8 @@
 //! The sizes of an FFF layer, validated once.
 
-use serde::{Deserialize, Serialize};
-
 use crate::dtype::row_stride;
 use crate::error::{Error, Result};
-
-/// What a node that a token engages adds to its output, z being the node's logit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum FffForm {
-    /// `GELU(z) * w_out[node]` (arXiv 2311.10770, algorithm 1).
-    #[default]
-    Published,
-    /// `GELU(|z|) * w_out[node, z > 0]`: the decision chooses the output row too, so that a token that goes left adds something. Each node has
-    /// two output rows, that for z <= 0 first; a token engages as many rows as in the published form.
-    Signed,
-}
-
-impl FffForm {
-    /// Output rows of a node.
-    pub fn sides(self) -> usize {
-        match self {
-            Self::Published => 1,
-            Self::Signed => 2,
-        }
-    }
-
-    /// Whether it is the published one, which files leave unsaid.
-    pub(crate) fn is_published(&self) -> bool {
-        *self == Self::Published
-    }
-
-    /// What stands before trees and depth: "signed 1x11".
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::Published => "",
-            Self::Signed => "signed ",
-        }
-    }
-}
-
-impl std::str::FromStr for FffForm {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "published" => Ok(Self::Published),
-            "signed" => Ok(Self::Signed),
-            _ => Err(Error::input("form of an FFF layer", "published or signed", text)),
-        }
-    }
-}
+use crate::fff::{FffForm, LeafForm};
 
 /// The sizes of an FFF layer: widths, trees K and depth D; and its form. Every derived size is known not to overflow once this exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,13 +52,40 @@ impl FffShape {
         Ok(Self { input, output, trees, depth, form: FffForm::Published })
     }
 
+    /// A layer in the leaf form (arXiv 2308.14711), `input` wide, with an output of `output`: one tree of `depth` D decisions, and behind them 2^D
+    /// leaves.
+    ///
+    /// # Errors
+    /// As [`FffShape::with_output`] and [`FffShape::in_form`].
+    pub fn leaf(input: usize, output: usize, depth: usize, leaf: LeafForm) -> Result<Self> {
+        Self::with_output(input, output, 1, depth)?.in_form(FffForm::Leaf(leaf))
+    }
+
     /// The same layer in another form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the output rows hold more than 2^32 - 1 values.
+    /// [`Error::Shape`] if a matrix holds more than 2^32 - 1 values; if leaves have no neurons, or stand behind several trees.
     pub fn in_form(self, form: FffForm) -> Result<Self> {
-        check_matrix(self.nodes() as u64 * form.sides() as u64, self.output)?;
-        Ok(Self { form, ..self })
+        if let FffForm::Leaf(leaf) = form {
+            if self.trees != 1 {
+                return Err(Error::shape("trees of a layer in the leaf form", "1", self.trees));
+            }
+            let most = u32::MAX as usize;
+            if leaf.width == 0 || leaf.width > most {
+                return Err(Error::shape("leaf width", format!("1 to {most}"), leaf.width));
+            }
+            // The rows below are no more than these: their number does not overflow once this has passed.
+            let neurons = (1_u64 << self.depth).checked_mul(leaf.width as u64);
+            let rows = neurons.and_then(|neurons| neurons.checked_add(1 << self.depth));
+            for width in [self.input, self.output, 1] {
+                check_matrix(rows.unwrap_or(u64::MAX), width)?;
+            }
+            check_matrix(1 << self.depth, leaf.width)?;
+        }
+        let shape = Self { form, ..self };
+        check_matrix(shape.input_rows() as u64, self.input)?;
+        check_matrix(shape.output_rows() as u64, self.output)?;
+        Ok(shape)
     }
 
     /// The form: published, unless [`FffShape::in_form`] said otherwise.
@@ -115,9 +93,57 @@ impl FffShape {
         self.form
     }
 
-    /// Rows of the transposed `linear_out`: those of the nodes, or in the signed form two a node.
+    /// The leaves' sizes, in the leaf form.
+    pub fn leaf_form(&self) -> Option<LeafForm> {
+        match self.form {
+            FffForm::Leaf(leaf) => Some(leaf),
+            FffForm::Published | FffForm::Signed => None,
+        }
+    }
+
+    /// Rows of `linear_in`: those of the nodes, and in the leaf form after them those of the neurons, leaf by leaf.
+    pub fn input_rows(&self) -> usize {
+        match self.form {
+            FffForm::Published | FffForm::Signed => self.nodes(),
+            FffForm::Leaf(_) => self.nodes() + self.neurons(),
+        }
+    }
+
+    /// Rows of the transposed `linear_out`: those of the neurons, or in the signed form two a neuron.
     pub fn output_rows(&self) -> usize {
-        self.nodes() * self.form.sides()
+        match self.form {
+            FffForm::Published | FffForm::Leaf(_) => self.neurons(),
+            FffForm::Signed => 2 * self.neurons(),
+        }
+    }
+
+    /// Leaves of all trees, K * 2^D.
+    pub fn leaves(&self) -> usize {
+        self.trees << self.depth
+    }
+
+    /// Neurons of all trees: the nodes, or in the leaf form those of the leaves.
+    pub fn neurons(&self) -> usize {
+        match self.form {
+            FffForm::Published | FffForm::Signed => self.nodes(),
+            FffForm::Leaf(leaf) => self.leaves() * leaf.width,
+        }
+    }
+
+    /// Neurons that one token engages: K * (D+1), or in the leaf form those of one leaf.
+    pub fn engaged(&self) -> usize {
+        match self.form {
+            FffForm::Published | FffForm::Signed => self.path_len(),
+            FffForm::Leaf(leaf) => leaf.width,
+        }
+    }
+
+    /// Rows of `linear_in` and `linear_out` that one token reads.
+    pub fn rows_read(&self) -> usize {
+        match self.form {
+            FffForm::Published | FffForm::Signed => 2 * self.path_len(),
+            FffForm::Leaf(leaf) => self.depth + 2 * leaf.width,
+        }
     }
 
     /// Width of a token going in.
@@ -140,24 +166,51 @@ impl FffShape {
         self.depth
     }
 
-    /// Levels of a tree, D + 1: the nodes of one tree that a token engages.
+    /// Levels of a tree, D + 1, from the root to the leaves.
     pub fn levels(&self) -> usize {
         self.depth + 1
     }
 
-    /// Nodes of one tree, 2^(D+1) - 1.
+    /// Nodes of one tree: 2^(D+1) - 1, or in the leaf form, whose leaves are none, 2^D - 1.
     pub fn nodes_per_tree(&self) -> usize {
-        (1 << self.levels()) - 1
+        match self.form {
+            FffForm::Published | FffForm::Signed => (1 << self.levels()) - 1,
+            FffForm::Leaf(_) => (1 << self.depth) - 1,
+        }
     }
 
-    /// Nodes of all trees, `K * (2^(D+1) - 1)`: the rows of `linear_in`.
+    /// Nodes of all trees.
     pub fn nodes(&self) -> usize {
         self.trees * self.nodes_per_tree()
     }
 
-    /// Nodes that one token engages, K * (D+1).
-    pub fn engaged(&self) -> usize {
+    /// Places on the paths of one token, K * (D+1): the node of each level, in heap order (children of n: 2n+1 and 2n+2). In the leaf form the last one
+    /// is the leaf, which has the place of a node of the level below the others.
+    pub fn path_len(&self) -> usize {
         self.trees * self.levels()
+    }
+
+    /// The rows of `linear_in` that a path leads to, tree by tree: each with its place in the path, and its rows of `linear_out`, of which a node in
+    /// the signed form has two, and one that only routes none. Places that no tree has lead nowhere.
+    pub(crate) fn rows_of(&self, path: &[u32]) -> Vec<(usize, usize, std::ops::Range<usize>)> {
+        let (levels, nodes) = (self.levels(), self.nodes_per_tree());
+        let mut rows = Vec::new();
+        for (place, node) in path.iter().enumerate() {
+            let (node, last) = (*node as usize, place % levels == self.depth);
+            match self.form {
+                FffForm::Leaf(leaf) if last && (nodes..=2 * nodes).contains(&node) => {
+                    let first = (node - nodes) * leaf.width;
+                    rows.extend((first..first + leaf.width).map(|n| (place, nodes + n, n..n + 1)));
+                }
+                FffForm::Leaf(_) if !last && node < nodes => rows.push((place, node, 0..0)),
+                FffForm::Published | FffForm::Signed if node < nodes => {
+                    let (row, sides) = (place / levels * nodes + node, self.form.sides());
+                    rows.push((place, row, row * sides..(row + 1) * sides));
+                }
+                _ => {}
+            }
+        }
+        rows
     }
 
     /// Values from one token to the next in a device buffer of inputs: the width, padded to whole units.
@@ -174,7 +227,7 @@ impl FffShape {
 impl std::fmt::Display for FffShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { input, output, trees, depth, form } = self;
-        write!(f, "{}{trees}x{depth} {input}->{output}", form.prefix())
+        write!(f, "{} {input}->{output}", form.label(*trees, *depth))
     }
 }
 
@@ -220,5 +273,11 @@ mod tests {
         assert!(large.in_form(FffForm::Published).is_ok());
         let larger = FffShape::new(1 << 17, 1, 14).unwrap();
         assert!(larger.in_form(FffForm::Signed).is_err());
+        for (depth, width) in [(3, 0), (20, 1 << 40), (31, 1 << 31), (3, usize::MAX)] {
+            let form = LeafForm { width, ..LeafForm::default() };
+            assert!(FffShape::leaf(8, 8, depth, form).is_err(), "{depth} {width}");
+        }
+        let trees = FffShape::new(8, 2, 3).unwrap();
+        assert!(trees.in_form(FffForm::Leaf(LeafForm::default())).is_err());
     }
 }

@@ -11,13 +11,16 @@ pub struct FffWeights {
     linear_in: Vec<f32>,
     bias: Vec<f32>,
     linear_out: Vec<f32>,
+    /// In the leaf form, unless it leaves b2 out.
+    output_bias: Vec<f32>,
 }
 
 impl FffWeights {
-    /// Weights from slices, a node a row, trees one after another, nodes in heap order (children of n: 2n+1 and 2n+2).
+    /// Weights from slices, a node a row, trees one after another, nodes in heap order (children of n: 2n+1 and 2n+2); in the leaf form the rows of
+    /// the neurons follow, leaf by leaf.
     ///
-    /// `linear_in`: `[nodes, input]`; `bias`: `[nodes]`, `None` = zero; `linear_out`: `[output_rows, output]`, a row a node, or in the signed form two,
-    /// that for a logit of at most zero first.
+    /// `linear_in`: `[input_rows, input]`; `bias`: `[input_rows]`, `None` = zero; `linear_out`: `[output_rows, output]`, a row a neuron, or in the
+    /// signed form two, that for a logit of at most zero first. The output bias of leaves is zero: see [`FffWeights::with_output_bias`].
     ///
     /// # Errors
     /// [`Error::Shape`] names the slice whose length is off, [`Error::Value`] the first NaN or infinity.
@@ -27,65 +30,100 @@ impl FffWeights {
         bias: Option<Vec<f32>>,
         linear_out: impl Into<Vec<f32>>,
     ) -> Result<Self> {
-        let nodes = shape.nodes();
+        let rows = shape.input_rows();
         let weights = Self {
             shape,
             linear_in: linear_in.into(),
-            bias: bias.unwrap_or_else(|| vec![0.0; nodes]),
+            bias: bias.unwrap_or_else(|| vec![0.0; rows]),
             linear_out: linear_out.into(),
+            output_bias: vec![0.0; output_biases(shape)],
         };
         for (what, values, expected) in [
-            ("linear_in", &weights.linear_in, nodes * shape.input()),
-            ("linear_in.bias", &weights.bias, nodes),
+            ("linear_in", &weights.linear_in, rows * shape.input()),
+            ("linear_in.bias", &weights.bias, rows),
             ("linear_out", &weights.linear_out, shape.output_rows() * shape.output()),
         ] {
-            if values.len() != expected {
-                return Err(Error::shape(format!("length of {what}"), expected, values.len()));
-            }
-            check_finite(what, values)?;
+            check(what, values, expected)?;
         }
         Ok(weights)
     }
 
-    /// Reads a layer in the UltraFastBERT form: `<prefix>.linear_in.weight [nodes, input]`, `<prefix>.linear_in.bias [nodes]`
-    /// (missing = zero) and `<prefix>.linear_out.weight [output, output_rows]`, where a node is a column, or in the signed form two, that for a logit
-    /// of at most zero first: it is transposed here, once.
-    /// F32, F16 and BF16. An empty prefix means names without one.
+    /// The same layer, with this added to what each leaf puts out: `[leaves, output]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it has another length; a layer that is not in the leaf form, or leaves b2 out, has none. [`Error::Value`] on a NaN or
+    /// infinity.
+    pub fn with_output_bias(self, output_bias: impl Into<Vec<f32>>) -> Result<Self> {
+        let output_bias = output_bias.into();
+        check("the output bias", &output_bias, output_biases(self.shape))?;
+        Ok(Self { output_bias, ..self })
+    }
+
+    /// Reads a layer from a checkpoint, F32, F16, BF16, or I8 with scales. An empty prefix means names without one.
+    ///
+    /// In the UltraFastBERT form: `<prefix>.linear_in.weight [nodes, input]`, `<prefix>.linear_in.bias [nodes]` (missing = zero) and
+    /// `<prefix>.linear_out.weight [output, output_rows]`, where a node is a column, or in the signed form two, that for a logit of at most zero
+    /// first: it is transposed here, once.
+    ///
+    /// In the leaf form as the package `fastfeedforward` names them: `node_weights [2^D - 1, input]`, `node_biases [2^D - 1, 1]`,
+    /// `w1s [2^D, input, width]`, `b1s [2^D, width]`, `w2s [2^D, width, output]`, and `b2s [2^D, output]` unless b2 is left out.
     ///
     /// # Errors
     /// [`Error::MissingTensor`], or [`Error::Shape`] on shape or dtype, before any tensor's data is read;
     /// [`Error::Value`] on a NaN or infinity.
     pub fn from_safetensors(file: &Checkpoint, prefix: &str, shape: FffShape) -> Result<Self> {
-        let name = |suffix: &str| match prefix {
-            "" => suffix.to_owned(),
-            prefix => format!("{prefix}.{suffix}"),
+        let name = |tensor: &str| match prefix {
+            "" => tensor.to_owned(),
+            prefix => format!("{prefix}.{tensor}"),
         };
-        let (input, output, nodes) = (shape.input(), shape.output(), shape.nodes());
-        let (name_in, name_bias, name_out) =
-            (name("linear_in.weight"), name("linear_in.bias"), name("linear_out.weight"));
-        let with_bias = file.has(&name_bias);
-        file.expect(&name_in, &[nodes, input])?;
-        if with_bias {
-            file.expect(&name_bias, &[nodes])?;
+        for (tensor, dimensions) in tensors(shape) {
+            if tensor != BIAS || file.has(&name(tensor)) {
+                file.expect(&name(tensor), &dimensions)?;
+            }
         }
-        file.expect(&name_out, &[output, shape.output_rows()])?;
-
-        let linear_in = file.floats(&name_in)?;
-        let bias = if with_bias { Some(file.floats(&name_bias)?) } else { None };
-        let columns = file.floats(&name_out)?;
-        check_finite(&name_in, &linear_in)?;
-        check_finite(&name_out, &columns)?;
-        Self::from_columns(shape, linear_in, bias, &columns)
+        Self::read(
+            shape,
+            |tensor, _| {
+                let tensor = name(tensor);
+                let values = file.floats(&tensor)?;
+                check_finite(&tensor, &values)?;
+                Ok(values)
+            },
+            file.has(&name(BIAS)),
+        )
     }
 
-    /// As [`FffWeights::new`], with `linear_out` as a checkpoint stores it: `[output, output_rows]`.
-    pub(crate) fn from_columns(
+    /// Puts a layer together from its tensors, wherever they come from: each is asked for by its name, without a prefix, and its shape.
+    pub(crate) fn read(
         shape: FffShape,
-        linear_in: Vec<f32>,
-        bias: Option<Vec<f32>>,
-        columns: &[f32],
+        mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+        with_bias: bool,
     ) -> Result<Self> {
-        Self::new(shape, linear_in, bias, transposed(columns, shape.output(), shape.output_rows()))
+        let mut read = Vec::new();
+        for (name, dimensions) in tensors(shape) {
+            let there = name != BIAS || with_bias;
+            read.push(if there { Some(tensor(name, &dimensions)?) } else { None });
+        }
+        let mut read = read.into_iter();
+        let mut next = || read.next().flatten();
+        let (input, output) = (shape.input(), shape.output());
+        let Some(leaf) = shape.leaf_form() else {
+            let (linear_in, bias, columns) = (next(), next(), next());
+            let linear_out = transposed(&columns.unwrap_or_default(), output, shape.output_rows());
+            return Self::new(shape, linear_in.unwrap_or_default(), bias, linear_out);
+        };
+        let (mut linear_in, mut bias) = (next().unwrap_or_default(), next().unwrap_or_default());
+        let w1s = next().unwrap_or_default();
+        linear_in.reserve(w1s.len());
+        for w1 in w1s.chunks_exact(input * leaf.width) {
+            linear_in.extend(transposed(w1, input, leaf.width));
+        }
+        bias.extend(next().unwrap_or_default());
+        let layer = Self::new(shape, linear_in, Some(bias), next().unwrap_or_default())?;
+        match next() {
+            Some(output_bias) => layer.with_output_bias(output_bias),
+            None => Ok(layer),
+        }
     }
 
     /// Seeded random weights, `linear_in` scaled so that logits of a unit-variance input are O(1); for tests and measurements.
@@ -95,13 +133,14 @@ impl FffWeights {
             (0..count).map(|_| (2.0 * random.f32() - 1.0) * scale).collect()
         };
         let scale = |fan: usize| (3.0 / fan as f32).sqrt();
-        let linear_in = uniform(shape.nodes() * shape.input(), scale(shape.input()));
-        let bias = uniform(shape.nodes(), 0.1);
+        let linear_in = uniform(shape.input_rows() * shape.input(), scale(shape.input()));
+        let bias = uniform(shape.input_rows(), 0.1);
         let linear_out = uniform(shape.output_rows() * shape.output(), scale(shape.engaged()));
-        Self { shape, linear_in, bias, linear_out }
+        let output_bias = uniform(output_biases(shape), 0.1);
+        Self { shape, linear_in, bias, linear_out, output_bias }
     }
 
-    /// The same layer with `linear_in` and `linear_out` rounded to f16 and back: what the f16 variants compute with. The bias stays.
+    /// The same layer with `linear_in` and `linear_out` rounded to f16 and back: what the f16 variants compute with. Biases stay.
     ///
     /// # Errors
     /// [`Error::Value`] names the first weight that f16 cannot hold (beyond ±65,504).
@@ -121,20 +160,69 @@ impl FffWeights {
         self.shape
     }
 
-    /// `[nodes, input]`.
+    /// `[input_rows, input]`: the nodes, and in the leaf form the neurons after them.
     pub fn linear_in(&self) -> &[f32] {
         &self.linear_in
     }
 
-    /// `[nodes]`.
+    /// `[input_rows]`.
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
 
-    /// `[output_rows, output]`: a node a row, or in the signed form two.
+    /// `[output_rows, output]`: a neuron a row, or in the signed form two.
     pub fn linear_out(&self) -> &[f32] {
         &self.linear_out
     }
+
+    /// `[leaves, output]`, what a leaf adds whatever its neurons do; empty but in the leaf form.
+    pub fn output_bias(&self) -> &[f32] {
+        &self.output_bias
+    }
+
+    /// That of one leaf, if there is one.
+    pub(crate) fn output_bias_of(&self, leaf: usize) -> Option<&[f32]> {
+        self.output_bias.chunks_exact(self.shape.output()).nth(leaf)
+    }
+}
+
+/// The tensor that need not be there.
+const BIAS: &str = "linear_in.bias";
+
+/// Names, without a prefix, and shapes of a layer's tensors in a checkpoint.
+fn tensors(shape: FffShape) -> Vec<(&'static str, Vec<usize>)> {
+    let (input, output, nodes, leaves) =
+        (shape.input(), shape.output(), shape.nodes(), shape.leaves());
+    let Some(leaf) = shape.leaf_form() else {
+        return vec![
+            ("linear_in.weight", vec![nodes, input]),
+            (BIAS, vec![nodes]),
+            ("linear_out.weight", vec![output, shape.output_rows()]),
+        ];
+    };
+    let mut tensors = vec![
+        ("node_weights", vec![nodes, input]),
+        ("node_biases", vec![nodes, 1]),
+        ("w1s", vec![leaves, input, leaf.width]),
+        ("b1s", vec![leaves, leaf.width]),
+        ("w2s", vec![leaves, leaf.width, output]),
+    ];
+    if !leaf.without_output_bias {
+        tensors.push(("b2s", vec![leaves, output]));
+    }
+    tensors
+}
+
+fn output_biases(shape: FffShape) -> usize {
+    let biased = shape.leaf_form().is_some_and(|leaf| !leaf.without_output_bias);
+    if biased { shape.leaves() * shape.output() } else { 0 }
+}
+
+fn check(what: &str, values: &[f32], expected: usize) -> Result<()> {
+    if values.len() != expected {
+        return Err(Error::shape(format!("length of {what}"), expected, values.len()));
+    }
+    check_finite(what, values)
 }
 
 /// `[rows, columns]` to `[columns, rows]`, in square tiles so that both sides stay in cache.

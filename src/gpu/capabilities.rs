@@ -127,7 +127,7 @@ pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::TIMESTAMP_QUERY);
 
 /// Bytes of workgroup memory that the kernels on cooperative matrices take at most.
-pub const COOPERATIVE_STORAGE: u32 = 46 << 10;
+pub const COOPERATIVE_STORAGE: u32 = 47 << 10;
 
 impl Capabilities {
     /// Capabilities of an adapter, if all its features and limits were requested.

@@ -7,6 +7,7 @@ use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::gpu::adapter::{AdapterChoice, adapter};
+use crate::gpu::buffer::Buffer;
 use crate::gpu::capabilities::{COOPERATIVE_STORAGE, Capabilities, WANTED_FEATURES};
 use crate::gpu::faults::{Fault, Faults};
 use crate::gpu::kernel::Kernel;
@@ -217,6 +218,16 @@ impl Gpu {
         });
         self.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&[tokens, 0, 0, 0]));
         buffer
+    }
+
+    /// A buffer that passes between kernels, zero at first; for the inside of an error scope.
+    pub(crate) fn scratch(&self, bytes: u64) -> Buffer {
+        Buffer(self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("scratch"),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        }))
     }
 
     /// The kernels that have been compiled.

@@ -21,6 +21,17 @@ pub enum Grid {
         /// Rows of a tile.
         rows: u32,
     },
+    /// As [`Grid::Tiles`], of rows in so many groups, of which each begins tiles of its own: as many as there can be.
+    Grouped {
+        /// Tiles side by side.
+        across: u32,
+        /// Rows of a tile.
+        rows: u32,
+        /// Groups of rows.
+        groups: u32,
+    },
+    /// One workgroup, however many rows there are.
+    Once,
     /// `across` workgroups in x and y for each `rows` rows in z.
     Columns {
         /// Workgroups side by side.
@@ -66,6 +77,12 @@ impl Grid {
                 let [y, z] = two(u64::from(rows.div_ceil(each.max(1))));
                 [across, y, z]
             }
+            Self::Grouped { across, rows: each, groups } => {
+                let tiles = u64::from(rows / each.max(1)) + u64::from(groups);
+                let [y, z] = two(tiles.min(u64::from(rows)));
+                [across, y, z]
+            }
+            Self::Once => [1, 1, 1],
             Self::Columns { across, rows: each } => {
                 let [x, y] = two(u64::from(across));
                 [x, y, rows.div_ceil(each.max(1))]

@@ -21,7 +21,7 @@ pub use device::{Gpu, GpuOptions};
 pub use grid::Grid;
 pub(crate) use kernel::Kernel;
 pub(crate) use matrix::{unpacked, upload_matrix, upload_vector};
-pub(crate) use operation::{Candidate, Dispatch, Operation};
+pub(crate) use operation::{Bound, Buffers, Candidate, Dispatch, Operation, Place, Scratch, Stage};
 pub(crate) use readback::Readback;
 pub use source::{Binding, KernelSource};
 pub(crate) use source::{KernelDef, shader};

@@ -5,29 +5,91 @@ use std::sync::{Arc, OnceLock};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Grid, Kernel, KernelSource};
 
-/// A kernel that can compute an operation.
+/// A way to compute an operation: one kernel, or several, one after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
-    pub(crate) source: KernelSource,
+    pub(crate) stages: Vec<Stage>,
+    /// Buffers that pass from one stage to another.
+    pub(crate) scratch: Vec<Scratch>,
     /// Rows up to which it is the fastest of those not listed before it.
     pub(crate) up_to: u32,
     /// How it computes, for reports.
     pub(crate) schedule: String,
 }
 
-/// Candidates for an operation, at least one, all with the same bindings, and its weights. A kernel is compiled when it is first asked for.
+/// A kernel, and the buffers that it binds, in order; of an only stage none are listed: extents, what is read, the weights, what is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    pub(crate) source: KernelSource,
+    pub(crate) buffers: Vec<Place>,
+}
+
+/// A buffer that a stage binds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Extents,
+    Read(usize),
+    Weights(usize),
+    Scratch(usize),
+    Write(usize),
+}
+
+/// The size of a buffer that passes from one stage to another. It is zero before its first use; stages leave what must be zero as they found it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scratch {
+    pub(crate) bytes: u64,
+    pub(crate) row_bytes: u64,
+}
+
+impl Scratch {
+    /// Bytes for so many rows.
+    pub(crate) fn bytes_for(&self, rows: u32) -> u64 {
+        (self.bytes + self.row_bytes * u64::from(rows)).next_multiple_of(16)
+    }
+}
+
+impl Candidate {
+    /// One kernel.
+    pub(crate) fn one(source: KernelSource, up_to: u32, schedule: impl Into<String>) -> Self {
+        let stages = vec![Stage { source, buffers: Vec::new() }];
+        Self { stages, scratch: Vec::new(), up_to, schedule: schedule.into() }
+    }
+
+    /// All its kernels.
+    pub(crate) fn sources(self) -> impl Iterator<Item = KernelSource> {
+        self.stages.into_iter().map(|stage| stage.source)
+    }
+}
+
+/// Candidates for an operation, at least one, and its weights; those of one kernel bind the same buffers. A kernel is compiled when it is first
+/// asked for.
 #[derive(Debug)]
 pub(crate) struct Operation {
     candidates: Vec<Candidate>,
-    kernels: Vec<OnceLock<Arc<Kernel>>>,
+    kernels: Vec<OnceLock<Arc<[Arc<Kernel>]>>>,
     weights: Vec<Arc<Buffer>>,
 }
 
-/// A kernel, and how many workgroups of it compute the rows that it was asked for.
+/// The kernels of a candidate, and how many workgroups of each compute the rows that were asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
-    kernel: Arc<Kernel>,
-    groups: [u32; 3],
+    /// The candidate.
+    place: usize,
+    kernels: Arc<[Arc<Kernel>]>,
+    groups: Vec<[u32; 3]>,
+}
+
+/// What the kernels of a dispatch are bound to.
+#[derive(Debug)]
+pub(crate) struct Bound(Vec<wgpu::BindGroup>);
+
+/// Buffers of whoever has an operation computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Buffers<'b> {
+    pub(crate) extents: &'b wgpu::Buffer,
+    pub(crate) reads: &'b [wgpu::BufferSlice<'b>],
+    pub(crate) scratch: &'b [Buffer],
+    pub(crate) writes: &'b [wgpu::BufferSlice<'b>],
 }
 
 impl Operation {
@@ -42,9 +104,9 @@ impl Operation {
         source: KernelSource,
         weights: Vec<Arc<Buffer>>,
     ) -> Self {
-        let schedule = "the caller's own".into();
-        let candidates = vec![Candidate { source, up_to: u32::MAX, schedule }];
-        Self { candidates, kernels: vec![OnceLock::from(Arc::new(kernel))], weights }
+        let candidates = vec![Candidate::one(source, u32::MAX, "the caller's own")];
+        let kernels: Arc<[_]> = [Arc::new(kernel)].into();
+        Self { candidates, kernels: vec![OnceLock::from(kernels)], weights }
     }
 
     /// Compiles what has not been asked for yet.
@@ -73,7 +135,26 @@ impl Operation {
 
     /// The grid of the candidate for many rows.
     pub(crate) fn grid(&self) -> Grid {
-        self.candidates[self.candidates.len() - 1].source.grid
+        let stages = self.candidates.last().map_or(&[][..], |candidate| &candidate.stages);
+        stages.last().map_or(Grid::Rows(1), |stage| stage.source.grid)
+    }
+
+    /// The sizes of the buffers that pass between the stages of any candidate, for so many rows.
+    pub(crate) fn scratch(&self, rows: u32) -> Vec<u64> {
+        let mut sizes = Vec::new();
+        for candidate in &self.candidates {
+            sizes.resize(candidate.scratch.len().max(sizes.len()), 0);
+            for (size, scratch) in sizes.iter_mut().zip(&candidate.scratch) {
+                *size = scratch.bytes_for(rows).max(*size);
+            }
+        }
+        sizes
+    }
+
+    /// Bytes of a row in the widest of them.
+    pub(crate) fn scratch_row_bytes(&self) -> u64 {
+        let all = self.candidates.iter().flat_map(|candidate| &candidate.scratch);
+        all.map(|scratch| scratch.row_bytes).max().unwrap_or(0)
     }
 
     /// What computes so many rows, compiled if it is asked for the first time.
@@ -82,44 +163,69 @@ impl Operation {
     }
 
     async fn dispatch_of(&self, gpu: &Gpu, place: usize, rows: u32) -> Result<Dispatch> {
-        let source = &self.candidates[place].source;
-        let kernel = match self.kernels[place].get() {
-            Some(kernel) => kernel.clone(),
-            None => {
-                let kernel = gpu.kernel(source).await?;
-                self.kernels[place].get_or_init(|| kernel).clone()
+        if self.kernels[place].get().is_none() {
+            let mut kernels = Vec::new();
+            for stage in &self.candidates[place].stages {
+                kernels.push(gpu.kernel(&stage.source).await?);
             }
-        };
-        Ok(Dispatch { kernel, groups: source.workgroups(rows, gpu.capabilities()) })
+            self.kernels[place].get_or_init(|| kernels.into());
+        }
+        self.compiled(gpu, place, rows).ok_or_else(|| {
+            crate::Error::shape("an operation", "kernels that were compiled", "none")
+        })
     }
 
     /// A candidate that is compiled already, for so many rows.
     pub(crate) fn compiled(&self, gpu: &Gpu, place: usize, rows: u32) -> Option<Dispatch> {
-        let kernel = self.kernels.get(place)?.get()?.clone();
-        let groups = self.candidates[place].source.workgroups(rows, gpu.capabilities());
-        Some(Dispatch { kernel, groups })
+        let kernels = self.kernels.get(place)?.get()?.clone();
+        let stages = self.candidates[place].stages.iter();
+        let groups = stages.map(|stage| stage.source.workgroups(rows, gpu.capabilities()));
+        Some(Dispatch { place, kernels, groups: groups.collect() })
     }
 
-    /// Binds extents, what is read, the weights, and what is written, for `dispatch` and every other candidate.
-    pub(crate) fn bind(
-        &self,
-        gpu: &Gpu,
-        dispatch: &Dispatch,
-        extents: &wgpu::Buffer,
-        reads: &[wgpu::BufferSlice<'_>],
-        writes: &[wgpu::BufferSlice<'_>],
-    ) -> wgpu::BindGroup {
-        let mut buffers = vec![extents.slice(..)];
-        buffers.extend(reads);
-        buffers.extend(self.weights.iter().map(|weights| weights.slice(..)));
-        buffers.extend(writes);
-        dispatch.kernel.bind(gpu.device(), &buffers)
+    /// Binds the kernels of a dispatch.
+    pub(crate) fn bind(&self, gpu: &Gpu, dispatch: &Dispatch, buffers: Buffers<'_>) -> Bound {
+        let stages = &self.candidates[dispatch.place].stages;
+        let bound = stages.iter().zip(&*dispatch.kernels).map(|(stage, kernel)| {
+            let all = self.in_order(buffers);
+            let slices = match stage.buffers.is_empty() {
+                true => all,
+                false => stage.buffers.iter().map(|place| self.at(*place, buffers)).collect(),
+            };
+            kernel.bind(gpu.device(), &slices)
+        });
+        Bound(bound.collect())
+    }
+
+    fn in_order<'b>(&'b self, buffers: Buffers<'b>) -> Vec<wgpu::BufferSlice<'b>> {
+        let mut all = vec![buffers.extents.slice(..)];
+        all.extend(buffers.reads);
+        all.extend(self.weights.iter().map(|weights| weights.slice(..)));
+        all.extend(buffers.writes);
+        all
+    }
+
+    fn at<'b>(&'b self, place: Place, buffers: Buffers<'b>) -> wgpu::BufferSlice<'b> {
+        match place {
+            Place::Extents => buffers.extents.slice(..),
+            Place::Read(index) => buffers.reads[index],
+            Place::Weights(index) => self.weights[index].slice(..),
+            Place::Scratch(index) => buffers.scratch[index].slice(..),
+            Place::Write(index) => buffers.writes[index],
+        }
     }
 }
 
 impl Dispatch {
+    /// Whether what another dispatch of the same operation is bound to serves this one, too.
+    pub(crate) fn shares(&self, other: &Self) -> bool {
+        self.place == other.place || (self.kernels.len() == 1 && other.kernels.len() == 1)
+    }
+
     /// Records it on what its operation bound.
-    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, bound: &wgpu::BindGroup) {
-        self.kernel.dispatch(pass, bound, self.groups);
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, bound: &Bound) {
+        for ((kernel, groups), bound) in self.kernels.iter().zip(&self.groups).zip(&bound.0) {
+            kernel.dispatch(pass, bound, *groups);
+        }
     }
 }

@@ -4,7 +4,7 @@ use gemm::{Parallelism, gemm};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::host::exp::{gelu, tanh};
+use crate::host::exp::{gelu, relu, tanh};
 use crate::host::fff::Dot;
 use crate::model::DenseWeights;
 use crate::plan::Activation;
@@ -14,7 +14,6 @@ const AT_ONCE: usize = 16 << 10;
 
 /// y = activation(x * weight^T + bias), or y += it, on all threads: the `gemm` crate, and for one token a product per output, which it does not
 /// specialise as well. `x`: `[tokens, input]`, `y`: `[tokens, output]`.
-#[allow(unsafe_code, reason = "the `gemm` crate's only entry point is unsafe")]
 pub(crate) fn dense(
     weights: &DenseWeights,
     activation: Activation,
@@ -23,10 +22,7 @@ pub(crate) fn dense(
     y: &mut [f32],
 ) {
     let (input, output) = (weights.input, weights.output);
-    let tokens = x.len() / input;
-    assert_eq!((x.len(), y.len()), (tokens * input, tokens * output));
-    assert_eq!(weights.weight.len(), input * output);
-    if tokens == 1 {
+    if x.len() == input {
         let arch = Arch::new();
         y.par_iter_mut().with_min_len(64).zip(weights.weight.par_chunks_exact(input)).for_each(
             |(y, row)| {
@@ -35,31 +31,8 @@ pub(crate) fn dense(
             },
         );
     } else {
-        // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and `[output, input]`, row after row, of the lengths
-        // asserted above; y is borrowed mutably, so it overlaps neither.
-        unsafe {
-            gemm(
-                tokens,
-                output,
-                input,
-                y.as_mut_ptr(),
-                1,
-                output as isize,
-                adds,
-                x.as_ptr(),
-                1,
-                input as isize,
-                weights.weight.as_ptr(),
-                input as isize,
-                1,
-                f32::from(u8::from(adds)),
-                1.0,
-                false,
-                false,
-                false,
-                Parallelism::Rayon(0),
-            );
-        }
+        let shape = [x.len() / input, input, output];
+        product(shape, x, &weights.weight, Rows::Outputs, adds, y, Parallelism::Rayon(0));
     }
     if weights.bias.is_none() && activation == Activation::None {
         return;
@@ -71,12 +44,65 @@ pub(crate) fn dense(
         .for_each(|y| arch.dispatch(Finish { y, output, bias, activation }));
 }
 
+/// What the rows of a matrix of weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// `[output, input]`.
+    Outputs,
+    /// `[input, output]`.
+    Inputs,
+}
+
+/// y = x * weight, or y += it, without a bias; `[tokens, input, output]` are the sizes.
+#[allow(unsafe_code, reason = "the `gemm` crate's only entry point is unsafe")]
+pub(crate) fn product(
+    [tokens, input, output]: [usize; 3],
+    x: &[f32],
+    weight: &[f32],
+    rows: Rows,
+    adds: bool,
+    y: &mut [f32],
+    parallelism: Parallelism,
+) {
+    assert_eq!((x.len(), y.len()), (tokens * input, tokens * output));
+    assert_eq!(weight.len(), input * output);
+    let (of_output, of_input) = match rows {
+        Rows::Outputs => (input as isize, 1),
+        Rows::Inputs => (1, output as isize),
+    };
+    // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and that of the weights, row after row, of the lengths asserted
+    // above; y is borrowed mutably, so it overlaps neither.
+    unsafe {
+        gemm(
+            tokens,
+            output,
+            input,
+            y.as_mut_ptr(),
+            1,
+            output as isize,
+            adds,
+            x.as_ptr(),
+            1,
+            input as isize,
+            weight.as_ptr(),
+            of_output,
+            of_input,
+            f32::from(u8::from(adds)),
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
 /// Bias and activation.
-struct Finish<'a> {
-    y: &'a mut [f32],
-    output: usize,
-    bias: Option<&'a [f32]>,
-    activation: Activation,
+pub(crate) struct Finish<'a> {
+    pub(crate) y: &'a mut [f32],
+    pub(crate) output: usize,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
 }
 
 impl WithSimd for Finish<'_> {
@@ -94,6 +120,7 @@ impl WithSimd for Finish<'_> {
             Activation::None => {}
             Activation::Gelu => y.iter_mut().for_each(|y| *y = gelu(*y)),
             Activation::Tanh => y.iter_mut().for_each(|y| *y = tanh(*y)),
+            Activation::Relu => y.iter_mut().for_each(|y| *y = relu(*y)),
         }
     }
 }

@@ -147,7 +147,7 @@ impl HostEncoder {
             Op::Fff { shape } => {
                 let PartWeights::Fff(weights) = self.part(step)? else { return Err(lacks(step)) };
                 scratch.sum.resize(y.len(), 0.0);
-                scratch.path.resize(batch.len() * shape.engaged(), 0);
+                scratch.path.resize(batch.len() * shape.path_len(), 0);
                 fff::fff_into(weights, x, &mut scratch.sum, &mut scratch.path);
                 match step.adds {
                     None => y.fill(0.0),

@@ -29,6 +29,12 @@ pub(crate) fn gelu(z: f32) -> f32 {
     z.max(0.0) - a * exp(-0.5 * a * a) * k * q
 }
 
+/// max(z, 0); NaN stays.
+#[inline(always)]
+pub(crate) fn relu(z: f32) -> f32 {
+    if z < 0.0 { 0.0 } else { z }
+}
+
 /// The hyperbolic tangent.
 #[inline(always)]
 pub(crate) fn tanh(z: f32) -> f32 {

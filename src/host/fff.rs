@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffForm, FffShape, FffWeights, Forward};
 use crate::host::exp::gelu;
+use crate::host::leaf;
 
 /// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
 const LEVELS_AT_ONCE: usize = 6;
@@ -21,12 +22,12 @@ const FEW: usize = 64;
 const ROWS: usize = 6;
 
 /// A token on its way through all trees.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     token: u32,
     /// Rows engaged so far, tree by tree, each with its logit; in the end output rows with their activations. Room for all levels.
-    rows: &'a mut [(u32, f32)],
-    y: &'a mut [f32],
-    path: &'a mut [u32],
+    pub(super) rows: &'a mut [(u32, f32)],
+    pub(super) y: &'a mut [f32],
+    pub(super) path: &'a mut [u32],
 }
 
 /// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool, with the nodes that each token engaged.
@@ -53,7 +54,7 @@ pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward>
     check_finite("x", x)?;
     let tokens = x.len() / shape.input();
     let mut result =
-        Forward { y: vec![0.0; tokens * shape.output()], path: vec![0; tokens * shape.engaged()] };
+        Forward { y: vec![0.0; tokens * shape.output()], path: vec![0; tokens * shape.path_len()] };
     fff_into(weights, x, &mut result.y, &mut result.path);
     Ok(result)
 }
@@ -62,6 +63,8 @@ pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward>
 pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mut [u32]) {
     let shape = weights.shape();
     let arch = Arch::new();
+    // The leaves of the leaf form decide nothing.
+    let last = shape.levels() - usize::from(shape.leaf_form().is_some());
     let descend = |walks: &mut [Walk], levels: std::ops::Range<usize>| {
         let (several, single) = walks.as_chunks_mut::<SIDE_BY_SIDE>();
         for walks in several {
@@ -73,6 +76,9 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
         }
     };
     let finish = |walk: &mut Walk| {
+        if shape.leaf_form().is_some() {
+            return leaf::arrive(walk);
+        }
         for ((place, node), (row, z)) in (0..).zip(walk.path.iter_mut()).zip(&mut *walk.rows) {
             *node = *row - (place / shape.levels() * shape.nodes_per_tree()) as u32;
             if shape.form() == FffForm::Signed {
@@ -84,34 +90,35 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
         arch.dispatch(Accumulate { weights, rows: walk.rows, y: walk.y });
     };
     let tokens = x.len() / shape.input();
-    let mut rows = vec![(0, 0.0); tokens * shape.engaged()];
+    let mut rows = vec![(0, 0.0); tokens * shape.path_len()];
     let mut walks: Vec<_> = (0..)
-        .zip(rows.chunks_exact_mut(shape.engaged()))
-        .zip(y.chunks_exact_mut(shape.output()).zip(path.chunks_exact_mut(shape.engaged())))
+        .zip(rows.chunks_exact_mut(shape.path_len()))
+        .zip(y.chunks_exact_mut(shape.output()).zip(path.chunks_exact_mut(shape.path_len())))
         .map(|((token, rows), (y, path))| Walk { token, rows, y, path })
         .collect();
-    if tokens < FEW {
-        descend(&mut walks, 0..shape.levels());
-        walks.iter_mut().for_each(finish);
-        return;
-    }
     // One tree: sort by the subtree that is entered. More trees would each want another order.
-    let step = if shape.trees() == 1 { LEVELS_AT_ONCE } else { shape.levels() };
-    for first in (0..shape.levels()).step_by(step) {
-        let levels = first..(first + step).min(shape.levels());
+    let step = if shape.trees() == 1 { LEVELS_AT_ONCE } else { last };
+    if tokens < FEW || last == 0 {
+        descend(&mut walks, 0..last);
+        walks.iter_mut().for_each(finish);
+        return leaf::leaves_into(weights, x, y, path);
+    }
+    for first in (0..last).step_by(step) {
+        let levels = first..(first + step).min(last);
         if let Some(above) = first.checked_sub(1) {
             walks.par_sort_unstable_by_key(|walk| {
                 let (row, z) = walk.rows[above];
-                2 * row + u32::from(z > 0.0)
+                2 * row + u32::from(shape.form().goes_right(z))
             });
         }
         walks.par_chunks_mut(AT_ONCE).for_each(|walks| {
             descend(walks, levels.clone());
-            if levels.end == shape.levels() {
+            if levels.end == last {
                 walks.iter_mut().for_each(finish);
             }
         });
     }
+    leaf::leaves_into(weights, x, y, path);
 }
 
 /// Walks some levels of every tree, several tokens side by side, so that one's rows arrive while the others' are multiplied.
@@ -140,7 +147,10 @@ impl<const N: usize> WithSimd for Descend<'_, '_, N> {
                     None => first,
                     Some(above) => {
                         let (row, z) = walks[walk].rows[place(above)];
-                        first + 2 * (row as usize - first) + if z > 0.0 { 2 } else { 1 }
+                        first
+                            + 2 * (row as usize - first)
+                            + 1
+                            + usize::from(shape.form().goes_right(z))
                     }
                 });
                 let weight =
@@ -177,7 +187,7 @@ fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
 
 /// Products of several pairs of vectors of one length.
 #[inline(always)]
-fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32]; N]) -> [f32; N] {
+pub(super) fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32]; N]) -> [f32; N] {
     let mut sums = [[simd.splat_f32s(0.0); SUMS]; N];
     let a_parts = a.map(|a| S::as_simd_f32s(a));
     let b_parts = b.map(|b| S::as_simd_f32s(b));
@@ -204,10 +214,10 @@ fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32]; N]) -> [f3
 }
 
 /// y = the sum of the engaged rows of `linear_out`, each times its activation.
-struct Accumulate<'a> {
-    weights: &'a FffWeights,
-    rows: &'a [(u32, f32)],
-    y: &'a mut [f32],
+pub(super) struct Accumulate<'a> {
+    pub(super) weights: &'a FffWeights,
+    pub(super) rows: &'a [(u32, f32)],
+    pub(super) y: &'a mut [f32],
 }
 
 impl WithSimd for Accumulate<'_> {
@@ -250,11 +260,14 @@ pub(crate) fn roundings(shape: FffShape) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fff::{LeafActivation, LeafForm};
     use crate::reference;
 
     #[test]
     fn agrees_with_the_reference_on_odd_sizes_few_tokens_and_many() {
-        use FffForm::{Published, Signed};
+        use FffForm::{Leaf, Published, Signed};
+        let [gelu, relu] = [LeafActivation::Gelu, LeafActivation::Relu]
+            .map(|activation| LeafForm { width: 13, activation, ..LeafForm::default() });
         for (input, output, trees, depth, form, tokens) in [
             (5, 3, 2, 3, Published, 1),
             (768, 768, 1, 11, Published, 3),
@@ -262,6 +275,10 @@ mod tests {
             (33, 70, 1, 8, Signed, 300),
             (40, 24, 3, 2, Signed, 200),
             (8, 8, 4, 0, Published, 100),
+            (33, 70, 1, 3, Leaf(gelu), 1),
+            (33, 70, 1, 3, Leaf(relu), 300),
+            (16, 8, 1, 8, Leaf(LeafForm { without_output_bias: true, ..gelu }), 200),
+            (5, 3, 1, 0, Leaf(LeafForm { width: 1, ..gelu }), 70),
         ] {
             let shape = FffShape::with_output(input, output, trees, depth).unwrap();
             let shape = shape.in_form(form).unwrap();

@@ -7,6 +7,7 @@ mod dense;
 mod encoder;
 mod exp;
 mod fff;
+mod leaf;
 mod rows;
 
 pub(crate) use dense::dense;

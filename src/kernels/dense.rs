@@ -2,7 +2,9 @@
 
 use crate::dtype::row_stride;
 use crate::error::Result;
-use crate::gpu::{Candidate, Capabilities, Grid, KernelDef, KernelSource, Variant, shader};
+use crate::gpu::{
+    Binding, Candidate, Capabilities, Grid, KernelDef, KernelSource, Variant, shader,
+};
 use crate::kernels::{Few, Launch, Tuning, storage, units, weight4};
 use crate::plan::Activation;
 
@@ -27,6 +29,48 @@ pub(crate) struct DenseSpec {
     pub(crate) extent: u32,
 }
 
+/// Where the tiles of a dense layer find their rows and weights, and leave their results.
+#[derive(Debug)]
+pub(crate) struct Tiling {
+    /// What its kernels are called.
+    pub(crate) name: &'static str,
+    /// Values of a row of x; what pads it may be anything.
+    pub(crate) input: usize,
+    pub(crate) parts: Vec<&'static str>,
+    pub(crate) overrides: Vec<(&'static str, u32)>,
+    pub(crate) bindings: Vec<Binding>,
+    /// Groups of rows, of which each begins tiles of its own.
+    pub(crate) groups: Option<u32>,
+}
+
+impl Tiling {
+    /// All rows of an f32 x with one matrix.
+    fn all(spec: &DenseSpec) -> Self {
+        Self {
+            name: "dense",
+            // What pads the rows of an encoder is zero.
+            input: row_stride(spec.input),
+            parts: vec![
+                shader!("parts/rows_all.wgsl"),
+                shader!("parts/tile_x_f32.wgsl"),
+                shader!("parts/weight_by_output.wgsl"),
+                shader!("parts/residual_none.wgsl"),
+                shader!("parts/tile_y_f32.wgsl"),
+            ],
+            overrides: vec![("RESIDUAL", u32::from(spec.adds))],
+            bindings: storage(3, 1),
+            groups: None,
+        }
+    }
+
+    pub(crate) fn grid(&self, across: u32, rows: u32) -> Grid {
+        match self.groups {
+            None => Grid::Tiles { across, rows },
+            Some(groups) => Grid::Grouped { across, rows, groups },
+        }
+    }
+}
+
 impl DenseSpec {
     /// What a name says of it.
     pub(crate) fn label(&self) -> String {
@@ -44,14 +88,14 @@ impl DenseSpec {
         let mut candidates = Vec::new();
         for few in tuning.dense_few(variant.weights.precision()) {
             let source = self.few(variant, device, few)?;
-            candidates.push(Candidate { source, up_to: few.up_to, schedule: "rows".into() });
+            candidates.push(Candidate::one(source, few.up_to, "rows"));
         }
         // The larger tile only where workgroup memory holds it.
         let memory = device.limits.max_compute_workgroup_storage_size;
         let fits = |side: &&u32| 2 * BLOCK * 2 * **side * 16 <= memory;
         let sides: Vec<u32> = SIDES.iter().filter(fits).copied().collect();
         for (place, side) in sides.iter().enumerate().rev() {
-            let source = self.tiles(variant, *side);
+            let source = self.tiles(variant, *side, &Tiling::all(&self));
             let up_to = match sides[..place].last() {
                 None => u32::MAX,
                 Some(larger) => {
@@ -60,7 +104,7 @@ impl DenseSpec {
                     tuning.rows_of_small_tiles(across, tile)
                 }
             };
-            candidates.push(Candidate { source, up_to, schedule: "tiles".into() });
+            candidates.push(Candidate::one(source, up_to, "tiles"));
         }
         Ok(candidates)
     }
@@ -71,24 +115,27 @@ impl DenseSpec {
             ("IN4", units(self.input)),
             ("ROWS", self.output as u32),
             ("ACTIVATION", self.activation as u32),
-            ("ACCUMULATE", u32::from(self.adds)),
         ]
     }
 
     /// In tiles of 8 * `side`.
-    fn tiles(&self, variant: Variant, side: u32) -> KernelSource {
+    pub(crate) fn tiles(&self, variant: Variant, side: u32, tiling: &Tiling) -> KernelSource {
         let (group, loads, tile) = (side * side, 16 / side, 8 * side);
         let mut overrides = self.overrides();
-        overrides.push(("OUT4", units(self.output)));
+        overrides.extend([("OUT4", units(self.output)), ("INPUT", tiling.input as u32)]);
+        overrides.extend(&tiling.overrides);
+        let mut parts = vec![
+            weight4(variant.weights),
+            shader!("parts/extent.wgsl"),
+            shader!("parts/gelu.wgsl"),
+        ];
+        parts.extend(&tiling.parts);
+        parts.push(shader!("dense.wgsl"));
+        let across = (row_stride(self.output) as u32).div_ceil(tile);
         let def = KernelDef {
             // Of the format alone, whatever the reduction, so that variants share it.
-            name: format!("dense {} {:?} {side}", self.label(), variant.weights),
-            parts: &[
-                weight4(variant.weights),
-                shader!("parts/extent.wgsl"),
-                shader!("parts/gelu.wgsl"),
-                shader!("dense.wgsl"),
-            ],
+            name: format!("{} {} {:?} {side}", tiling.name, self.label(), variant.weights),
+            parts: &parts,
             constants: &[
                 ("SIDE", side),
                 ("GROUP", group),
@@ -99,12 +146,9 @@ impl DenseSpec {
             declarations: &[],
             loops: &[("LOADS", loads, 2), ("BLOCK", BLOCK, BLOCK), ("EIGHT", 8, 8)],
             overrides,
-            bindings: storage(3, 1),
+            bindings: tiling.bindings.clone(),
             group,
-            grid: Grid::Tiles {
-                across: (row_stride(self.output) as u32).div_ceil(tile),
-                rows: tile,
-            },
+            grid: tiling.grid(across, tile),
         };
         def.source()
     }
@@ -118,7 +162,7 @@ impl DenseSpec {
         let group = lanes * tokens;
         let stride = row_stride(self.output) as u32;
         let mut overrides = self.overrides();
-        overrides.push(("OUT", stride));
+        overrides.extend([("OUT", stride), ("ACCUMULATE", u32::from(self.adds))]);
         let def = KernelDef {
             name: format!("dense_few {} {variant} {at_once} {}", self.label(), few.whole),
             parts: &[

@@ -1,8 +1,8 @@
 //! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 out, activated, or added to f32.
 
 use crate::dtype::row_stride;
-use crate::gpu::{Candidate, Capabilities, Grid, KernelDef, KernelSource, shader};
-use crate::kernels::{COOPERATIVE, DenseSpec, Tuning, storage, units};
+use crate::gpu::{Candidate, Capabilities, KernelDef, KernelSource, shader};
+use crate::kernels::{COOPERATIVE, DenseSpec, Tiling, Tuning, storage, units};
 
 /// What a workgroup of the kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
 
 /// What a workgroup may compute: for many rows, and for so few that its workgroups would leave a device idle.
 pub(crate) const SHAPES: [CoopShape; 2] = [shape([2, 4], [4, 2], 64), shape([2, 2], [2, 2], 64)];
+/// For leaves of up to 32 neurons; as high as the smaller of these.
+pub(crate) const LEAF_NARROW: CoopShape = shape([4, 1], [1, 2], 64);
 /// What else there is, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
 pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
     shape([2, 2], [4, 2], 64),
@@ -31,7 +33,7 @@ pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
 
 impl CoopShape {
     /// Rows and outputs of a workgroup.
-    fn tile(self) -> [u32; 2] {
+    pub(crate) fn tile(self) -> [u32; 2] {
         [0, 1].map(|axis| 16 * self.groups[axis] * self.matrices[axis])
     }
 
@@ -62,30 +64,53 @@ impl DenseSpec {
             };
             let CoopShape { inputs, .. } = shapes[place];
             let schedule = format!("{rows}x{columns}x{inputs} by {}", shapes[place].group());
-            Candidate { source: self.cooperative_source(shapes[place]), up_to, schedule }
+            Candidate::one(self.cooperative_source(shapes[place]), up_to, schedule)
         };
         (0..shapes.len()).rev().map(candidate).collect()
     }
 
     pub(crate) fn cooperative_source(&self, shape: CoopShape) -> KernelSource {
-        let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;
-        let (unit, group, [rows, columns]) = (shape.inputs / 8, shape.group(), shape.tile());
-        let (matrices, steps) = (sub_down * sub_across, shape.inputs / 16);
-        let (loads_x, loads_weight) = (rows * unit / group, columns * unit / group);
         let store = match self.adds {
             false => shader!("parts/store_f16.wgsl"),
             true => shader!("parts/store_added.wgsl"),
         };
+        let tiling = Tiling {
+            name: "dense_coop",
+            input: row_stride(self.input),
+            parts: vec![
+                shader!("parts/rows_all.wgsl"),
+                shader!("parts/coop_weight_by_output.wgsl"),
+                store,
+            ],
+            overrides: Vec::new(),
+            bindings: storage(3, 1),
+            groups: None,
+        };
+        self.cooperative_tiles(shape, &tiling)
+    }
+
+    /// In tiles of this shape.
+    pub(crate) fn cooperative_tiles(&self, shape: CoopShape, tiling: &Tiling) -> KernelSource {
+        let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;
+        let (unit, group, [rows, columns]) = (shape.inputs / 8, shape.group(), shape.tile());
+        let (matrices, steps) = (sub_down * sub_across, shape.inputs / 16);
+        let (loads_x, loads_weight) = (rows * unit / group, columns * unit / group);
+        let mut parts = vec![COOPERATIVE, shader!("parts/extent.wgsl"), shader!("parts/gelu.wgsl")];
+        parts.extend(&tiling.parts);
+        parts.push(shader!("dense_coop.wgsl"));
+        let mut overrides = vec![
+            ("EXTENT", self.extent),
+            ("IN8", (row_stride(self.input) / 8) as u32),
+            ("INPUT", tiling.input as u32),
+            ("OUT4", units(self.output)),
+            ("ROWS", self.output as u32),
+            ("ACTIVATION", self.activation as u32),
+        ];
+        overrides.extend(&tiling.overrides);
         let all = |bound, count| (bound, count, count);
         let def = KernelDef {
-            name: format!("dense_coop {} {shape:?}", self.label()),
-            parts: &[
-                COOPERATIVE,
-                shader!("parts/extent.wgsl"),
-                shader!("parts/gelu.wgsl"),
-                store,
-                shader!("dense_coop.wgsl"),
-            ],
+            name: format!("{} {} {shape:?}", tiling.name, self.label()),
+            parts: &parts,
             constants: &[
                 ("DOWN", down),
                 ("ACROSS", across),
@@ -108,16 +133,10 @@ impl DenseSpec {
                 all("MATRICES", matrices),
                 all("TWO", 2),
             ],
-            overrides: vec![
-                ("EXTENT", self.extent),
-                ("IN8", (row_stride(self.input) / 8) as u32),
-                ("OUT4", units(self.output)),
-                ("ROWS", self.output as u32),
-                ("ACTIVATION", self.activation as u32),
-            ],
-            bindings: storage(3, 1),
+            overrides,
+            bindings: tiling.bindings.clone(),
             group,
-            grid: Grid::Tiles { across: (row_stride(self.output) as u32).div_ceil(columns), rows },
+            grid: tiling.grid((row_stride(self.output) as u32).div_ceil(columns), rows),
         };
         def.source()
     }

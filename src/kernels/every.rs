@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::dtype::Precision;
 use crate::error::Result;
-use crate::fff::{FffForm, FffShape};
-use crate::gpu::{Capabilities, KernelSource, Variant, WeightFormat};
+use crate::fff::{FffForm, FffShape, LeafActivation, LeafForm};
+use crate::gpu::{Candidate, Capabilities, KernelSource, Variant, WeightFormat};
 use crate::kernels::{
     Activations, DenseSpec, FffSpec, OTHER_SHAPES, Residual, SHAPES, TOKENS, attention, candidates,
 };
@@ -15,8 +15,27 @@ use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
 /// Input, output, trees and depth of layers that reach each launch.
 const LAYERS: [(usize, usize, usize, usize); 5] =
     [(768, 768, 1, 11), (1, 1, 1, 0), (37, 5, 3, 4), (12_288, 12_288, 1, 3), (50_000, 8, 2, 1)];
-/// The forms that each of them has.
-const FORMS: [FffForm; 2] = [FffForm::Published, FffForm::Signed];
+/// Input, output, depth and width of leaves that reach each launch and each tile.
+const LEAVES: [(usize, usize, usize, usize); 4] =
+    [(384, 384, 7, 32), (768, 768, 5, 128), (37, 5, 0, 3), (5000, 12_288, 1, 2000)];
+
+/// Layers of every form.
+fn layers() -> Result<Vec<FffShape>> {
+    let mut layers = Vec::new();
+    for (input, output, trees, depth) in LAYERS {
+        let shape = FffShape::with_output(input, output, trees, depth)?;
+        layers.extend([shape, shape.in_form(FffForm::Signed)?]);
+    }
+    for (input, output, depth, width) in LEAVES {
+        let activation = match depth {
+            0 => LeafActivation::Relu,
+            _ => LeafActivation::Gelu,
+        };
+        let leaf = LeafForm { width, activation, ..LeafForm::default() };
+        layers.push(FffShape::leaf(input, output, depth, leaf)?);
+    }
+    Ok(layers)
+}
 
 /// Width and heads of encoders: ordinary and odd sizes, heads of 8, 16, 32 vec4 and one that stays a loop.
 const ENCODERS: [(usize, usize); 5] = [(768, 12), (384, 12), (30, 3), (1024, 8), (600, 1)];
@@ -33,10 +52,8 @@ pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelS
         use Precision::{F16, F32};
         stored.extend([(F16, F16), (F16, F32), (F32, F16)].map(|(x, y)| Activations { x, y }));
     }
-    for ((input, output, trees, depth), form) in
-        LAYERS.into_iter().flat_map(|layer| FORMS.map(|form| (layer, form)))
-    {
-        let shape = FffShape::with_output(input, output, trees, depth)?.in_form(form)?;
+    for shape in layers()? {
+        let (input, output) = (shape.input(), shape.output());
         let same = (input == output).then_some(Residual::Input);
         for keep_path in [false, true] {
             for activations in &stored {
@@ -48,7 +65,7 @@ pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelS
                     let activations = *activations;
                     let spec = FffSpec { shape, activations, residual, keep_path };
                     let all = spec.candidates(variant, device)?;
-                    kernels.extend(all.into_iter().map(|candidate| candidate.source));
+                    kernels.extend(all.into_iter().flat_map(Candidate::sources));
                 }
             }
         }
@@ -107,8 +124,10 @@ fn encoder_kernels(
         (classifier, pooled(Pooler::Lse)),
     ];
     for family in [Family::Bert, Family::CrammedBert] {
-        let form = FffForm::Published;
-        for ffn in [Ffn::Dense { width: 4 * hidden }, Ffn::Fff { trees: 1, depth: 3, form }] {
+        let leaf = |width| FffForm::Leaf(LeafForm { width, ..LeafForm::default() });
+        let fff = |form| Ffn::Fff { trees: 1, depth: 3, form };
+        let dense = Ffn::Dense { width: 4 * hidden };
+        for ffn in [dense, fff(FffForm::Published), fff(leaf(32)), fff(leaf(64))] {
             for (head, output) in &outputs {
                 let mut config = EncoderConfig::new(family, 1, hidden, heads, ffn);
                 config.head = Head::Classifier { pooler: Pooler::ZeroIndex };
@@ -120,7 +139,7 @@ fn encoder_kernels(
                     let plan = Plan::new(&config, &facts, &target, output, paths)?;
                     for step in &plan.steps {
                         let all = candidates(&plan, step, variant, device)?;
-                        kernels.extend(all.into_iter().map(|candidate| candidate.source));
+                        kernels.extend(all.into_iter().flat_map(Candidate::sources));
                     }
                 }
             }

@@ -34,7 +34,7 @@ pub(crate) enum Residual {
 }
 
 /// The longest loop over a lane's units that is written out.
-const MAX_UNROLLED: u32 = 16;
+pub(super) const MAX_UNROLLED: u32 = 16;
 
 /// Subgroups that a workgroup of the lookahead kernel may have, by invocations: what most adapters allow.
 const MOST_INVOCATIONS: u32 = 1024;
@@ -47,22 +47,24 @@ pub enum Schedule {
     /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at once: the shortest chain. Of the layer's
     /// kernels of this kind the one at this place: first the one that looks furthest ahead, for the fewest tokens.
     Lookahead(usize),
+    /// In the leaf form: tokens walk, are ordered by leaf, and each leaf is a dense layer for those that came to it.
+    Grouped,
 }
 
-/// What both kernels are made of.
-struct Parts {
+/// What the kernels are made of that walk through trees.
+pub(super) struct Parts {
     format: &'static str,
     values: [&'static str; 5],
-    in_units: u32,
-    out_units: u32,
-    unit: u32,
+    pub(super) in_units: u32,
+    pub(super) out_units: u32,
+    pub(super) unit: u32,
     sides: u32,
     path: &'static str,
-    bindings: Vec<Binding>,
+    pub(super) bindings: Vec<Binding>,
 }
 
 impl Parts {
-    fn new(
+    pub(super) fn new(
         shape: FffShape,
         variant: Variant,
         activations: Activations,
@@ -113,30 +115,56 @@ impl Parts {
         Ok(Self { format, values, in_units, out_units, unit, sides, path, bindings })
     }
 
-    /// The files of a kernel. The weight format comes first: `enable` must.
+    /// The files of a kernel whose nodes are neurons. The weight format comes first: `enable` must.
     fn files(&self, reduction: &'static str, kernel: &'static str) -> Vec<&'static str> {
-        let mut files = vec![self.format, shader!("parts/extent.wgsl")];
-        files.extend(self.values);
-        files.extend([reduction, shader!("parts/gelu.wgsl"), shader!("parts/fff_layer.wgsl")]);
-        files.extend([self.path, kernel]);
+        let mut files = self.shared(reduction, true);
+        files.extend([shader!("parts/gelu.wgsl"), shader!("parts/fff_nodes.wgsl"), kernel]);
         files
     }
 
-    fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
+    /// The files of a kernel of the leaf form, but its own; it `puts` something out, or only walks.
+    pub(super) fn walking(&self, reduction: &'static str, puts: bool) -> Vec<&'static str> {
+        let mut files = self.shared(reduction, puts);
+        files.push(shader!("parts/leaf_walk.wgsl"));
+        if puts {
+            files.push(shader!("parts/gelu.wgsl"));
+        }
+        files
+    }
+
+    fn shared(&self, reduction: &'static str, puts: bool) -> Vec<&'static str> {
+        let [values8, x, x_units, y, y_units] = self.values;
+        let mut files = vec![self.format, shader!("parts/extent.wgsl"), values8, x, x_units];
+        if puts {
+            files.extend([y, y_units]);
+        }
+        files.extend([reduction, shader!("parts/fff_rows.wgsl"), self.path]);
+        files
+    }
+
+    /// What all of these kernels must know.
+    pub(super) fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
         vec![
             ("EXTENT", TOKENS),
             ("INPUT", shape.input() as u32),
             ("IN_UNITS", self.in_units),
             ("OUT_UNITS", self.out_units),
-            ("TREES", shape.trees() as u32),
-            ("DEPTH", shape.depth() as u32),
-            ("NODES", shape.nodes_per_tree() as u32),
             ("RESIDUAL", 0),
         ]
     }
 
+    fn overrides_of_trees(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
+        let mut overrides = self.overrides(shape);
+        overrides.extend([
+            ("TREES", shape.trees() as u32),
+            ("DEPTH", shape.depth() as u32),
+            ("NODES", shape.nodes_per_tree() as u32),
+        ]);
+        overrides
+    }
+
     /// Most roundings of a logit: the product, the lane's own additions, those across lanes, the bias.
-    fn roundings(&self, lanes: u32) -> u32 {
+    pub(super) fn roundings(&self, lanes: u32) -> u32 {
         1 + self.in_units.div_ceil(lanes) * self.unit + (lanes - 1) + 1
     }
 }
@@ -170,6 +198,7 @@ impl KernelSource {
                 ("IN_PER_LANE", in_per_lane),
                 ("OUT_PER_LANE", out_per_lane),
                 ("SIDES", parts.sides),
+                ("SIDE_BY_SIDE", 0),
             ],
             declarations: &[],
             // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
@@ -178,7 +207,7 @@ impl KernelSource {
                 ("OUT_PER_LANE", out_per_lane, MAX_UNROLLED),
                 ("TREES", shape.trees() as u32, 1),
             ],
-            overrides: parts.overrides(shape),
+            overrides: parts.overrides_of_trees(shape),
             bindings: parts.bindings.clone(),
             group,
             grid: Grid::Rows(tokens),
@@ -236,6 +265,7 @@ impl KernelSource {
                 ("AHEAD", ahead),
                 ("SUBTREE", subtree),
                 ("SIDES", parts.sides),
+                ("SIDE_BY_SIDE", 0),
                 ("STEPS", steps),
             ],
             declarations: &[],
@@ -247,7 +277,7 @@ impl KernelSource {
                 ("AHEAD", ahead, ahead),
                 ("TREES", shape.trees() as u32, 1),
             ],
-            overrides: parts.overrides(shape),
+            overrides: parts.overrides_of_trees(shape),
             bindings: parts.bindings.clone(),
             group,
             grid: Grid::Rows(1),
@@ -256,7 +286,7 @@ impl KernelSource {
     }
 
     /// The same kernel, adding to the layer's output.
-    pub(crate) fn with_residual(mut self, residual: Residual) -> Self {
+    pub(super) fn with_residual(mut self, residual: Residual) -> Self {
         for (name, value) in &mut self.overrides {
             if *name == "RESIDUAL" {
                 *value = residual as u32;
@@ -283,13 +313,16 @@ impl FffSpec {
         device: &Capabilities,
     ) -> Result<Vec<Candidate>> {
         let Self { shape, activations, residual, keep_path } = self;
+        if let Some(leaf) = shape.leaf_form() {
+            return self.leaf_candidates(leaf, variant, device);
+        }
         let mut candidates = Vec::new();
-        let mut push = |source: KernelSource, up_to, schedule| {
+        let mut push = |source: KernelSource, up_to, schedule: String| {
             let source = match residual {
                 Some(residual) => source.with_residual(residual),
                 None => source,
             };
-            candidates.push(Candidate { source, up_to, schedule });
+            candidates.push(Candidate::one(source, up_to, schedule));
         };
         for (ahead, up_to) in Tuning::of(device).lookahead(variant.weights.precision()) {
             let source =

@@ -1,18 +1,21 @@
 //! Which kernels can compute a step of a plan on a device: the one place where that is decided.
 
 mod attention;
+mod biases;
 mod dense;
 mod dense_coop;
 mod every;
 mod fff;
 mod launch;
+mod leaf;
 mod norm;
 mod peaks;
 mod rows;
 mod tuning;
 
 pub(crate) use attention::fits_cooperative;
-pub(crate) use dense::DenseSpec;
+pub(crate) use biases::Biases;
+pub(crate) use dense::{DenseSpec, Tiling};
 pub(crate) use dense_coop::{CoopShape, OTHER_SHAPES, SHAPES};
 pub use every::{cooperative_kernels, kernels_of};
 pub use fff::{Activations, Schedule};
@@ -77,9 +80,7 @@ pub(crate) fn candidates(
     variant: Variant,
     device: &Capabilities,
 ) -> Result<Vec<Candidate>> {
-    let only = |source: KernelSource| {
-        Ok(vec![Candidate { source, up_to: u32::MAX, schedule: "only".into() }])
-    };
+    let only = |source: KernelSource| Ok(vec![Candidate::one(source, u32::MAX, "only")]);
     let [x, y] = [step.reads, step.writes.first().copied()].map(|slot| plan.stored(slot));
     let Some(to) = step.writes.first().map(|slot| plan.slots[*slot]) else {
         return Err(Error::config("a step of a plan", "a slot that it writes", "none"));

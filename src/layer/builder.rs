@@ -107,7 +107,10 @@ impl FffLayerBuilder<'_> {
         let [plain, with_path] = [candidates(false)?, candidates(true)?];
         let sources: Vec<&KernelSource> = match &self.kernels {
             Some(kernels) => vec![checked(kernels)?],
-            None => plain.iter().map(|candidate| &candidate.source).collect(),
+            None => {
+                let stages = plain.iter().flat_map(|candidate| &candidate.stages);
+                stages.map(|stage| &stage.source).collect()
+            }
         };
         let lanes = sources.iter().map(|source| source.lanes).max().unwrap_or(1);
         let roundings = sources.iter().map(|source| source.roundings).max().unwrap_or(0);

@@ -3,7 +3,7 @@
 use crate::dtype::Precision;
 use crate::error::{Error, Result, check_f16, check_finite};
 use crate::fff::{FffShape, Forward, first_token};
-use crate::gpu::{Dispatch, Gpu, Variant};
+use crate::gpu::{Bound, Buffer, Buffers, Dispatch, Gpu, Variant};
 use crate::kernels::{Activations, Schedule};
 use crate::layer::builder::Uploaded;
 use crate::layer::chunk::Chunk;
@@ -28,12 +28,14 @@ pub struct FffLayer {
 #[derive(Debug)]
 pub struct BoundFff {
     dispatch: Dispatch,
-    bound: wgpu::BindGroup,
+    bound: Bound,
+    /// What passes between the kernels of the dispatch. In a browser its memory is given back when it is dropped.
+    _scratch: Vec<Buffer>,
 }
 
 impl BoundFff {
-    /// Records the layer into the caller's pass; nothing is submitted. In a browser the layer must live until the pass is submitted: its
-    /// memory is given back when it is dropped.
+    /// Records the layer into the caller's pass; nothing is submitted. In a browser the layer and this must live until the pass is submitted: their
+    /// memory is given back when they are dropped.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.dispatch.record(pass, &self.bound);
     }
@@ -67,21 +69,25 @@ impl FffLayer {
 
     /// The schedules that the layer can run by on its device.
     pub fn schedules(&self) -> Vec<Schedule> {
-        let lookahead =
-            (1..self.uploaded.plain.choices()).map(|place| Schedule::Lookahead(place - 1));
-        std::iter::once(Schedule::Plain).chain(lookahead).collect()
+        let choices = self.uploaded.plain.choices();
+        (0..choices).rev().map(|place| self.schedule_at(place)).collect()
+    }
+
+    /// The schedule of a candidate. The plain kernel, for any number of tokens, is the last; in the leaf form it is the first of two.
+    fn schedule_at(&self, place: usize) -> Schedule {
+        let choices = self.uploaded.plain.choices();
+        let last = place + 1 == choices;
+        match (self.shape.leaf_form(), last) {
+            (Some(_), true) if choices > 1 => Schedule::Grouped,
+            (Some(_), _) | (None, true) => Schedule::Plain,
+            (None, false) => Schedule::Lookahead(place),
+        }
     }
 
     /// The schedule for so many tokens: the fastest one, unless [`FffLayer::with_schedule`] has fixed it.
     pub fn schedule(&self, tokens: u64) -> Schedule {
-        self.schedule.unwrap_or_else(|| {
-            let operation = &self.uploaded.plain;
-            // The plain kernel, for any number of tokens, is the last.
-            match operation.choice(u32::try_from(tokens).unwrap_or(u32::MAX)) {
-                place if place + 1 == operation.choices() => Schedule::Plain,
-                place => Schedule::Lookahead(place),
-            }
-        })
+        let fastest = || self.uploaded.plain.choice(u32::try_from(tokens).unwrap_or(u32::MAX));
+        self.schedule.unwrap_or_else(|| self.schedule_at(fastest()))
     }
 
     /// Fixes the schedule, for measurements and tests.
@@ -129,33 +135,48 @@ impl FffLayer {
                 return Err(Error::shape(format!("bytes of {what}"), expected, slice.size()));
             }
             if slice.size() > limit {
-                return Err(Error::TooLarge {
-                    what: what.into(),
-                    bytes: slice.size(),
-                    limit_name: "max_storage_buffer_binding_size",
-                    limit,
-                    adapter: self.gpu.info().name.clone(),
-                    hint: "record fewer tokens at once",
-                });
+                return Err(self.too_large(what, slice.size()));
             }
         }
         let operation = match path {
             None => &self.uploaded.plain,
             Some(_) => &self.uploaded.with_path,
         };
-        let choice = match self.schedule(tokens) {
-            Schedule::Plain => operation.choices() - 1,
-            Schedule::Lookahead(place) => place,
-        };
+        let schedule = self.schedule(tokens);
+        let choice = (0..operation.choices()).find(|place| self.schedule_at(*place) == schedule);
         let tokens = u32::try_from(tokens)
             .map_err(|_| Error::shape("tokens", format!("at most {}", u32::MAX), tokens))?;
         let extents = self.gpu.extents(tokens);
         let writes: Vec<_> = std::iter::once(y).chain(path).collect();
-        let dispatch = operation.compiled(&self.gpu, choice, tokens).ok_or_else(|| {
+        let compiled = choice.and_then(|choice| operation.compiled(&self.gpu, choice, tokens));
+        let dispatch = compiled.ok_or_else(|| {
             Error::shape("this layer", "kernels that were compiled when it was uploaded", "none")
         })?;
-        let bound = operation.bind(&self.gpu, &dispatch, &extents, &[x], &writes);
-        Ok(BoundFff { dispatch, bound })
+        let scratch: Vec<Buffer> = match schedule {
+            Schedule::Grouped => {
+                let sizes = operation.scratch(tokens);
+                if let Some(bytes) = sizes.iter().copied().find(|bytes| *bytes > limit) {
+                    return Err(self.too_large("what passes between kernels", bytes));
+                }
+                sizes.into_iter().map(|bytes| self.gpu.scratch(bytes)).collect()
+            }
+            Schedule::Plain | Schedule::Lookahead(_) => Vec::new(),
+        };
+        let buffers =
+            Buffers { extents: &extents, reads: &[x], scratch: &scratch, writes: &writes };
+        let bound = operation.bind(&self.gpu, &dispatch, buffers);
+        Ok(BoundFff { dispatch, bound, _scratch: scratch })
+    }
+
+    fn too_large(&self, what: &str, bytes: u64) -> Error {
+        Error::TooLarge {
+            what: what.into(),
+            bytes,
+            limit_name: "max_storage_buffer_binding_size",
+            limit: self.gpu.capabilities().limits.max_storage_buffer_binding_size,
+            adapter: self.gpu.info().name.clone(),
+            hint: "record fewer tokens at once",
+        }
     }
 
     /// Binds the layer as [`FffLayer::bind`] does, and records it once.
@@ -197,7 +218,8 @@ impl FffLayer {
         let limits = &self.gpu.capabilities().limits;
         let bytes =
             CHUNK_BYTES.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
-        let widest = self.row_bytes().into_iter().max().unwrap_or(1);
+        let between = self.uploaded.plain.scratch_row_bytes();
+        let widest = self.row_bytes().into_iter().chain([between]).max().unwrap_or(1);
         (bytes / widest).max(1) as usize
     }
 
@@ -207,7 +229,7 @@ impl FffLayer {
         [
             bytes(self.shape.input_stride(), self.activations.x),
             bytes(self.shape.output_stride(), self.activations.y),
-            self.shape.engaged() as u64 * 4,
+            self.shape.path_len() as u64 * 4,
         ]
     }
 
@@ -224,7 +246,7 @@ impl FffLayer {
         let tokens = x.len() / width;
         let mut result = Forward {
             y: Vec::with_capacity(tokens * self.shape.output()),
-            path: Vec::with_capacity(if want_path { tokens * self.shape.engaged() } else { 0 }),
+            path: Vec::with_capacity(if want_path { tokens * self.shape.path_len() } else { 0 }),
         };
         if tokens == 0 {
             return Ok(result);

@@ -4,6 +4,7 @@ use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::{Forward, LARGEST_F16, overflow};
 use crate::gpu::{Readback, unpacked};
+use crate::kernels::Biases;
 use crate::layer::FffLayer;
 use crate::layer::chunk::Chunk;
 use crate::layer::upload::lanes_of;
@@ -17,49 +18,58 @@ impl FffLayer {
         };
         let mut run = Forward::default();
         Chunk::new(gpu, self.row_bytes(), 1, true).await?.run(self, x, &mut run).await?;
+        let rows = shape.rows_of(&run.path);
         let stored = format.precision().bytes() as u64;
-        let sides = shape.form().sides();
         let (in_bytes, out_bytes) =
-            (shape.input_stride() as u64 * stored, (sides * shape.output_stride()) as u64 * stored);
-        let row_bytes = in_bytes + out_bytes + 4;
-        let bytes = row_bytes * run.path.len() as u64;
+            (shape.input_stride() as u64 * stored, shape.output_stride() as u64 * stored);
+        let out_rows = rows.iter().map(|(.., out)| out.len() as u64).sum::<u64>();
+        let bytes = (in_bytes + 4) * rows.len() as u64 + out_bytes * out_rows;
         let readback = Readback::new(gpu, "rows that overflow", bytes).await?;
+        let biases = Biases(shape);
         gpu.scoped("reading rows back", || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let mut end = 0;
-            for (place, node) in (0..).zip(&run.path) {
-                let row =
-                    (place / shape.levels() * shape.nodes_per_tree()) as u64 + u64::from(*node);
-                for (from, size) in [(linear_in, in_bytes), (linear_out, out_bytes), (bias, 4)] {
-                    readback.record_part(&mut encoder, from, row * size, end, size);
-                    end += size;
+            for (_, row, out) in &rows {
+                let out_start = out.start as u64 * out_bytes;
+                for (from, start, size) in [
+                    (linear_in, *row as u64 * in_bytes, in_bytes),
+                    (bias, biases.of_row(*row) as u64 * 4, 4),
+                    (linear_out, out_start, out.len() as u64 * out_bytes),
+                ] {
+                    // Rows of nodes that only route put nothing out.
+                    if size > 0 {
+                        readback.record_part(&mut encoder, from, start, end, size);
+                        end += size;
+                    }
                 }
             }
             gpu.queue().submit([encoder.finish()]);
         })
         .await?;
         // As the rows were uploaded: in blocks of lanes beside f32 activations.
-        let lanes = |stored| lanes_of(self.uploaded.lanes, stored);
+        let lanes = |stored| lanes_of(shape, self.uploaded.lanes, stored);
         let stored = self.activations();
         let (in_width, out_width) = (shape.input(), shape.output());
-        let nodes: Vec<_> = readback
-            .read(gpu, bytes, |bytes| {
-                let rows = bytes.chunks_exact(row_bytes as usize);
-                let node = |row: &[u8]| {
-                    let (w_in, rest) = row.split_at(in_bytes as usize);
-                    let (w_out, bias) = rest.split_at(out_bytes as usize);
+        let read: Vec<_> = readback
+            .read(gpu, bytes, |mut bytes| {
+                let row = |(place, _, out): &(usize, usize, std::ops::Range<usize>)| {
+                    let (w_in, rest) = bytes.split_at(in_bytes as usize);
+                    let (bias, rest) = rest.split_at(4);
+                    let (w_out, rest) = rest.split_at(out.len() * out_bytes as usize);
+                    bytes = rest;
                     let bias = bias.first_chunk().map_or(0.0, |bias| f32::from_le_bytes(*bias));
                     let w_in = unpacked(w_in, in_width, format, lanes(stored.x));
-                    let rows = w_out.chunks_exact(w_out.len() / sides);
                     let row = |row| unpacked(row, out_width, format, lanes(stored.y));
-                    let w_out: Vec<f32> = rows.flat_map(row).collect();
-                    (w_in, bias, w_out)
+                    let w_out = w_out.chunks_exact(out_bytes as usize).flat_map(row).collect();
+                    (*place, w_in, bias, w_out)
                 };
-                rows.map(node).collect()
+                rows.iter().map(row).collect::<Vec<(usize, Vec<f32>, f32, Vec<f32>)>>()
             })
             .await?;
-        let nodes = nodes.iter().map(|(w_in, bias, w_out)| (&w_in[..], *bias, &w_out[..]));
+        let read =
+            read.iter().map(|(place, w_in, bias, w_out)| (*place, &w_in[..], *bias, &w_out[..]));
         let largest_y = (stored.y == Precision::F16).then_some(LARGEST_F16);
-        Ok(overflow(shape, token, x, &run.path, nodes, largest_y))
+        // What a leaf's output bias adds is finite by itself, and is left out here.
+        Ok(overflow(shape, token, x, &run.path, read, None, largest_y))
     }
 }

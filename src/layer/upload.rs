@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::dtype::Precision;
 use crate::error::Result;
-use crate::fff::FffWeights;
+use crate::fff::{FffShape, FffWeights};
 use crate::gpu::{Buffer, Gpu, WeightFormat, upload_matrix, upload_vector};
-use crate::kernels::Activations;
+use crate::kernels::{Activations, Biases};
 
 /// Uploads `linear_in`, the bias and `linear_out`, in this order, for kernels whose tokens are shared by so many lanes.
 pub(crate) async fn upload_fff(
@@ -17,18 +17,20 @@ pub(crate) async fn upload_fff(
     lanes: u32,
 ) -> Result<Vec<Arc<Buffer>>> {
     let shape = weights.shape();
-    let (input, output) = (lanes_of(lanes, activations.x), lanes_of(lanes, activations.y));
+    let lanes = |stored| lanes_of(shape, lanes, stored);
+    let (input, output) = (lanes(activations.x), lanes(activations.y));
     let linear_in =
         upload_matrix(gpu, "linear_in", weights.linear_in(), shape.input(), format, input).await?;
-    let bias = upload_vector(gpu, "linear_in.bias", weights.bias()).await?;
+    let biases = Biases(shape).laid_out(weights);
+    let bias = upload_vector(gpu, "linear_in.bias", &biases).await?;
     let linear_out =
         upload_matrix(gpu, "linear_out", weights.linear_out(), shape.output(), format, output)
             .await?;
     Ok(vec![linear_in.into(), bias.into(), linear_out.into()])
 }
 
-/// The lanes by which rows of f16 weights are ordered. A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, values side by
-/// side.
-pub(crate) fn lanes_of(lanes: u32, activations: Precision) -> Option<u32> {
-    (activations == Precision::F32).then_some(lanes)
+/// The lanes by which rows of f16 weights are ordered. A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, and of the leaf form,
+/// whose rows dense kernels read too, values side by side.
+pub(crate) fn lanes_of(shape: FffShape, lanes: u32, activations: Precision) -> Option<u32> {
+    (activations == Precision::F32 && shape.leaf_form().is_none()).then_some(lanes)
 }

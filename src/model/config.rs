@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::fff::{FffForm, FffShape};
+use crate::fff::{FffForm, FffShape, LeafForm};
 use crate::model::Problem;
 
 /// Which published form a checkpoint has.
@@ -31,7 +31,7 @@ pub enum Ffn {
         trees: usize,
         /// Depth, D.
         depth: usize,
-        /// What an engaged node adds.
+        /// What a token engages on its way.
         #[serde(skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },
@@ -358,6 +358,37 @@ impl EncoderConfig {
         })
     }
 
+    /// The `ffn` of a BERT whose feedforward layers are FFF layers.
+    fn fff(ffn: &Section) -> Result<Ffn> {
+        ffn.only("type", &["fff".into()])?;
+        let forms = ["published", "signed", "leaf"].map(Value::from);
+        ffn.only("form", &forms)?;
+        let form = ffn.text("form").unwrap_or("published");
+        let keys: &[&str] = match form {
+            "leaf" => &["trees", "depth", "leaf_width", "activation", "output_bias"],
+            _ => &["trees", "depth"],
+        };
+        let keys = |key: &str| ["type", "form"].contains(&key) || keys.contains(&key);
+        let unknown = ffn.value.as_object().into_iter().flatten().find(|(key, _)| !keys(key));
+        if let Some((key, value)) = unknown {
+            let expected = format!("nothing (the {form} form has no such key)");
+            return Err(Error::config(ffn.place_of(key), expected, value));
+        }
+        let depth = ffn.size("depth", 0)?;
+        if form != "leaf" {
+            let form = if form == "signed" { FffForm::Signed } else { FffForm::Published };
+            return Ok(Ffn::Fff { trees: ffn.size("trees", 1)?, depth, form });
+        }
+        ffn.only("trees", &[1.into()])?;
+        ffn.only("activation", &["gelu".into(), "relu".into()])?;
+        let leaf = LeafForm {
+            width: ffn.size("leaf_width", 1)?,
+            activation: ffn.text("activation").unwrap_or("gelu").parse()?,
+            without_output_bias: !ffn.flag("output_bias", true)?,
+        };
+        Ok(Ffn::Fff { trees: 1, depth, form: FffForm::Leaf(leaf) })
+    }
+
     fn bert(root: &Section) -> Result<Self> {
         root.only("hidden_act", &["gelu".into()])?;
         root.only("position_embedding_type", &["absolute".into(), Value::Null])?;
@@ -367,16 +398,7 @@ impl EncoderConfig {
         root.only("pruned_heads", &[Value::Object(Default::default())])?;
         let ffn = match root.value.get("ffn") {
             None => Ffn::Dense { width: root.size_or("intermediate_size", 3072)? },
-            Some(_) => {
-                let ffn = root.section("ffn")?;
-                ffn.only("type", &["fff".into()])?;
-                ffn.only("form", &["published".into(), "signed".into()])?;
-                Ffn::Fff {
-                    trees: ffn.size("trees", 1)?,
-                    depth: ffn.size("depth", 0)?,
-                    form: ffn.text("form").unwrap_or("published").parse()?,
-                }
-            }
+            Some(_) => Self::fff(&root.section("ffn")?)?,
         };
         let head = match architecture(root)? {
             "BertForMaskedLM" | "BertForPreTraining" => Head::MaskedLm { transform: true },

@@ -400,22 +400,10 @@ impl<'data> EncoderWeights<'data> {
         let Some(shape) = self.config.ffn.shape(self.config.hidden)? else {
             return Err(Error::config(name, "an FFF layer", "a dense one"));
         };
-        let whole = match self.random {
-            Some(_) => None,
-            None => Some(self.file(&format!("{name}.linear_in.weight"))?),
-        };
-        let whole = whole.filter(|file| file.has(&format!("{name}.linear_out.weight")));
-        let Some(file) = whole else {
-            // Split over two shards: read each part where it is.
-            let (nodes, hidden) = (shape.nodes(), self.config.hidden);
-            let rows = self.tensor(&format!("{name}.linear_in.weight"), &[nodes, hidden])?;
-            let bias = format!("{name}.linear_in.bias");
-            let bias = self.has(&bias).then(|| self.tensor(&bias, &[nodes])).transpose()?;
-            let out = [hidden, shape.output_rows()];
-            let columns = self.tensor(&format!("{name}.linear_out.weight"), &out)?;
-            return FffWeights::from_columns(shape, rows, bias, &columns);
-        };
-        FffWeights::from_safetensors(file, name, shape)
+        // Each tensor is read where it is: a layer may be split over two shards.
+        let tensor = |part: &str, shape: &[usize]| self.tensor(&format!("{name}.{part}"), shape);
+        let with_bias = self.random.is_some() || self.has(&format!("{name}.linear_in.bias"));
+        FffWeights::read(shape, tensor, with_bias)
     }
 
     /// The LayerNorm after the last layer, if there is one.

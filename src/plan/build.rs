@@ -275,7 +275,7 @@ impl Builder<'_> {
                 let y = if from == to { self.hidden() } else { to };
                 let mut writes = vec![y];
                 if self.paths {
-                    writes.push(self.slot(Rows::Tokens, shape.engaged(), Dtype::U32));
+                    writes.push(self.slot(Rows::Tokens, shape.path_len(), Dtype::U32));
                 }
                 let (op, part) = (Op::Fff { shape }, Some(part(LayerPart::Fff)));
                 let (reads, adds) = (Some(from), Some(to));

@@ -11,7 +11,7 @@ pub(crate) use memory::Memory;
 pub(crate) use weights::PartWeights;
 
 use crate::dtype::{Dtype, Precision, row_stride};
-use crate::fff::FffShape;
+use crate::fff::{FffShape, LeafActivation};
 use crate::model::Pooler;
 
 /// What a slot's rows belong to.
@@ -84,6 +84,16 @@ pub(crate) enum Activation {
     None = 0,
     Gelu = 1,
     Tanh = 2,
+    Relu = 3,
+}
+
+impl From<LeafActivation> for Activation {
+    fn from(activation: LeafActivation) -> Self {
+        match activation {
+            LeafActivation::Gelu => Self::Gelu,
+            LeafActivation::Relu => Self::Relu,
+        }
+    }
 }
 
 /// An operation, and all that a kernel for it must know.
@@ -95,7 +105,7 @@ pub(crate) enum Op {
     Norm { eps: f64 },
     /// activation(x * weight^T + bias).
     Dense { input: usize, output: usize, activation: Activation },
-    /// An FFF layer; a second slot that it writes has the nodes that each token engaged.
+    /// An FFF layer; a second slot that it writes has the path of each token.
     Fff { shape: FffShape },
     /// From q, k and v, of all heads each, to the contexts of all heads.
     Attention { heads: usize, head: usize, scale: f32 },

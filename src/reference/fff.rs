@@ -1,7 +1,7 @@
 //! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), one loop a step.
 
 use crate::error::{Error, Result, check_finite};
-use crate::fff::{FffForm, FffWeights};
+use crate::fff::{FffForm, FffWeights, LeafActivation};
 
 /// What the reference computes for a batch of tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +10,7 @@ pub struct FffOutput {
     pub y: Vec<f64>,
     /// Node ids within their tree, `[tokens, trees, levels]`.
     pub path: Vec<u32>,
-    /// z of every engaged node, shape of `path`.
+    /// z of every engaged node, shape of `path`; 0 at the leaves of the leaf form, which decide nothing.
     pub logits: Vec<f64>,
     /// Sum of |x_i * w_i| over the row, plus |bias|: what the rounding of an f32 sum scales with. Shape of `path`.
     pub magnitudes: Vec<f64>,
@@ -22,7 +22,8 @@ pub fn gelu(z: f64) -> f64 {
 }
 
 /// Computes the layer for `x: [tokens, input]`. Right iff z > 0, strictly; 0 goes left. Outputs of all trees and levels are summed. In the signed
-/// form ([`FffForm::Signed`]) the same decision chooses between a node's two output rows.
+/// form ([`FffForm::Signed`]) the same decision chooses between a node's two output rows. In the leaf form ([`FffForm::Leaf`]) right iff z >= 0, and only the
+/// leaf puts anything out.
 ///
 /// # Errors
 /// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
@@ -43,7 +44,7 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
 pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
     let shape = weights.shape();
     let tokens = x.len() / shape.input();
-    let engaged = tokens * shape.engaged();
+    let engaged = tokens * shape.path_len();
     let mut out = FffOutput {
         y: vec![0.0; tokens * shape.output()],
         path: Vec::with_capacity(engaged),
@@ -53,35 +54,69 @@ pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
     for (x, y) in x.chunks_exact(shape.input()).zip(out.y.chunks_exact_mut(shape.output())) {
         for tree in 0..shape.trees() {
             let mut node = 0;
-            for _level in 0..shape.levels() {
-                let row = tree * shape.nodes_per_tree() + node;
-                let w_in = &weights.linear_in()[row * shape.input()..][..shape.input()];
-                let bias = f64::from(weights.bias()[row]);
-
-                let (mut z, mut magnitude) = (0.0, bias.abs());
-                for (x, w) in x.iter().zip(w_in) {
-                    let product = x * f64::from(*w);
-                    z += product;
-                    magnitude += product.abs();
-                }
-                z += bias;
-                let (activation, chosen) = match shape.form() {
-                    FffForm::Published => (gelu(z), row),
-                    FffForm::Signed => (gelu(z.abs()), 2 * row + usize::from(z > 0.0)),
-                };
-                let w_out = &weights.linear_out()[chosen * shape.output()..][..shape.output()];
-                for (y, w) in y.iter_mut().zip(w_out) {
-                    *y += activation * f64::from(*w);
-                }
-
+            for level in 0..shape.levels() {
                 out.path.push(node as u32);
+                if shape.leaf_form().is_some() && level == shape.depth() {
+                    leaf(weights, node - shape.nodes(), x, y);
+                    out.logits.push(0.0);
+                    out.magnitudes.push(0.0);
+                    continue;
+                }
+                let row = tree * shape.nodes_per_tree() + node;
+                let (z, magnitude) = logit(weights, row, x);
+                match shape.form() {
+                    FffForm::Published => add(weights, row, gelu(z), y),
+                    FffForm::Signed => {
+                        add(weights, 2 * row + usize::from(z > 0.0), gelu(z.abs()), y);
+                    }
+                    FffForm::Leaf(_) => {}
+                }
                 out.logits.push(z);
                 out.magnitudes.push(magnitude);
-                node = 2 * node + 1 + usize::from(z > 0.0);
+                node = 2 * node + 1 + usize::from(shape.form().goes_right(z));
             }
         }
     }
     out
+}
+
+/// z of a row of `linear_in`, and what the rounding of an f32 sum of it scales with.
+fn logit(weights: &FffWeights, row: usize, x: &[f64]) -> (f64, f64) {
+    let w_in = &weights.linear_in()[row * x.len()..][..x.len()];
+    let bias = f64::from(weights.bias()[row]);
+    let (mut z, mut magnitude) = (0.0, bias.abs());
+    for (x, w) in x.iter().zip(w_in) {
+        let product = x * f64::from(*w);
+        z += product;
+        magnitude += product.abs();
+    }
+    (z + bias, magnitude)
+}
+
+/// y += activation * a row of `linear_out`.
+fn add(weights: &FffWeights, row: usize, activation: f64, y: &mut [f64]) {
+    let w_out = &weights.linear_out()[row * y.len()..][..y.len()];
+    for (y, w) in y.iter_mut().zip(w_out) {
+        *y += activation * f64::from(*w);
+    }
+}
+
+/// y += w2[leaf] * act(w1[leaf] * x + b1[leaf]) + b2[leaf].
+fn leaf(weights: &FffWeights, leaf: usize, x: &[f64], y: &mut [f64]) {
+    let shape = weights.shape();
+    let Some(form) = shape.leaf_form() else { return };
+    for neuron in leaf * form.width..(leaf + 1) * form.width {
+        let (z, _) = logit(weights, shape.nodes() + neuron, x);
+        let activation = match form.activation {
+            LeafActivation::Gelu => gelu(z),
+            LeafActivation::Relu => z.max(0.0),
+        };
+        add(weights, neuron, activation, y);
+    }
+    if !form.without_output_bias {
+        let bias = &weights.output_bias()[leaf * y.len()..][..y.len()];
+        y.iter_mut().zip(bias).for_each(|(y, bias)| *y += f64::from(*bias));
+    }
 }
 
 #[cfg(test)]

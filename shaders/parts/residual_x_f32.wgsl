@@ -1,0 +1,6 @@
+// The layer's own x is added, in f32 and of the same width as y.
+@group(0) @binding(7) var<storage, read> layer_x: array<vec4<f32>>; // [tokens, OUT4]
+
+fn residual(at: u32) -> vec4<f32> {
+    return layer_x[at];
+}

@@ -1,0 +1,38 @@
+// A dense layer on the tokens of each leaf: from its neurons, whose rows lie leaf by leaf, to y.
+struct Tile {
+    first: u32,
+    end: u32,    // of the rows that share a matrix
+    matrix: u32, // which of several: the leaf
+}
+
+@group(0) @binding(5) var<storage, read> order: array<u32>;       // [tokens], leaf by leaf
+@group(0) @binding(6) var<storage, read> tiles: array<vec4<u32>>; // as leaf_group.wgsl left them
+
+fn tile_at(index: u32, rows: u32) -> Tile {
+    if index >= tiles[0].x {
+        return Tile();
+    }
+    let tile = tiles[1u + index];
+    return Tile(tile.y, tile.z, tile.x);
+}
+
+override OUTPUT_BIAS4: u32; // where the output biases of leaves begin, in vec4s
+
+const FIRST_ROW: u32 = 0u;
+
+fn x_row(row: u32) -> u32 {
+    return row;
+}
+
+fn y_row(row: u32) -> u32 {
+    return order[row] & 0x7fffffffu;
+}
+
+fn bias_of(leaf: u32) -> u32 {
+    return OUTPUT_BIAS4 + leaf * OUT4;
+}
+
+// NaN where a decision overflowed.
+fn of_row(row: u32, value: vec4<f32>) -> vec4<f32> {
+    return value + bitcast<f32>(select(0u, 0x7fc00000u, order[row] >= 0x80000000u));
+}

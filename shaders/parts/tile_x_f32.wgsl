@@ -1,0 +1,12 @@
+// x in f32. What pads a row is taken for zeros, whatever lies there.
+override INPUT: u32; // values of a row
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [rows, IN4]
+
+fn x4(row: u32, k4: u32) -> vec4<f32> {
+    let values = x[row * IN4 + k4];
+    if INPUT == 4u * IN4 {
+        return values;
+    }
+    return select(vec4<f32>(), values, vec4<u32>(4u * k4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(INPUT));
+}

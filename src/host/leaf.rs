@@ -1,0 +1,114 @@
+//! The leaves of an FFF layer in the leaf form on the host: each is a small dense layer for the tokens that came to it.
+
+use gemm::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::fff::{FffWeights, LeafForm};
+use crate::host::dense::{Finish, Rows, product};
+use crate::host::fff::{Accumulate, Walk, dots};
+use crate::plan::Activation;
+
+/// Tokens of a leaf that are multiplied together.
+const AT_ONCE: usize = 128;
+/// So few are faster one by one.
+const FEW: usize = 3;
+/// Neurons whose products with one token are summed side by side.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Notes the path of a walk that has come to a leaf, and leaves 0 in y, or NaN where a decision overflowed.
+pub(super) fn arrive(walk: &mut Walk) {
+    let Some((leaf, nodes)) = walk.path.split_last_mut() else { return };
+    let mut finite = true;
+    *leaf = 0;
+    for (node, (row, z)) in nodes.iter_mut().zip(&*walk.rows) {
+        *node = *row;
+        *leaf = 2 * *row + 1 + u32::from(*z >= 0.0);
+        finite &= z.is_finite();
+    }
+    walk.y.fill(if finite { 0.0 } else { f32::NAN });
+}
+
+/// Adds to `y: [tokens, output]` what the leaves at the end of each `path: [tokens, levels]` put out; nothing in other forms.
+pub(super) fn leaves_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &[u32]) {
+    let shape = weights.shape();
+    let Some(form) = shape.leaf_form() else { return };
+    let last = path.chunks_exact(shape.levels()).map(|path| path[shape.depth()]);
+    let mut tokens: Vec<_> = last
+        .zip(x.chunks_exact(shape.input()).zip(y.chunks_exact_mut(shape.output())))
+        .map(|(place, (x, y))| Token { leaf: place as usize - shape.nodes(), x, y })
+        .collect();
+    tokens.par_sort_unstable_by_key(|token| token.leaf);
+    tokens.par_chunk_by_mut(|one, other| one.leaf == other.leaf).for_each(|tokens| {
+        tokens.par_chunks_mut(AT_ONCE).for_each(|tokens| block(weights, form, tokens));
+    });
+}
+
+/// A token that has come to a leaf.
+struct Token<'a> {
+    leaf: usize,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+/// What a leaf makes of some of its tokens.
+fn block(weights: &FffWeights, form: LeafForm, tokens: &mut [Token]) {
+    let (shape, arch) = (weights.shape(), Arch::new());
+    let leaf = tokens[0].leaf;
+    let (input, output, width) = (shape.input(), shape.output(), form.width);
+    let first = shape.nodes() + leaf * width;
+    let w1 = &weights.linear_in()[first * input..][..width * input];
+    let bias = Some(&weights.bias()[first..][..width]);
+    let activation = Activation::from(form.activation);
+    let mut hidden = vec![0.0; tokens.len() * width];
+    let mut sums = vec![0.0; tokens.len() * output];
+    if tokens.len() <= FEW {
+        for (token, hidden) in tokens.iter().zip(hidden.chunks_exact_mut(width)) {
+            arch.dispatch(Logits { w1, x: token.x, z: hidden });
+        }
+        arch.dispatch(Finish { y: &mut hidden, output: width, bias, activation });
+        for (hidden, y) in hidden.chunks_exact(width).zip(sums.chunks_exact_mut(output)) {
+            let rows: Vec<_> = ((leaf * width) as u32..).zip(hidden.iter().copied()).collect();
+            arch.dispatch(Accumulate { weights, rows: &rows, y });
+        }
+    } else {
+        let x: Vec<f32> = tokens.iter().flat_map(|token| token.x).copied().collect();
+        let (up, down) = ([tokens.len(), input, width], [tokens.len(), width, output]);
+        product(up, &x, w1, Rows::Outputs, false, &mut hidden, Parallelism::None);
+        arch.dispatch(Finish { y: &mut hidden, output: width, bias, activation });
+        let w2 = &weights.linear_out()[leaf * width * output..][..width * output];
+        product(down, &hidden, w2, Rows::Inputs, false, &mut sums, Parallelism::None);
+    }
+    if let Some(bias) = weights.output_bias_of(leaf) {
+        sums.chunks_exact_mut(output)
+            .for_each(|sums| sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias));
+    }
+    for (token, sums) in tokens.iter_mut().zip(sums.chunks_exact(output)) {
+        token.y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+    }
+}
+
+/// The products of a token with the rows of a leaf's neurons.
+struct Logits<'a> {
+    /// `[neurons, input]`.
+    w1: &'a [f32],
+    x: &'a [f32],
+    z: &'a mut [f32],
+}
+
+impl WithSimd for Logits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { w1, x, z } = self;
+        let last = z.len() - 1;
+        for (block, z) in z.chunks_mut(SIDE_BY_SIDE).enumerate() {
+            // Beyond the last neuron: that one again, whose product nobody reads.
+            let row = |i: usize| &w1[(block * SIDE_BY_SIDE + i).min(last) * x.len()..][..x.len()];
+            let products =
+                dots(simd, std::array::from_fn::<_, SIDE_BY_SIDE, _>(row), [x; SIDE_BY_SIDE]);
+            z.copy_from_slice(&products[..z.len()]);
+        }
+    }
+}
