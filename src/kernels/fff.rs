@@ -173,7 +173,8 @@ impl KernelSource {
     /// The CMM kernel of an FFF layer for this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the device lacks what the variant needs, or f16 activations are asked for beside other weights than packed.
+    /// [`Error::Unsupported`] if the device lacks what the variant needs, or f16 activations are asked for beside other weights than packed;
+    /// [`Error::Shape`] for the leaf form, which has kernels of its own.
     pub fn fff(
         shape: FffShape,
         variant: Variant,
@@ -181,6 +182,9 @@ impl KernelSource {
         device: &Capabilities,
         keep_path: bool,
     ) -> Result<Self> {
+        if shape.leaf_form().is_some() {
+            return Err(Error::shape("form of a layer", "one whose nodes are neurons", shape));
+        }
         let widest = shape.input_stride().max(shape.output_stride());
         let Launch { reduction, lanes, tokens, .. } = Launch::new(widest, variant, device)?;
         let parts = Parts::new(shape, variant, activations, device, keep_path)?;
