@@ -171,7 +171,7 @@ fn what_cannot_be_measured_or_read_is_said_in_one_line() {
     for (arguments, message) in [
         (vec!["bert-large"], "trees-vs-depth"),
         (vec!["--width", "64", "--fff", "eleven"], "1x11"),
-        (vec!["--width", "64", "--fff", "leafy:1x11"], "published or signed"),
+        (vec!["--width", "64", "--fff", "leafy:1x11"], "published, signed or leaf"),
         (vec!["-b", "0"], "0 tokens"),
         (vec!["show", &other], "schema 99"),
         (vec!["compare", &other, "missing.json"], "schema 99"),
