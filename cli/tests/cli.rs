@@ -263,7 +263,7 @@ fn errors_of_run_name_the_thing() {
     let out = dir.path().join("y.npy");
     let input = dir.path().join("x.npy");
     write_npy(&input, &[0.5; 36], &[1, 36]);
-    assert_fails(&run_d5(&input, &out, &[]), "expected 37, as linear_in has, found 36");
+    assert_fails(&run_d5(&input, &out, &[]), "expected 37, as the weights have, found 36");
     assert_fails(&run_d5(&dir.path().join("x.txt"), &out, &[]), ".npy or .safetensors");
     assert_fails(&run_d5(&dir.path().join("none.npy"), &out, &[]), "none.npy");
     write_npy(&input, &[0.5; 37], &[1, 37]);
