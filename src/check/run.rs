@@ -179,7 +179,7 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
         (37, 5, 1, 4, leaf(7, relu), 33),
         (130, 60, 1, 2, leaf(130, gelu), 90),
         (3, 130, 1, 0, leaf(1, gelu), 90),
-        (8, 8, 1, 9, leaf(3, relu), 70_000),
+        (8, 8, 1, 9, leaf(3, relu), 3000),
     ] {
         let shape = FffShape::with_output(input, output, trees, depth)?.in_form(form)?;
         let x = (0..tokens * input).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect();

@@ -41,6 +41,8 @@ pub(crate) struct Tiling {
     pub(crate) bindings: Vec<Binding>,
     /// Groups of rows, of which each begins tiles of its own.
     pub(crate) groups: Option<u32>,
+    /// Whether the loop over a tile's inputs is written out.
+    pub(crate) written_out: bool,
 }
 
 impl Tiling {
@@ -60,6 +62,7 @@ impl Tiling {
             overrides: vec![("RESIDUAL", u32::from(spec.adds))],
             bindings: storage(3, 1),
             groups: None,
+            written_out: true,
         }
     }
 
@@ -144,7 +147,11 @@ impl DenseSpec {
                 ("EIGHT", 8),
             ],
             declarations: &[],
-            loops: &[("LOADS", loads, 2), ("BLOCK", BLOCK, BLOCK), ("EIGHT", 8, 8)],
+            loops: &[
+                ("LOADS", loads, 2),
+                ("BLOCK", BLOCK, if tiling.written_out { BLOCK } else { 1 }),
+                ("EIGHT", 8, 8),
+            ],
             overrides,
             bindings: tiling.bindings.clone(),
             group,

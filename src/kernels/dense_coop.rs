@@ -85,6 +85,7 @@ impl DenseSpec {
             overrides: Vec::new(),
             bindings: storage(3, 1),
             groups: None,
+            written_out: true,
         };
         self.cooperative_tiles(shape, &tiling)
     }

@@ -128,9 +128,11 @@ impl FffSpec {
             && self.activations.x == Precision::F16
             && self.residual != Some(Residual::Input);
         let between = if cooperative { Precision::F16 } else { Precision::F32 };
+        // Adapters in software compile a long kernel for seconds, and each layer of other sizes has kernels of its own.
+        let written_out = !device.software;
         let [up, down, order, group] = [
-            self.neurons(leaf, variant, cooperative),
-            self.outputs(leaf, variant, cooperative),
+            self.neurons(leaf, variant, cooperative, written_out),
+            self.outputs(leaf, variant, cooperative, written_out),
             order(leaves),
             group(leaves, if cooperative { SHAPES[1].tile()[0] } else { 8 * SIDE }),
         ];
@@ -187,7 +189,13 @@ impl FffSpec {
     }
 
     /// Each leaf's neurons, for its tokens.
-    fn neurons(&self, leaf: LeafForm, variant: Variant, cooperative: bool) -> Stage {
+    fn neurons(
+        &self,
+        leaf: LeafForm,
+        variant: Variant,
+        cooperative: bool,
+        written_out: bool,
+    ) -> Stage {
         let shape = self.shape;
         let spec = DenseSpec {
             input: shape.input(),
@@ -204,6 +212,7 @@ impl FffSpec {
             overrides: vec![("FIRST_ROW", shape.nodes() as u32)],
             bindings: bindings(false),
             groups: Some(shape.leaves() as u32),
+            written_out,
         };
         let buffers = vec![
             Place::Extents,
@@ -231,7 +240,13 @@ impl FffSpec {
     }
 
     /// From each leaf's neurons to y.
-    fn outputs(&self, leaf: LeafForm, variant: Variant, cooperative: bool) -> Stage {
+    fn outputs(
+        &self,
+        leaf: LeafForm,
+        variant: Variant,
+        cooperative: bool,
+        written_out: bool,
+    ) -> Stage {
         let shape = self.shape;
         let adds = self.residual == Some(Residual::Output);
         let spec = DenseSpec {
@@ -253,6 +268,7 @@ impl FffSpec {
             ],
             bindings: bindings(own_x),
             groups: Some(shape.leaves() as u32),
+            written_out,
         };
         let mut buffers = vec![
             Place::Extents,
