@@ -22,7 +22,7 @@ fn loads_runs_8_x_128_and_keeps_one_copy_of_the_weights() {
     let spec = Spec {
         crammed: true,
         fff: Some((1, 11)),
-        signed: false,
+        form: checkpoints::Form::Published,
         layers: 16,
         hidden: 768,
         heads: 12,

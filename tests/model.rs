@@ -4,7 +4,7 @@
 mod checkpoints;
 mod common;
 
-use checkpoints::{Spec, TINY};
+use checkpoints::{Form, Spec, TINY};
 use cmm::check::{Checked, check_case, check_model, golden_cases, golden_models, random_cases};
 use cmm::model::{Batch, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
 use cmm::{Encoder, EncoderOptions};
@@ -50,7 +50,24 @@ fn every_stage_of_a_bert_21_wide_with_dense_layers() {
 
 #[test]
 fn every_stage_of_a_bert_21_wide_with_signed_layers() {
-    every_stage(&Spec { crammed: false, fff: Some((1, 4)), signed: true, hidden: 21, ..TINY });
+    every_stage(&Spec {
+        crammed: false,
+        fff: Some((1, 4)),
+        form: Form::Signed,
+        hidden: 21,
+        ..TINY
+    });
+}
+
+#[test]
+fn every_stage_of_a_bert_21_wide_with_leaves_of_13_neurons() {
+    every_stage(&Spec {
+        crammed: false,
+        fff: Some((1, 3)),
+        form: Form::Leaf(13),
+        hidden: 21,
+        ..TINY
+    });
 }
 
 /// On every adapter in every variant, against the reference.
@@ -58,7 +75,20 @@ fn every_stage(spec: &Spec) {
     let dir = tempdir().unwrap();
     spec.write(dir.path(), 7, 1);
     let open = |p| EncoderWeights::open(dir.path()).unwrap().stored_as(p);
-    let batch = Batch::new(open(Precision::F32).config(), &sequences(spec.vocabulary)).unwrap();
+    let sequences = sequences(spec.vocabulary);
+    stages_of(spec, &sequences, &open);
+    if matches!(spec.form, Form::Leaf(_)) {
+        // So few that each token has a workgroup of its own.
+        stages_of(spec, &sequences[..2], &open);
+    }
+}
+
+fn stages_of(
+    spec: &Spec,
+    sequences: &[Sequence],
+    open: &dyn Fn(Precision) -> EncoderWeights<'static>,
+) {
+    let batch = Batch::new(open(Precision::F32).config(), sequences).unwrap();
     let output = Output::Tokens((0..batch.len() as u32).step_by(3).collect());
     let truths = [Precision::F32, Precision::F16]
         .map(|p| reference::encoder(&open(p), &batch, &output).unwrap());
@@ -233,7 +263,8 @@ fn every_stored_form_is_the_same_model() {
 fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
     let crammed = TINY.config();
     let bert = Spec { crammed: false, ..TINY }.config();
-    let signed = Spec { crammed: false, signed: true, ..TINY }.config();
+    let signed = Spec { crammed: false, form: Form::Signed, ..TINY }.config();
+    let leaves = Spec { crammed: false, form: Form::Leaf(5), ..TINY }.config();
     for (base, pointer, value, named) in [
         (&crammed, "/model_type", "roberta".into(), "model_type"),
         (&crammed, "/arch/nonlin", "GELUglu".into(), "arch.nonlin"),
@@ -249,6 +280,9 @@ fn what_a_config_asks_for_and_is_not_implemented_is_refused_by_name() {
         (&bert, "/hidden_act", "relu".into(), "hidden_act"),
         (&bert, "/ffn/type", "moe".into(), "ffn.type"),
         (&signed, "/ffn/form", "leafy".into(), "ffn.form"),
+        (&signed, "/ffn/form", "leaf".into(), "ffn.trees"),
+        (&leaves, "/ffn/form", "signed".into(), "ffn.leaf_width"),
+        (&leaves, "/ffn/leaf_width", 0.into(), "ffn.leaf_width"),
         (&bert, "/layer_norm_eps", "x".into(), "layer_norm_eps"),
     ] {
         let mut config = base.clone();
@@ -299,7 +333,9 @@ fn golden_models_and_layers_on_the_host() {
 #[test]
 fn the_host_computes_what_the_reference_computes_whatever_the_lengths() {
     let bert = Spec { crammed: false, ..TINY };
-    for spec in [TINY, bert, Spec { signed: true, ..bert }, Spec { fff: None, ..bert }] {
+    let signed = Spec { form: Form::Signed, ..bert };
+    let leaves = Spec { form: Form::Leaf(5), ..bert };
+    for spec in [TINY, bert, signed, leaves, Spec { fff: None, ..bert }] {
         let dir = tempdir().unwrap();
         spec.write(dir.path(), 9, 1);
         let weights = EncoderWeights::open(dir.path()).unwrap();

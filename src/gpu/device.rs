@@ -14,7 +14,7 @@ use crate::gpu::kernel::Kernel;
 use crate::gpu::source::KernelSource;
 
 /// Storage buffers that the kernels bind at most.
-const STORAGE_BUFFERS: u32 = 6;
+const STORAGE_BUFFERS: u32 = 7;
 /// Invocations of a workgroup that the kernels use at most.
 const WORKGROUP: u32 = 1024;
 /// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.

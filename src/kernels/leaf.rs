@@ -46,11 +46,19 @@ impl FffSpec {
         variant: Variant,
         device: &Capabilities,
     ) -> Result<Vec<Candidate>> {
-        let up_to = Tuning::of(device).leaf_few();
+        let up_to = Tuning::of(device).leaf_few(self.on_matrices(variant, device));
         Ok(vec![
             Candidate::one(self.few(leaf, variant, device)?, up_to, "a workgroup a token"),
             self.grouped(leaf, variant, device)?,
         ])
+    }
+
+    /// Whether cooperative matrices compute the leaves.
+    fn on_matrices(&self, variant: Variant, device: &Capabilities) -> bool {
+        device.cooperative
+            && variant.weights == WeightFormat::Packed
+            && self.activations.x == Precision::F16
+            && self.residual != Some(Residual::Input)
     }
 
     fn few(&self, leaf: LeafForm, variant: Variant, device: &Capabilities) -> Result<KernelSource> {
@@ -123,10 +131,7 @@ impl FffSpec {
     ) -> Result<Candidate> {
         let shape = self.shape;
         let leaves = shape.leaves() as u32;
-        let cooperative = device.cooperative
-            && variant.weights == WeightFormat::Packed
-            && self.activations.x == Precision::F16
-            && self.residual != Some(Residual::Input);
+        let cooperative = self.on_matrices(variant, device);
         let between = if cooperative { Precision::F16 } else { Precision::F32 };
         // Adapters in software compile a long kernel for seconds, and each layer of other sizes has kernels of its own.
         let written_out = !device.software;

@@ -21,8 +21,8 @@ pub(crate) struct Tuning {
     full: u32,
     /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
     lookahead: [[(u32, u32); 2]; 2],
-    /// Tokens up to which each has a workgroup of its own in the leaf form.
-    leaf_few: u32,
+    /// Tokens up to which each has a workgroup of its own in the leaf form: where leaves are f32 tiles, and on cooperative matrices.
+    leaf_few: [u32; 2],
 }
 
 /// A dense layer's kernel for few rows.
@@ -46,7 +46,7 @@ impl Tuning {
             full: device.multiprocessors.saturating_mul(2),
             lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]]
                 .map(|kernels| kernels.map(|(ahead, rows)| (ahead, scaled(rows)))),
-            leaf_few: if device.software { 16 } else { scaled(256) },
+            leaf_few: [640, 384].map(|rows| if device.software { 16 } else { scaled(rows) }),
         }
     }
 
@@ -65,8 +65,8 @@ impl Tuning {
     }
 
     /// Tokens up to which each has a workgroup of its own in the leaf form.
-    pub(crate) fn leaf_few(&self) -> u32 {
-        self.leaf_few
+    pub(crate) fn leaf_few(&self, cooperative: bool) -> u32 {
+        self.leaf_few[usize::from(cooperative)]
     }
 
     /// Levels at once, and rows up to which, of the lookahead kernels, the one for the fewest rows first.

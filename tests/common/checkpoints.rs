@@ -6,14 +6,23 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+/// The form of FFF layers; of the leaf form with neurons of a leaf.
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+#[derive(Clone, Copy)]
+pub enum Form {
+    Published,
+    Signed,
+    Leaf(usize),
+}
+
 /// What to write.
 #[derive(Clone, Copy)]
 pub struct Spec {
     pub crammed: bool,
     /// Trees and depth; none: a dense layer of 40 neurons.
     pub fff: Option<(usize, usize)>,
-    /// Whether the trees of a BERT are of the signed form.
-    pub signed: bool,
+    /// The form of a BERT's trees.
+    pub form: Form,
     pub layers: usize,
     pub hidden: usize,
     pub heads: usize,
@@ -27,7 +36,7 @@ pub struct Spec {
 pub const TINY: Spec = Spec {
     crammed: true,
     fff: Some((2, 3)),
-    signed: false,
+    form: Form::Published,
     layers: 2,
     hidden: 24,
     heads: 3,
@@ -75,8 +84,14 @@ impl Spec {
             });
             if let Some((trees, depth)) = self.fff {
                 config["ffn"] = json!({ "type": "fff", "trees": trees, "depth": depth });
-                if self.signed {
-                    config["ffn"]["form"] = "signed".into();
+                match self.form {
+                    Form::Published => {}
+                    Form::Signed => config["ffn"]["form"] = "signed".into(),
+                    Form::Leaf(width) => {
+                        let leaf = json!({ "type": "fff", "form": "leaf", "depth": depth });
+                        config["ffn"] = leaf;
+                        config["ffn"]["leaf_width"] = width.into();
+                    }
                 }
             }
             config
@@ -88,11 +103,19 @@ impl Spec {
         let mut all = Tensors::new();
         let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
         let fff = |prefix: &str, add: &mut dyn FnMut(String, &[usize])| {
-            if let Some((trees, depth)) = self.fff {
+            if let (Some((_, depth)), Form::Leaf(width)) = (self.fff, self.form) {
+                let (nodes, leaves) = ((1 << depth) - 1, 1 << depth);
+                add(format!("{prefix}.node_weights"), &[nodes, h]);
+                add(format!("{prefix}.node_biases"), &[nodes, 1]);
+                add(format!("{prefix}.w1s"), &[leaves, h, width]);
+                add(format!("{prefix}.b1s"), &[leaves, width]);
+                add(format!("{prefix}.w2s"), &[leaves, width, h]);
+                add(format!("{prefix}.b2s"), &[leaves, h]);
+            } else if let Some((trees, depth)) = self.fff {
                 let nodes = trees * ((2 << depth) - 1);
                 add(format!("{prefix}.linear_in.weight"), &[nodes, h]);
                 add(format!("{prefix}.linear_in.bias"), &[nodes]);
-                let sides = if self.signed { 2 } else { 1 };
+                let sides = if matches!(self.form, Form::Signed) { 2 } else { 1 };
                 add(format!("{prefix}.linear_out.weight"), &[h, sides * nodes]);
             }
         };
