@@ -4,7 +4,7 @@ mod common;
 
 use cmm::check::{Case, Outcome, check_layer, golden_cases, random_cases};
 use cmm::low_level::KernelSource;
-use cmm::{Activations, FffLayer, FffWeights, Gpu, Variant};
+use cmm::{Activations, FffLayer, FffWeights, Gpu, Schedule, Variant};
 use common::{gpus_and_variants, label};
 use pollster::block_on;
 
@@ -13,6 +13,15 @@ fn cases() -> Vec<Case> {
     cases.extend(random_cases(1).unwrap().into_iter().filter(|case| case.exact));
     // The leaf form has kernels of its own.
     cases.retain(|case| case.weights.shape().leaf_form().is_none());
+    cases
+}
+
+/// Layers in the leaf form, of one leaf of a few neurons to many.
+fn leaf_cases() -> Vec<Case> {
+    let (mut cases, _) = golden_cases(&common::golden()).unwrap();
+    cases.extend(random_cases(1).unwrap());
+    let small = |case: &Case| case.x.len() < 10_000;
+    cases.retain(|case| case.weights.shape().leaf_form().is_some() && small(case));
     cases
 }
 
@@ -144,4 +153,57 @@ fn flipped(case: &Case, what: &str) -> FffWeights {
         }
     }
     FffWeights::new(weights.shape(), linear_in, Some(bias), linear_out).unwrap()
+}
+
+/// The same of leaves, in both schedules: a decision's weight, a neuron's weights and its bias, and the output bias of a leaf that some token comes to.
+#[test]
+fn one_value_of_a_leaf_negated() {
+    for (gpu, variant) in gpus_and_variants() {
+        for case in &leaf_cases() {
+            for what in ["node", "neuron", "bias", "linear_out", "output_bias"] {
+                let Some(changed) = changed_leaf(case, what) else { continue };
+                let upload = FffLayer::builder(&changed).variant(variant).upload(&gpu);
+                let mut layer = block_on(upload).unwrap();
+                for schedule in [Schedule::Plain, Schedule::Grouped] {
+                    layer = layer.with_schedule(schedule).unwrap();
+                    let outcome = block_on(check_layer(case, &layer)).unwrap();
+                    let label = label(&gpu, variant);
+                    assert!(!outcome.passed(), "{label} {} {what} {schedule:?}", case.name);
+                }
+            }
+        }
+    }
+}
+
+/// The case's weights with one value changed on the way of a token whose neuron adds the most; none where there is no such value.
+fn changed_leaf(case: &Case, what: &str) -> Option<FffWeights> {
+    let (weights, shape) = (&case.weights, case.weights.shape());
+    let (input, output, width) = (shape.input(), shape.output(), shape.leaf_form()?.width);
+    let mut linear_in = weights.linear_in().to_vec();
+    let mut bias = weights.bias().to_vec();
+    let mut linear_out = weights.linear_out().to_vec();
+    let mut output_bias = weights.output_bias().to_vec();
+    let path = cmm::reference::fff(weights, &case.x).unwrap().path;
+    // The token and the neuron of its leaf with the largest logit, which no activation silences.
+    let leaf = |token: usize| path[(token + 1) * shape.levels() - 1] as usize - shape.nodes();
+    let logit = |(token, neuron): &(usize, usize)| {
+        let row = shape.nodes() + leaf(*token) * width + neuron;
+        let x = &case.x[token * input..][..input];
+        let products = x.iter().zip(&weights.linear_in()[row * input..][..input]);
+        products.map(|(x, w)| x * w).sum::<f32>() + weights.bias()[row]
+    };
+    let all = (0..case.x.len() / input).flat_map(|token| (0..width).map(move |n| (token, n)));
+    let (token, neuron) = all.max_by(|a, b| logit(a).total_cmp(&logit(b)))?;
+    let (row, leaf) = (leaf(token) * width + neuron, leaf(token));
+    match what {
+        // The root sends all tokens to one side.
+        "node" if shape.depth() == 0 => return None,
+        "node" => bias[0] = if path.contains(&1) { 1e4 } else { -1e4 },
+        "neuron" => linear_in[(shape.nodes() + row) * input..][..input].fill(0.0),
+        "bias" => bias[shape.nodes() + row] += 1.0,
+        "linear_out" => linear_out[row * output..][..output].iter_mut().for_each(|w| *w += 1.0),
+        _ => *output_bias.get_mut(leaf * output)? += 1.0,
+    }
+    let changed = FffWeights::new(shape, linear_in, Some(bias), linear_out).unwrap();
+    Some(changed.with_output_bias(output_bias).unwrap())
 }

@@ -4,8 +4,8 @@ mod common;
 
 use cmm::check::{Checked, check_case, golden_cases, random_cases};
 use cmm::{
-    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Variant,
-    WeightFormat, reference,
+    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, LeafForm,
+    Schedule, Variant, WeightFormat, reference,
 };
 use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
 use pollster::block_on;
@@ -228,6 +228,55 @@ fn the_node_of_an_overflow_is_found_in_rows_of_any_width() {
                 let error = error.unwrap_err();
                 assert!(expected(&error), "{} {shape}: {error}", label(&gpu, variant));
             }
+        }
+    }
+}
+
+/// In the leaf form: a decision whose logit overflows may not send its token on to another leaf's numbers, and a leaf whose sums overflow is named
+/// by its place in the tree. Other tokens are as they were.
+#[test]
+fn overflow_in_decisions_and_leaves_is_named_in_both_schedules() {
+    let width = 7;
+    let leaf = LeafForm { width: 3, ..LeafForm::default() };
+    let shape = FffShape::leaf(width, width, 1, leaf).unwrap();
+    let mut linear_in = vec![0.0; shape.input_rows() * width];
+    linear_in[..width].fill(1e38);
+    let mut linear_out = vec![0.5; shape.output_rows() * width];
+    // The second neuron of the right leaf.
+    linear_out[4 * width..][..width].fill(60_000.0);
+    let mut bias = vec![0.5; shape.input_rows()];
+    (bias[0], bias[1 + 4]) = (-1.0, 1e36);
+    let weights = FffWeights::new(shape, linear_in, Some(bias), linear_out).unwrap();
+    // Left, to a leaf that is well; beyond f32 at the root; right, to the leaf that is not.
+    let x: Vec<f32> = [0.0, 1e3, 1e-30].iter().flat_map(|x| [*x; 7]).collect();
+    let named = |error: Error, at: u32, of: &str| matches!(error, Error::Overflow { token: 0, node, what, .. } if node == at && what == of);
+    for (token, node, what) in [(1, 0, "logit"), (2, 2, "output")] {
+        let x = &x[token * width..][..width];
+        let error = cmm::host::fff(&weights, x).unwrap_err();
+        assert!(named(error, node, what), "host {what}");
+    }
+    let host = cmm::host::fff_allowing_overflow(&weights, &x).unwrap();
+    assert!(host.y[..width].iter().all(|y| y.is_finite()) && host.y[width].is_nan());
+    // Weights of 1e38 are none that f16 holds.
+    for (gpu, variant) in gpus_and_variants() {
+        if variant.weights != WeightFormat::F32 {
+            continue;
+        }
+        let builder = || FffLayer::builder(&weights).variant(variant);
+        let mut layer = block_on(builder().upload(&gpu)).unwrap();
+        let mut passing = block_on(builder().allow_overflow().upload(&gpu)).unwrap();
+        for schedule in [Schedule::Plain, Schedule::Grouped] {
+            layer = layer.with_schedule(schedule).unwrap();
+            passing = passing.with_schedule(schedule).unwrap();
+            let label = format!("{} {schedule:?}", label(&gpu, variant));
+            for (token, node, what) in [(1, 0, "logit"), (2, 2, "output")] {
+                let x = &x[token * width..][..width];
+                let error = block_on(layer.forward(x)).unwrap_err();
+                assert!(named(error, node, what), "{label} {what}");
+            }
+            let y = block_on(passing.forward(&x)).unwrap();
+            assert!(y[..width].iter().all(|y| y.is_finite()), "{label}: {y:?}");
+            assert!(y[width..].iter().all(|y| !y.is_finite()), "{label}: {y:?}");
         }
     }
 }

@@ -127,7 +127,10 @@ fn encoder_kernels(
         let leaf = |width| FffForm::Leaf(LeafForm { width, ..LeafForm::default() });
         let fff = |form| Ffn::Fff { trees: 1, depth: 3, form };
         let dense = Ffn::Dense { width: 4 * hidden };
-        for ffn in [dense, fff(FffForm::Published), fff(leaf(32)), fff(leaf(64))] {
+        let mut all = vec![dense, fff(FffForm::Published), fff(leaf(32))];
+        // On cooperative matrices leaves of other widths have other tiles.
+        all.extend((activations == Precision::F16).then(|| fff(leaf(64))));
+        for ffn in all {
             for (head, output) in &outputs {
                 let mut config = EncoderConfig::new(family, 1, hidden, heads, ffn);
                 config.head = Head::Classifier { pooler: Pooler::ZeroIndex };
