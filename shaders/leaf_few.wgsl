@@ -11,7 +11,7 @@ override OUTPUT_BIAS: u32;  // where the output biases of leaves begin
 const VALUES: u32 = 4u * UNIT; // of a unit
 
 var<workgroup> neurons: array<f32, BLOCK>;
-var<workgroup> sums: array<Values, SPLITS * OUT_SPAN>;
+var<workgroup> sums: array<Values, SHARED>;
 
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

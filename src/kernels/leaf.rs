@@ -104,6 +104,8 @@ impl FffSpec {
                 ("OUT_PER_THREAD", out_units.div_ceil(span)),
                 ("OUT_SPAN", span),
                 ("SPLITS", splits),
+                // Sums that pass through workgroup memory: none where nothing is shared.
+                ("SHARED", if splits > 1 { splits * span } else { 1 }),
                 ("SIDE_BY_SIDE", 1),
             ],
             declarations: &[],
