@@ -146,7 +146,8 @@ impl Workload {
     pub fn largest_buffer(&self) -> u64 {
         let (input, output) = self.widths();
         let most = self.tokens.iter().copied().max().unwrap_or(0);
-        let rows = self.layers.iter().map(|shape| shape.output_rows()).max().unwrap_or(0);
+        let rows = |shape: &FffShape| shape.output_rows().max(shape.input_rows());
+        let rows = self.layers.iter().map(rows).max().unwrap_or(0);
         let rows = rows.max(self.neurons) * input.max(output).next_multiple_of(8);
         let weight = if self.precisions.contains(&Precision::F32) { 4 } else { 2 };
         let activations = most * self.neurons.max(3 * input).max(output).next_multiple_of(8) * 4;

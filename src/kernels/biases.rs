@@ -10,8 +10,7 @@ pub(crate) struct Biases(pub(crate) FffShape);
 impl Biases {
     /// Where that of the first node is.
     pub(crate) fn first_node(&self) -> usize {
-        let leaves = |leaf: crate::fff::LeafForm| self.0.leaves() * row_stride(leaf.width);
-        self.0.leaf_form().map_or(0, leaves)
+        self.0.leaf_form().map_or(0, |leaf| self.0.leaves() * row_stride(leaf.width))
     }
 
     /// Where the output bias of the first leaf is.
@@ -29,14 +28,18 @@ impl Biases {
         }
     }
 
+    /// How many values there are.
+    pub(crate) fn values(&self) -> usize {
+        match self.0.leaf_form() {
+            Some(_) => self.first_output() + self.0.leaves() * self.0.output_stride(),
+            None => self.0.nodes(),
+        }
+    }
+
     /// The biases of a layer, laid out. Leaves without an output bias have zeros, so that no kernel need know.
     pub(crate) fn laid_out(&self, weights: &FffWeights) -> Vec<f32> {
         let (output, stride) = (self.0.output(), self.0.output_stride());
-        let length = match self.0.leaf_form() {
-            Some(_) => self.first_output() + self.0.leaves() * stride,
-            None => self.0.nodes(),
-        };
-        let mut values = vec![0.0; length];
+        let mut values = vec![0.0; self.values()];
         for (row, bias) in weights.bias().iter().enumerate() {
             values[self.of_row(row)] = *bias;
         }

@@ -44,9 +44,11 @@ impl Model {
         }
         let bert = FastBert::load_files(device, &bytes, &ModelOptions::default()).await?;
         let config = bert.encoder().config();
-        let shape = config.ffn.shape(config.hidden)?.filter(|shape| shape.trees() == 1);
-        let shape =
-            shape.ok_or_else(|| Failure::input("this page shows models of one tree a layer"))?;
+        // What the page draws is nodes that are neurons.
+        let shown = |shape: &FffShape| shape.trees() == 1 && shape.nodes() == shape.neurons();
+        let shape = config.ffn.shape(config.hidden)?.filter(shown).ok_or_else(|| {
+            Failure::input("this page shows models of one tree a layer, whose nodes are neurons")
+        })?;
         Ok(Self { files: bytes, bert, shape })
     }
 
