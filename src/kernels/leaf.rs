@@ -211,7 +211,7 @@ impl FffSpec {
             adds: false,
             extent: TOKENS,
         };
-        let rows = shader!("parts/rows_to_leaf.wgsl");
+        let (tiles, rows) = (shader!("parts/leaf_tiles.wgsl"), shader!("parts/rows_to_leaf.wgsl"));
         let mut tiling = Tiling {
             name: if cooperative { "leaf_up_coop" } else { "leaf_up" },
             input: shape.input(),
@@ -232,10 +232,11 @@ impl FffSpec {
         ];
         if cooperative {
             let weight = shader!("parts/coop_weight_by_output.wgsl");
-            tiling.parts = vec![rows, weight, shader!("parts/store_f16.wgsl")];
+            tiling.parts = vec![tiles, rows, weight, shader!("parts/store_f16.wgsl")];
             return Stage { source: spec.cooperative_tiles(tile(leaf.width), &tiling), buffers };
         }
         tiling.parts = vec![
+            tiles,
             rows,
             x_part(self.activations.x),
             shader!("parts/weight_by_output.wgsl"),
@@ -263,7 +264,8 @@ impl FffSpec {
             adds,
             extent: TOKENS,
         };
-        let rows = shader!("parts/rows_from_leaf.wgsl");
+        let (tiles, rows) =
+            (shader!("parts/leaf_tiles.wgsl"), shader!("parts/rows_from_leaf.wgsl"));
         let own_x = self.residual == Some(Residual::Input);
         let mut tiling = Tiling {
             name: if cooperative { "leaf_down_coop" } else { "leaf_down" },
@@ -295,7 +297,7 @@ impl FffSpec {
                 (_, Precision::F16) => shader!("parts/store_f16.wgsl"),
                 (false, Precision::F32) => shader!("parts/store_f32.wgsl"),
             };
-            tiling.parts = vec![rows, shader!("parts/coop_weight_by_input.wgsl"), store];
+            tiling.parts = vec![tiles, rows, shader!("parts/coop_weight_by_input.wgsl"), store];
             let source = spec.cooperative_tiles(tile(shape.output()), &tiling);
             return Stage { source, buffers };
         }
@@ -308,7 +310,7 @@ impl FffSpec {
             Precision::F16 => shader!("parts/tile_y_packed.wgsl"),
         };
         let (x, weight) = (x_part(Precision::F32), shader!("parts/weight_by_input.wgsl"));
-        tiling.parts = vec![rows, x, weight, residual, y];
+        tiling.parts = vec![tiles, rows, x, weight, residual, y];
         tiling.overrides.push(("RESIDUAL", u32::from(adds)));
         Stage { source: spec.tiles(variant, SIDE, &tiling), buffers }
     }

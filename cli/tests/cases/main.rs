@@ -3,6 +3,7 @@
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod folder;
+mod forms;
 
 use serde_json::{Value, json};
 
