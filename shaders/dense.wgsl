@@ -12,8 +12,8 @@ override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh, 3 ReLU
 override RESIDUAL: u32;   // 1: add to what y holds
 
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [ROWS, IN4], or by input
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
+@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // of each matrix [ROWS, IN4], or by input
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // of each matrix [OUT4]
 
 const TILE: u32 = 8u * SIDE;
 const TILE4: u32 = 2u * SIDE;
@@ -71,12 +71,13 @@ fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
         result = select(-size, size, result >= vec4<f32>());
     }
     if ACTIVATION == 3u {
-        result = select(result, vec4<f32>(), result < vec4<f32>());
+        // A sum that overflowed stays what it is.
+        result = select(result, vec4<f32>(), (result < vec4<f32>()) & (bitcast<vec4<u32>>(result) != vec4<u32>(0xff800000u)));
     }
     if ROWS == 4u * OUT4 {
         return result;
     }
-    // The padding of y stays zero.
+    // The padding of y stays zero (of a token whose decision overflowed it is NaN, as all of y is).
     return select(vec4<f32>(), result, vec4<u32>(4u * column4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(ROWS));
 }
 

@@ -1,5 +1,5 @@
-// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16, or
-// y += x * weight^T + bias in f32.
+// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16
+// or f32, or y += x * weight^T + bias in f32.
 //
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
 // matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; the next ones are on their way in
@@ -19,8 +19,8 @@ struct Half8 {
 }
 
 @group(0) @binding(1) var<storage, read> x: array<Half8>;        // [rows, IN8]
-@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // [ROWS, IN8], or by input
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4]
+@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // of each matrix [ROWS, IN8], or by input
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // of each matrix [OUT4]
 
 const GROUP: u32 = 32u * DOWN * ACROSS;
 const ROWS_TILE: u32 = 16u * SUB_DOWN * DOWN;
@@ -65,7 +65,8 @@ fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
     }
     if ACTIVATION == 3u {
-        result = select(result, vec4<f32>(), result < vec4<f32>());
+        // A sum that overflowed stays what it is.
+        result = select(result, vec4<f32>(), (result < vec4<f32>()) & (bitcast<vec4<u32>>(result) != vec4<u32>(0xff800000u)));
     }
     if ROWS == 4u * OUT4 {
         return result;

@@ -2,7 +2,8 @@
 //
 // src/kernels/leaf.rs puts a weight format, the launch constants, a reduction, the walk and a path part before this file.
 
-// [LEAVES] tokens of each leaf, zero before the first token and again after leaf_group.wgsl; [LEAVES] its; [tokens, 2] leaf, and number there.
+// [LEAVES] tokens of each leaf, zero before the first token and again after leaf_group.wgsl; [LEAVES] where its tokens begin, after leaf_group.wgsl;
+// [tokens, 2] a token's leaf, and its number there.
 @group(0) @binding(5) var<storage, read_write> routes: array<atomic<u32>>;
 
 @compute @workgroup_size(GROUP)

@@ -69,9 +69,9 @@ pub enum Error {
         token: usize,
         /// The tree.
         tree: usize,
-        /// The first node on the token's path, in heap order within its tree, whose sums may overflow.
+        /// The first node on the token's path, or leaf at its end, in heap order within its tree, whose sums may overflow.
         node: u32,
-        /// `logit` or `output`.
+        /// `logit`, `neuron` or `output`.
         what: &'static str,
         /// Sum of the terms' magnitudes.
         magnitude: f64,

@@ -4,8 +4,8 @@ mod common;
 
 use cmm::check::{Checked, check_case, golden_cases, random_cases};
 use cmm::{
-    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, LeafForm,
-    Schedule, Variant, WeightFormat, reference,
+    Activations, Error, FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, LeafActivation,
+    LeafForm, Schedule, Variant, WeightFormat, reference,
 };
 use common::{gpus, gpus_and_variants, label, random_tokens, weights_as_stored};
 use pollster::block_on;
@@ -277,6 +277,36 @@ fn overflow_in_decisions_and_leaves_is_named_in_both_schedules() {
             let y = block_on(passing.forward(&x)).unwrap();
             assert!(y[..width].iter().all(|y| y.is_finite()), "{label}: {y:?}");
             assert!(y[width..].iter().all(|y| !y.is_finite()), "{label}: {y:?}");
+        }
+    }
+}
+
+/// ReLU makes no 0 of a logit that overflowed, and an output bias that an f16 y does not hold is named as what it is.
+#[test]
+fn overflow_behind_a_relu_and_in_an_output_bias_is_named_in_both_schedules() {
+    let leaf = LeafForm { width: 1, activation: LeafActivation::Relu, ..LeafForm::default() };
+    let shape = FffShape::leaf(8, 8, 0, leaf).unwrap();
+    let layer = |weight: f32, bias: f32| {
+        let weights = FffWeights::new(shape, [weight; 8], None, [0.5; 8]).unwrap();
+        weights.with_output_bias([bias; 8]).unwrap()
+    };
+    let named = |error: &Error, of: &str| matches!(error, Error::Overflow { token: 0, node: 0, what, .. } if *what == of);
+    // The logit's terms are -3e38 each.
+    let (logit, bias) = (layer(-3e38, 0.0), layer(1.0, 1e5));
+    let error = cmm::host::fff(&logit, &[1.0; 8]).unwrap_err();
+    assert!(named(&error, "logit"), "host: {error}");
+    for (gpu, variant) in gpus_and_variants() {
+        let builder = match variant.weights {
+            WeightFormat::F32 => FffLayer::builder(&logit),
+            WeightFormat::Packed => FffLayer::builder(&bias).activations(Activations::F16),
+            WeightFormat::F16 => continue,
+        };
+        let what = if variant.weights == WeightFormat::F32 { "logit" } else { "output" };
+        let mut layer = block_on(builder.variant(variant).upload(&gpu)).unwrap();
+        for schedule in [Schedule::Plain, Schedule::Grouped] {
+            layer = layer.with_schedule(schedule).unwrap();
+            let error = block_on(layer.forward(&[1.0; 8])).unwrap_err();
+            assert!(named(&error, what), "{} {schedule:?}: {error}", label(&gpu, variant));
         }
     }
 }

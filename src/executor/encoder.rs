@@ -107,7 +107,8 @@ impl GpuEncoder {
         let path = shape.ok().flatten().map_or(0, |shape| 4 * shape.path_len());
         let scratch = self.hidden.operations.iter().map(Operation::scratch_row_bytes).max();
         let widest = self.hidden.widest(Rows::Tokens).max(path).max(scratch.unwrap_or(0) as usize);
-        (self.most_bytes() / widest as u64) as usize / 256 * 256
+        // Far below 2^31, up to which kernels count.
+        (self.most_bytes() / widest as u64).min(1 << 30) as usize / 256 * 256
     }
 
     /// Rows of [`Output::Tokens`] that one forward may ask for on this device.

@@ -8,7 +8,7 @@ mod weights;
 
 pub use form::{FffForm, LeafActivation, LeafForm};
 pub use forward::Forward;
-pub(crate) use overflow::{LARGEST_F16, first_token, overflow};
+pub(crate) use overflow::{Stored, first_token, overflow};
 pub use shape::FffShape;
 pub use weights::FffWeights;
 pub(crate) use weights::transposed;

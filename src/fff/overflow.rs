@@ -1,14 +1,29 @@
 //! Sums that leave what f32, or an f16 output, holds: which token, and which node of it.
 
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::{FffForm, FffShape, FffWeights};
 
 /// The largest value of f32, and of f16.
 const LARGEST: f64 = f32::MAX as f64;
-pub(crate) const LARGEST_F16: f64 = 65_504.0;
+const LARGEST_F16: f64 = 65_504.0;
 
 /// A row that a token's path leads to: its place in the path, its row of `linear_in`, its bias, its rows of `linear_out`, one after another.
 pub(crate) type Engaged<'a> = (usize, &'a [f32], f32, &'a [f32]);
+
+/// How a layer stores what passes from its neurons to y, if it stores that at all, and y.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stored {
+    pub(crate) neurons: Precision,
+    pub(crate) y: Precision,
+}
+
+fn largest(stored: Precision) -> f64 {
+    match stored {
+        Precision::F32 => LARGEST,
+        Precision::F16 => LARGEST_F16,
+    }
+}
 
 /// The first token of `y: [tokens, output]` with a value that is not finite.
 pub(crate) fn first_token(y: &[f32], output: usize) -> Option<usize> {
@@ -16,7 +31,7 @@ pub(crate) fn first_token(y: &[f32], output: usize) -> Option<usize> {
 }
 
 /// The error of a token whose y is not finite: the first node on its path, or leaf at its end, whose terms are so large that their sum, in whatever
-/// order a kernel adds them, may leave f32, or y what it is stored in (`largest_y`). As long as the magnitudes stay below, no partial sum can.
+/// order a kernel adds them, may leave f32, or what a leaf's neuron and y are stored in. As long as the magnitudes stay below, no partial sum can.
 ///
 /// `rows`: those that [`FffShape::rows_of`] finds for `path: [trees, levels]`; `output_bias`: that of the leaf, if it has one.
 pub(crate) fn overflow<'a>(
@@ -26,7 +41,7 @@ pub(crate) fn overflow<'a>(
     path: &[u32],
     rows: impl Iterator<Item = Engaged<'a>>,
     output_bias: Option<&[f32]>,
-    largest_y: Option<f64>,
+    stored: Stored,
 ) -> Error {
     let mut reached = vec![0.0; shape.output()];
     for (reached, bias) in reached.iter_mut().zip(output_bias.unwrap_or(&[])) {
@@ -53,8 +68,11 @@ pub(crate) fn overflow<'a>(
             FffForm::Published | FffForm::Leaf(_) => (z.max(0.17), 0),
             FffForm::Signed => (z.abs(), usize::from(z > 0.0)),
         };
+        if !w_out.is_empty() && engaged > largest(stored.neurons) {
+            return at("neuron", engaged, largest(stored.neurons));
+        }
         let w_out = w_out.chunks(shape.output()).nth(side).unwrap_or(&[]);
-        let largest = largest_y.unwrap_or(LARGEST);
+        let largest = largest(stored.y);
         for (reached, w) in reached.iter_mut().zip(w_out) {
             *reached += engaged * f64::from(w.abs());
             if *reached > largest {
@@ -96,7 +114,7 @@ impl FffWeights {
         });
         let leaf = path.last().and_then(|node| (*node as usize).checked_sub(shape.nodes()));
         let output_bias = leaf.and_then(|leaf| self.output_bias_of(leaf));
-        Err(overflow(shape, token, x, path, rows, output_bias, None))
+        Err(overflow(shape, token, x, path, rows, output_bias, Stored::default()))
     }
 }
 

@@ -34,8 +34,9 @@ impl FffShape {
                 return Err(Error::shape(what, format!("1 to {limit}"), value));
             }
         }
-        let rows = u32::try_from(depth + 1)
+        let rows = u32::try_from(depth)
             .ok()
+            .and_then(|depth| depth.checked_add(1))
             .and_then(|levels| 1u64.checked_shl(levels))
             .and_then(|leaves| (leaves - 1).checked_mul(trees as u64))
             .filter(|rows| depth < 32 && *rows <= limit);
@@ -233,7 +234,9 @@ impl std::fmt::Display for FffShape {
 
 fn check_matrix(rows: u64, width: usize) -> Result<()> {
     let limit = u64::from(u32::MAX);
-    let values = (row_stride(width) as u64).checked_mul(rows);
+    // In 64 bits, since the padding of a width near 2^32 would wrap in 32.
+    let values = (width as u64).checked_next_multiple_of(row_stride(1) as u64);
+    let values = values.and_then(|stride| stride.checked_mul(rows));
     // On a 32-bit host (wasm32) the bytes must fit usize too.
     if values.is_none_or(|v| v > limit || usize::try_from(v * 4).is_err()) {
         return Err(Error::shape(
@@ -262,6 +265,7 @@ mod tests {
             (8, 0, 1),
             (8, 1, 32),
             (8, 1, usize::MAX - 1),
+            (8, 1, usize::MAX),
             (usize::MAX, 1, 0),
             (8, usize::MAX, 3),
             (1 << 20, 1, 15),

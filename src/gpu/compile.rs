@@ -20,6 +20,9 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
     // `Gpu::foreign_kernel`). They index arrays by sizes that the host set from validated shapes, and by extents that it wrote and that are no
     // larger than the buffers it binds: `FffLayer::bind` for rows of x and y, the benchmark for its own; `Workspace` for an encoder's, whose
     // `GpuEncoder::forward` holds a batch's ids, positions, types and rows against the model (`Batch::belongs_to`) before anything is recorded.
+    // The kernels of leaves index by what those before them left in scratch buffers too: tokens' leaves, counts, their order, tiles. `Dispatch::record`
+    // records all of them, in order and on the same extents, nobody else writes these buffers, and they begin as zeros; so the counts are those of
+    // the tokens, and what follows from them lies inside.
     // Every loop counts to a bound, and no divisor is zero.
     // Tests run golden models with the checks as well.
     unsafe {

@@ -64,8 +64,11 @@ pub(crate) fn product(
     y: &mut [f32],
     parallelism: Parallelism,
 ) {
-    assert_eq!((x.len(), y.len()), (tokens * input, tokens * output));
-    assert_eq!(weight.len(), input * output);
+    // Without wrapping where addresses have 32 bits: what follows writes through pointers.
+    let values = |rows: usize, columns: usize| rows.checked_mul(columns);
+    assert_eq!(Some(x.len()), values(tokens, input));
+    assert_eq!(Some(y.len()), values(tokens, output));
+    assert_eq!(Some(weight.len()), values(input, output));
     let (of_output, of_input) = match rows {
         Rows::Outputs => (input as isize, 1),
         Rows::Inputs => (1, output as isize),

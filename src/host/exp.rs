@@ -29,10 +29,10 @@ pub(crate) fn gelu(z: f32) -> f32 {
     z.max(0.0) - a * exp(-0.5 * a * a) * k * q
 }
 
-/// max(z, 0); NaN stays.
+/// max(z, 0); NaN stays, and so does -infinity, which only a sum that overflowed can be.
 #[inline(always)]
 pub(crate) fn relu(z: f32) -> f32 {
-    if z < 0.0 { 0.0 } else { z }
+    if z < 0.0 && z != f32::NEG_INFINITY { 0.0 } else { z }
 }
 
 /// The hyperbolic tangent.

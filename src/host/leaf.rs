@@ -9,8 +9,9 @@ use crate::host::dense::{Finish, Rows, product};
 use crate::host::fff::{Accumulate, Walk, dots};
 use crate::plan::Activation;
 
-/// Tokens of a leaf that are multiplied together.
+/// Tokens of a leaf that are multiplied together, unless so many values of a row are too much for a thread's own memory.
 const AT_ONCE: usize = 128;
+const VALUES: usize = 1 << 22;
 /// So few are faster one by one.
 const FEW: usize = 3;
 /// Neurons whose products with one token are summed side by side.
@@ -39,8 +40,10 @@ pub(super) fn leaves_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: 
         .map(|(place, (x, y))| Token { leaf: place as usize - shape.nodes(), x, y })
         .collect();
     tokens.par_sort_unstable_by_key(|token| token.leaf);
+    let widest = shape.input().max(form.width).max(shape.output());
+    let at_once = AT_ONCE.min(VALUES / widest).max(1);
     tokens.par_chunk_by_mut(|one, other| one.leaf == other.leaf).for_each(|tokens| {
-        tokens.par_chunks_mut(AT_ONCE).for_each(|tokens| block(weights, form, tokens));
+        tokens.par_chunks_mut(at_once).for_each(|tokens| block(weights, form, tokens));
     });
 }
 

@@ -1,4 +1,4 @@
-//! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 out, activated, or added to f32.
+//! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 or f32 out, activated, or added to f32.
 
 use crate::dtype::row_stride;
 use crate::gpu::{Candidate, Capabilities, KernelDef, KernelSource, shader};

@@ -16,8 +16,13 @@ use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
 const LAYERS: [(usize, usize, usize, usize); 5] =
     [(768, 768, 1, 11), (1, 1, 1, 0), (37, 5, 3, 4), (12_288, 12_288, 1, 3), (50_000, 8, 2, 1)];
 /// Input, output, depth and width of leaves that reach each launch and each tile.
-const LEAVES: [(usize, usize, usize, usize); 4] =
-    [(384, 384, 7, 32), (768, 768, 5, 128), (37, 5, 0, 3), (5000, 12_288, 1, 2000)];
+const LEAVES: [(usize, usize, usize, usize); 5] = [
+    (384, 384, 7, 32),
+    (768, 768, 5, 128),
+    (37, 5, 0, 3),
+    (5000, 12_288, 1, 2000),
+    (8, 12_288, 2, 1),
+];
 
 /// Layers of every form.
 fn layers() -> Result<Vec<FffShape>> {

@@ -238,6 +238,9 @@ impl KernelSource {
         keep_path: bool,
         ahead: u32,
     ) -> Result<Option<Self>> {
+        if shape.leaf_form().is_some() {
+            return Err(Error::shape("form of a layer", "one whose nodes are neurons", shape));
+        }
         let widest = shape.input_stride().max(shape.output_stride());
         let launch = Launch::new(widest, variant, device)?;
         let lanes = launch.lanes;

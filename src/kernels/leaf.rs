@@ -1,7 +1,7 @@
 //! The kernels of an FFF layer in the leaf form: one for few tokens, and for many a walk, tokens ordered by leaf, and a dense layer for each leaf.
 
 use crate::dtype::{Precision, row_stride};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fff::{FffShape, LeafForm};
 use crate::gpu::{
     Binding, Candidate, Capabilities, Grid, KernelDef, KernelSource, Place, Scratch, Stage,
@@ -10,7 +10,7 @@ use crate::gpu::{
 use crate::kernels::dense_coop::{LEAF_NARROW, SHAPES};
 use crate::kernels::fff::{MAX_UNROLLED, Parts};
 use crate::kernels::{
-    Biases, CoopShape, DenseSpec, FffSpec, Launch, Residual, TOKENS, Tiling, Tuning,
+    Activations, Biases, CoopShape, DenseSpec, FffSpec, Launch, Residual, TOKENS, Tiling, Tuning,
 };
 use crate::plan::Activation;
 
@@ -18,6 +18,8 @@ use crate::plan::Activation;
 const BLOCK: u32 = 1024;
 /// Neurons that a team computes one after another, where a workgroup can have so many teams.
 const PER_TEAM: u32 = 4;
+/// Units of y that an invocation keeps, where a workgroup can have so many invocations.
+const UNITS_PER_THREAD: u32 = 8;
 /// Invocations of a workgroup for few tokens, at most.
 const MOST_INVOCATIONS: u32 = 512;
 /// Bytes of workgroup memory for sums of y.
@@ -46,16 +48,33 @@ impl FffSpec {
         variant: Variant,
         device: &Capabilities,
     ) -> Result<Vec<Candidate>> {
+        let (adds, Activations { x, y }) = (self.residual, self.activations);
+        if adds.is_some() && (x, y) != (x, Precision::F32)
+            || adds == Some(Residual::Input) && x != Precision::F32
+        {
+            return Err(Error::Unsupported {
+                what: format!("{} added to f16", self.shape),
+                adapter: device.adapter.clone(),
+                missing: "kernels that add to what is stored in f16".into(),
+            });
+        }
+        let few = self.few(leaf, variant, device)?;
+        // Tiles side by side, of 32 outputs or more, that one dimension of a dispatch may have.
+        let widest = row_stride(leaf.width).max(self.shape.output_stride()).div_ceil(32);
+        if widest > device.limits.max_compute_workgroups_per_dimension as usize {
+            return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup a token")]);
+        }
         let up_to = Tuning::of(device).leaf_few(self.on_matrices(variant, device));
         Ok(vec![
-            Candidate::one(self.few(leaf, variant, device)?, up_to, "a workgroup a token"),
+            Candidate::one(few, up_to, "a workgroup a token"),
             self.grouped(leaf, variant, device)?,
         ])
     }
 
     /// Whether cooperative matrices compute the leaves.
-    fn on_matrices(&self, variant: Variant, device: &Capabilities) -> bool {
-        device.cooperative
+    pub(crate) fn on_matrices(&self, variant: Variant, device: &Capabilities) -> bool {
+        self.shape.leaf_form().is_some()
+            && device.cooperative
             && variant.weights == WeightFormat::Packed
             && self.activations.x == Precision::F16
             && self.residual != Some(Residual::Input)
@@ -63,12 +82,24 @@ impl FffSpec {
 
     fn few(&self, leaf: LeafForm, variant: Variant, device: &Capabilities) -> Result<KernelSource> {
         let shape = self.shape;
-        let launch = Launch::new(shape.input_stride(), variant, device)?;
+        // As many lanes as keep the units of y, too, in registers.
+        let widest = shape.input_stride().max(shape.output_stride());
+        let one_row = Launch::new(shape.input_stride(), variant, device)?;
+        let launch = match one_row.one_subgroup {
+            true => one_row,
+            false => Launch::new(widest, variant, device)?,
+        };
         let parts = Parts::new(shape, variant, self.activations, device, self.keep_path)?;
         let lanes = launch.lanes;
-        let most = MOST_INVOCATIONS.min(device.limits.max_compute_invocations_per_workgroup);
+        let most = MOST_INVOCATIONS
+            .min(device.limits.max_compute_invocations_per_workgroup)
+            .min(device.limits.max_compute_workgroup_size_x);
         let teams = match launch.one_subgroup {
-            true => (leaf.width as u32).div_ceil(PER_TEAM).clamp(1, (most / lanes).max(1)),
+            true => {
+                let of_neurons = (leaf.width as u32).div_ceil(PER_TEAM);
+                let of_units = parts.out_units.div_ceil(lanes * UNITS_PER_THREAD);
+                of_neurons.max(of_units).clamp(1, (most / lanes).max(1))
+            }
             false => 1,
         };
         let group = teams * lanes;

@@ -4,7 +4,7 @@ use crate::dtype::Precision;
 use crate::error::{Error, Result, check_f16, check_finite};
 use crate::fff::{FffShape, Forward, first_token};
 use crate::gpu::{Bound, Buffer, Buffers, Dispatch, Gpu, Variant};
-use crate::kernels::{Activations, Schedule};
+use crate::kernels::{Activations, FffSpec, Schedule};
 use crate::layer::builder::Uploaded;
 use crate::layer::chunk::Chunk;
 
@@ -154,7 +154,14 @@ impl FffLayer {
         })?;
         let scratch: Vec<Buffer> = match schedule {
             Schedule::Grouped => {
+                // Kernels count leaves and tokens twice in 32 bits, and keep a bit of a token's number for themselves.
+                let most = (1 << 31) - self.shape.leaves() as u64;
+                if u64::from(tokens) > most {
+                    let expected = format!("at most {most}");
+                    return Err(Error::shape("tokens grouped by leaf", expected, tokens));
+                }
                 let sizes = operation.scratch(tokens);
+                let limit = limit.min(self.gpu.capabilities().limits.max_buffer_size);
                 if let Some(bytes) = sizes.iter().copied().find(|bytes| *bytes > limit) {
                     return Err(self.too_large("what passes between kernels", bytes));
                 }
@@ -166,6 +173,16 @@ impl FffLayer {
             Buffers { extents: &extents, reads: &[x], scratch: &scratch, writes: &writes };
         let bound = operation.bind(&self.gpu, &dispatch, buffers);
         Ok(BoundFff { dispatch, bound, _scratch: scratch })
+    }
+
+    /// How a leaf's neurons pass to y where tokens are grouped: on cooperative matrices in f16.
+    pub(super) fn neurons_in_between(&self) -> Precision {
+        let Self { shape, activations, .. } = *self;
+        let spec = FffSpec { shape, activations, residual: None, keep_path: false };
+        match spec.on_matrices(self.variant, self.gpu.capabilities()) {
+            true => Precision::F16,
+            false => Precision::F32,
+        }
     }
 
     fn too_large(&self, what: &str, bytes: u64) -> Error {

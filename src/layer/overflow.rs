@@ -1,8 +1,8 @@
 //! Which token and node of a layer on a device overflowed.
 
-use crate::dtype::Precision;
+use crate::dtype::{Precision, unpadded};
 use crate::error::{Error, Result};
-use crate::fff::{Forward, LARGEST_F16, overflow};
+use crate::fff::{Forward, Stored, overflow};
 use crate::gpu::{Readback, unpacked};
 use crate::kernels::Biases;
 use crate::layer::FffLayer;
@@ -23,7 +23,11 @@ impl FffLayer {
         let (in_bytes, out_bytes) =
             (shape.input_stride() as u64 * stored, shape.output_stride() as u64 * stored);
         let out_rows = rows.iter().map(|(.., out)| out.len() as u64).sum::<u64>();
-        let bytes = (in_bytes + 4) * rows.len() as u64 + out_bytes * out_rows;
+        let of_rows = (in_bytes + 4) * rows.len() as u64 + out_bytes * out_rows;
+        let leaf = shape.leaf_form().and(run.path.last());
+        let leaf = leaf.and_then(|place| (*place as usize).checked_sub(shape.nodes()));
+        let output_bias = 4 * shape.output() as u64;
+        let bytes = of_rows + leaf.map_or(0, |_| output_bias);
         let readback = Readback::new(gpu, "rows that overflow", bytes).await?;
         let biases = Biases(shape);
         gpu.scoped("reading rows back", || {
@@ -43,6 +47,10 @@ impl FffLayer {
                     }
                 }
             }
+            if let Some(leaf) = leaf {
+                let start = 4 * (biases.first_output() + leaf * shape.output_stride()) as u64;
+                readback.record_part(&mut encoder, bias, start, end, output_bias);
+            }
             gpu.queue().submit([encoder.finish()]);
         })
         .await?;
@@ -50,7 +58,7 @@ impl FffLayer {
         let lanes = |stored| lanes_of(shape, self.uploaded.lanes, stored);
         let stored = self.activations();
         let (in_width, out_width) = (shape.input(), shape.output());
-        let read: Vec<_> = readback
+        let (read, output_bias) = readback
             .read(gpu, bytes, |mut bytes| {
                 let row = |(place, _, out): &(usize, usize, std::ops::Range<usize>)| {
                     let (w_in, rest) = bytes.split_at(in_bytes as usize);
@@ -63,13 +71,14 @@ impl FffLayer {
                     let w_out = w_out.chunks_exact(out_bytes as usize).flat_map(row).collect();
                     (*place, w_in, bias, w_out)
                 };
-                rows.iter().map(row).collect::<Vec<(usize, Vec<f32>, f32, Vec<f32>)>>()
+                let rows = rows.iter().map(row).collect::<Vec<(usize, Vec<f32>, f32, Vec<f32>)>>();
+                (rows, unpadded(bytes, out_width, out_width, Precision::F32))
             })
             .await?;
         let read =
             read.iter().map(|(place, w_in, bias, w_out)| (*place, &w_in[..], *bias, &w_out[..]));
-        let largest_y = (stored.y == Precision::F16).then_some(LARGEST_F16);
-        // What a leaf's output bias adds is finite by itself, and is left out here.
-        Ok(overflow(shape, token, x, &run.path, read, None, largest_y))
+        let neurons = self.neurons_in_between();
+        let kept = Stored { neurons, y: stored.y };
+        Ok(overflow(shape, token, x, &run.path, read, Some(&output_bias), kept))
     }
 }
