@@ -118,7 +118,7 @@ class Leaves(Trees):
     Nodes only route, and their weights get no gradient but that of their imbalance. With `adds` they are signed neurons, too.
     """
 
-    BLOCK = 64  # tokens of one leaf that are multiplied together
+    BLOCK = 128  # tokens of one leaf that are multiplied together
 
     def __init__(self, width, depth, neurons, adds=False):
         super().__init__()

@@ -19,12 +19,14 @@ import torch.nn.functional as F
 
 import texts
 from bert import Bert, entries_of, read_config, read_tokenizer
-from grow import grow
+from grow import grow, redecide
+from muon import Muon
 from step import Step
 
 LONGEST = 128
 LENGTHS = 16  # training pads sentences to a multiple of it, so that there are few shapes
 GROWN_ON = 400_000  # tokens
+REDECIDED_ON = 200_000
 DECISIONS = 0.1  # of the learning rate: a decision that moves changes what all nodes below it are for
 NAMES = ["hidden", "last", "cosine", "similarity", "imbalance"]  # of what losses() finds
 FIRST_WORD = 1000  # of BERT's vocabulary; special tokens come before
@@ -44,6 +46,8 @@ def parse():
     parser.add_argument("--text", help="a file of further lines to train on")
     parser.add_argument("--vary", type=float, default=0.5, help="share of the sentences that is crossed with another, and that gets other words")
     parser.add_argument("--lr", type=float, default=1e-3, help="of all weights but those of decisions")
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw", help="muon: of the matrices of attention and of leaves, AdamW of the rest")
+    parser.add_argument("--redecide", type=int, default=0, metavar="TIMES", help="in the first half, decisions of the leaf form are fitted anew so often")
     parser.add_argument("--inner", type=float, default=1.0, help="weight of the hidden states before the last")
     parser.add_argument("--balance", type=float, default=0.02, help="weight of uneven decisions")
     parser.add_argument("--seed", type=int, default=0)
@@ -172,10 +176,10 @@ def evaluate(student, teacher, held, pairs, device):
     return result
 
 
-def groups(student, lr, device):
+def groups(named, lr, device):
     """What decides learns slower, and what comes from the original does not decay."""
     parts = {"new": [], "decisions": [], "original": []}
-    for name, parameter in student.named_parameters():
+    for name, parameter in named:
         decides = name.endswith(("_in", "node_weights", "node_biases"))
         part = "original" if ".ffn." not in name else "decisions" if decides else "new"
         parts[part].append(parameter)
@@ -183,12 +187,25 @@ def groups(student, lr, device):
     return [{"params": found, "weight_decay": 0.0 if part == "original" else 0.01} | rate(part) for part, found in parts.items() if found]
 
 
-def optimizer_of(student, lr, device):
+def optimizers_of(student, options, device):
+    named, found = list(student.named_parameters()), []
+    if options.optimizer == "muon":
+        # Three matrices below each other make queries, keys and values.
+        parts = {"qkv.weight": 3, "out.weight": 1, "up.weight": 1, "down.weight": 1, "w1s": 1, "w2s": 1}
+        count = lambda name: next((count for end, count in parts.items() if name.endswith(end)), None)
+        stacks = [
+            group | {"parts": parts}
+            for parts in (1, 3)
+            for group in groups([(name, parameter) for name, parameter in named if count(name) == parts], options.lr, device)
+        ]
+        found.append(Muon(stacks, options.lr))
+        named = [(name, parameter) for name, parameter in named if count(name) is None]
     on_gpu = device == "cuda"
-    return torch.optim.AdamW(groups(student, lr, device), betas=(0.9, 0.98), fused=on_gpu, capturable=on_gpu)
+    found.append(torch.optim.AdamW(groups(named, options.lr, device), betas=(0.9, 0.98), fused=on_gpu, capturable=on_gpu))
+    return found
 
 
-def trainer(student, teacher, optimizer, options, device):
+def trainer(student, teacher, optimizers, options, device):
     """What one step does with ids and a mask, and the sums of what it finds, by NAMES."""
     follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
     sums = torch.zeros(len(NAMES), device=device)
@@ -200,10 +217,11 @@ def trainer(student, teacher, optimizer, options, device):
             found = losses(student, ids, mask, *wanted)
         hidden = options.inner * (found["hidden"] - found["last"]) + found["last"]
         loss = hidden + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
-        optimizer.zero_grad(set_to_none=True)
+        student.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         sums.add_(torch.stack([found[name].detach().float() for name in NAMES]))
 
     return train, sums
@@ -229,15 +247,16 @@ def main():
 
     teacher = Bert(config).load(options.teacher).to(device).eval().requires_grad_(False)
     student = Bert(config, options.ffn).load(options.teacher, but_ffn=True).to(device)
-    optimizer = optimizer_of(student, options.lr, device)
+    optimizers = optimizers_of(student, options, device)
 
     state_path, log_path = os.path.join(options.out, "state.pt"), os.path.join(options.out, "log.jsonl")
-    step, spent = 0, 0.0
+    step, spent, redecided = 0, 0.0, 0
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location=device)
         student.load_state_dict(state["student"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["seconds"]
+        for optimizer, found in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
+        step, spent, redecided = state["step"], state["seconds"], state["redecided"]
         print(f"goes on at step {step}")
     elif options.begin:
         student.load(options.begin)
@@ -245,7 +264,7 @@ def main():
         grow(student, teacher, (trained.tensors(*batch) for batch in trained.shaped(options.seed)), GROWN_ON)
     begun = time.time() - spent
     generator = torch.Generator(device).manual_seed(options.seed + step)
-    train, sums = trainer(student, teacher, optimizer, options, device)
+    train, sums = trainer(student, teacher, optimizers, options, device)
     one_step = Step(train, device)
     # How much of the training is behind: evaluations do not count.
     progress = lambda: (time.time() - begun) / (60 * options.minutes) if options.minutes else step / options.steps
@@ -261,7 +280,10 @@ def main():
         if step >= seen:
             continue
         for batch in order[step - seen :]:
-            for group in optimizer.param_groups:
+            while redecided < options.redecide and progress() >= (redecided + 1) / (2 * options.redecide + 2):
+                redecided += 1
+                redecide(student, teacher, (trained.tensors(*batch) for batch in trained.shaped(options.seed + 7 * redecided)), REDECIDED_ON)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"].fill_(options.lr * group["scale"] * min(50 * progress() + 1e-3, max(0.0, 1 - progress()) ** 0.7))
             one_step(*varied(*trained.tensors(*batch), options.vary, config["vocab_size"], generator))
             step += 1
@@ -279,7 +301,8 @@ def main():
                 with open(log_path, "a") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)
-                state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": spent}
+                state = {"student": student.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+                state |= {"step": step, "seconds": spent, "redecided": redecided}
                 torch.save(state, state_path + ".partial")
                 os.replace(state_path + ".partial", state_path)
                 begun = time.time() - spent

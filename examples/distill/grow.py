@@ -3,28 +3,40 @@
 A tree's decisions get no gradient of their own (routing is hard), so that where it begins matters more than for a dense layer. Each node looks
 in the direction of its tokens' inputs that varies most with what is still missing of their outputs, decides at the median, which balances the
 tree, and adds the best multiple of its activation; in the signed form one on either side. A leaf begins as a constant, or in the signed form as a
-node like the others. One tree is fitted after another. A dense layer gets the least-squares fit of its outputs, and so does each leaf of the leaf
-form, on what the nodes above it leave.
+node like the others. One tree is fitted after another.
+
+A dense layer, and each leaf of the leaf form, begins with those neurons of the original layer that say most about the outputs of its tokens, and with
+the output weights that make the best of them. The leaf form's decisions are then fitted to its leaves, and these to their new tokens (decide.py).
 """
 import torch
 import torch.nn.functional as F
 
 from bert import Beside, Dense, Leaves, Signed
+from decide import decide, descend, leaf_errors
 
 ITERATIONS = 6  # of the power method; a direction near the best does
 # Whether leaves of the signed form are split as nodes are, since the sign of their logits chooses a row, too; else each begins with weight 0 and bias
 # 1, where one of its two rows is never used. docs/retention.md has the difference.
 SPLIT_LEAVES = True
-# Whether first_matrix begins a dense layer's first matrix; else it begins at random, as in every dense row of docs/retention.md but two.
-DENSE_DIRECTIONS = False
-LEAF_DIRECTIONS = True  # whether first_matrix begins leaves of the leaf form; else at random
+ROUNDS = 3  # of fitting the leaf form's decisions to its leaves, and these to their tokens
+
+
+def sample(batches, count):
+    """Batches of ids and masks that hold so many tokens."""
+    found = []
+    for ids, mask in batches:
+        found.append((ids, mask))
+        count -= int(mask.sum())
+        if count <= 0:
+            break
+    return found
 
 
 @torch.no_grad()
-def grow(student, teacher, batches, count):
-    """On up to `count` tokens of `batches`: tensors of ids and masks."""
-    inputs, outputs, hooks = [[] for _ in teacher.layers], [[] for _ in teacher.layers], []
-    for layer, into, out_of in zip(teacher.layers, inputs, outputs):
+def observe(model, batches):
+    """For each layer the inputs and outputs of its feedforward layer, [tokens, width] both."""
+    inputs, outputs, hooks = [[] for _ in model.layers], [[] for _ in model.layers], []
+    for layer, into, out_of in zip(model.layers, inputs, outputs):
 
         def keep(_, arguments, output, into=into, out_of=out_of):
             into.append(arguments[0][arguments[1]])
@@ -32,38 +44,63 @@ def grow(student, teacher, batches, count):
 
         hooks.append(layer.ffn.register_forward_hook(keep))
     for ids, mask in batches:
-        teacher(ids, mask)
-        count -= int(mask.sum())
-        if count <= 0:
-            break
+        model(ids, mask)
     for hook in hooks:
         hook.remove()
-    for mine, original, x, y in zip(student.layers, teacher.layers, inputs, outputs):
-        # The norm behind the layer says what counts of an output.
-        fit(mine.ffn, torch.cat(x), torch.cat(y), original.norm2.weight)
+    for x, y in zip(inputs, outputs):
+        yield torch.cat(x), torch.cat(y)
         x.clear()
         y.clear()
 
 
-def fit(layer, x, y, importance):
+@torch.no_grad()
+def grow(student, teacher, batches, count):
+    """On up to `count` tokens of `batches`: tensors of ids and masks."""
+    for mine, original, (x, y) in zip(student.layers, teacher.layers, observe(teacher, sample(batches, count))):
+        fit(mine.ffn, x, y, original)
+
+
+@torch.no_grad()
+def redecide(student, teacher, batches, count):
+    """Fits the decisions of a student in training, of the leaf form, to its leaves: what counts is the state behind the layer."""
+    batches = sample(batches, count)
+    found = zip(student.layers, teacher.layers, observe(student, batches), observe(teacher, batches))
+    for mine, original, (x, _), (before, added) in found:
+        decide(mine.ffn, x, leaf_errors(mine.ffn, x, distance_after(mine, x, original.norm2(before + added))))
+
+
+def distance_after(layer, x, want):
+    """Of an output of the layer's feedforward layer at x, by the state that it leads to."""
+    return lambda rows, output: (layer.norm2(x[rows] + output) - want[rows]).square().sum(1)
+
+
+def fit(layer, x, y, original):
+    """`original`: a layer of the network that y is from. The norm behind it says what counts of an output."""
     if isinstance(layer, Beside):
         # What the trees are for is what neurons that are always on leave to do.
-        fit_dense(layer.dense, x, y, importance)
-        fit(layer.trees, x, y - layer.dense(x, None), importance)
+        fit_dense(layer.dense, x, y, original)
+        fit(layer.trees, x, y - layer.dense(x, None), original)
     elif isinstance(layer, Dense):
-        fit_dense(layer, x, y, importance)
+        fit_dense(layer, x, y, original)
     elif isinstance(layer, Leaves):
-        fit_leaves(layer, x, y, importance)
+        fit_leaves(layer, x, y, original)
     else:
-        fit_trees(layer, x, y, importance)
+        fit_trees(layer, x, y, original.norm2.weight)
 
 
-def fit_dense(layer, x, y, importance):
-    if DENSE_DIRECTIONS:
-        weight, layer.up.bias[:] = first_matrix(x, y * importance, len(layer.up.weight))
-        layer.up.weight[:] = weight.t()
+def fit_dense(layer, x, y, original):
+    weight, bias = chosen(x, original, len(layer.up.weight))
+    layer.up.weight[: len(weight)], layer.up.bias[: len(weight)] = weight, bias
     weight, layer.down.bias[:] = least_squares(F.gelu(layer.up(x)), y)
     layer.down.weight[:] = weight.t()
+
+
+def chosen(x, original, count):
+    """Input weights and biases of as many neurons of the original layer, those that say most about its outputs at x."""
+    up, down = original.ffn.up, original.ffn.down
+    said = F.gelu(up(x)).var(0) * (down.weight * original.norm2.weight[:, None]).square().sum(0)
+    best = said.topk(min(count, len(said))).indices
+    return up.weight[best], up.bias[best]
 
 
 def least_squares(hidden, y):
@@ -103,13 +140,13 @@ def best_rows(form, z, node, nodes, missing):
     return best, a * best[row]
 
 
-def fit_leaves(layer, x, y, importance):
+def fit_leaves(layer, x, y, original):
     missing = y.clone()
     node = torch.zeros(len(x), dtype=torch.long, device=x.device)
     for level in range(layer.depth):
         nodes = 2**level
         rows = slice(nodes - 1, 2 * nodes - 1)
-        weight, bias = split(x, missing * importance, node, nodes)
+        weight, bias = split(x, missing * original.norm2.weight, node, nodes)
         z = (x * weight[node]).sum(1) + bias[node]
         layer.node_weights[rows], layer.node_biases[rows] = weight, bias
         if layer.node_out is not None:
@@ -117,28 +154,23 @@ def fit_leaves(layer, x, y, importance):
             missing -= added
             layer.node_out[2 * (nodes - 1) : 2 * (2 * nodes - 1)] = best
         node = 2 * node + (z >= 0).long()
-    order = node.argsort(stable=True)
-    visits = torch.bincount(node, minlength=layer.leaves).tolist()
-    for leaf, tokens in enumerate(order.split(visits)):
-        mine, wanted = x[tokens], missing[tokens]
-        if not len(tokens):
+    fit_each_leaf(layer, x, missing, node, original)
+    # Nodes that add an output of their own are where they began: what they add was fitted to it.
+    for _ in range(ROUNDS if layer.node_out is None else 0):
+        decide(layer, x, leaf_errors(layer, x, distance_after(original, x, original.norm2(x + y))))
+        fit_each_leaf(layer, x, y, descend(layer, x, torch.zeros_like(node), layer.depth) - layer.nodes, original)
+
+
+def fit_each_leaf(layer, x, y, leaf, original):
+    """`leaf`: that each token comes to."""
+    order = leaf.argsort(stable=True)
+    for leaf, tokens in enumerate(order.split(torch.bincount(leaf, minlength=layer.leaves).tolist())):
+        mine, wanted = x[tokens], y[tokens]
+        if len(tokens) < 2:
             continue
-        if LEAF_DIRECTIONS and len(tokens) >= layer.w1s.shape[2]:
-            layer.w1s[leaf], layer.b1s[leaf] = first_matrix(mine, wanted * importance, layer.w1s.shape[2])
+        weight, bias = chosen(mine, original, layer.w1s.shape[2])
+        layer.w1s[leaf][:, : len(bias)], layer.b1s[leaf, : len(bias)] = weight.t(), bias
         layer.w2s[leaf], layer.b2s[leaf] = least_squares(F.gelu(mine @ layer.w1s[leaf] + layer.b1s[leaf]), wanted)
-
-
-def first_matrix(x, y, neurons):
-    """Weights and biases of neurons in pairs that look both ways along the directions of x that say most about y: GELU(z) - GELU(-z) is z."""
-    centre = x.mean(0)
-    from_x, from_y = x - centre, y - y.mean(0)
-    covariance = from_x.t() @ from_y
-    directions = torch.randn(x.shape[1], (neurons + 1) // 2, device=x.device)
-    for _ in range(ITERATIONS):
-        directions = torch.linalg.qr(covariance @ (covariance.t() @ directions)).Q
-    directions = directions / (from_x @ directions).std(0).clamp(min=1e-6)
-    both = torch.cat([directions, -directions], dim=1)[:, :neurons]
-    return both, -centre @ both
 
 
 def summed(values, node, nodes):

@@ -13,7 +13,7 @@ import time
 import torch
 
 from bert import Bert, read_config
-from distill import optimizer_of, trainer
+from distill import optimizers_of, trainer
 from step import Step
 
 LENGTH = 32
@@ -23,9 +23,10 @@ parser.add_argument("--teacher", required=True)
 parser.add_argument("--ffn", nargs="+", required=True)
 parser.add_argument("--batch-tokens", type=int, default=16_384)
 parser.add_argument("--steps", type=int, default=20, help="a round")
+parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
 parser.add_argument("--rounds", type=int, default=5)
 options = parser.parse_args()
-options.inner, options.balance = 1.0, 0.02  # as distill.py has them
+options.inner, options.balance, options.lr = 1.0, 0.02, 1e-3  # as distill.py has them
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 config = read_config(options.teacher)
@@ -33,7 +34,7 @@ teacher = Bert(config).load(options.teacher).to(device).eval().requires_grad_(Fa
 for ffn in options.ffn:
     torch.manual_seed(0)
     student = Bert(config, ffn).load(options.teacher, but_ffn=True).to(device)
-    train, _ = trainer(student, teacher, optimizer_of(student, 1e-3, device), options, device)
+    train, _ = trainer(student, teacher, optimizers_of(student, options, device), options, device)
     one_step, rounds = Step(train, device), []
     ids = torch.randint(1000, config["vocab_size"], (options.batch_tokens // LENGTH, LENGTH), device=device)
     mask = torch.ones_like(ids, dtype=torch.bool)
