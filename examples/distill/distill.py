@@ -14,6 +14,7 @@ import os
 import random
 import time
 
+import numpy
 import torch
 import torch.nn.functional as F
 
@@ -24,7 +25,8 @@ from muon import Muon
 from step import Step
 
 LONGEST = 128
-LENGTHS = 16  # training pads sentences to a multiple of it, so that there are few shapes
+LENGTHS = 8  # training pads sentences to a multiple of it, so that there are few shapes
+AT_ONCE = 100_000  # sentences that are tokenised together: their encodings take forty times the room of their ids
 GROWN_ON = 400_000  # tokens
 REDECIDED_ON = 200_000
 DECISIONS = 0.1  # of the learning rate: a decision that moves changes what all nodes below it are for
@@ -59,9 +61,13 @@ class Batches:
     """Sentences as ids on the device, cut into batches of so many tokens: in few shapes to train on, by length to evaluate."""
 
     def __init__(self, sentences, tokenizer, batch_tokens, pad, device):
-        ids = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
+        ids = [
+            numpy.array(encoding.ids, numpy.int32)
+            for begin in range(0, len(sentences), AT_ONCE)
+            for encoding in tokenizer.encode_batch_fast(sentences[begin : begin + AT_ONCE])
+        ]
         self.lengths = torch.tensor([len(row) for row in ids])
-        self.flat = torch.tensor([token for row in ids for token in row], device=device)
+        self.flat = torch.from_numpy(numpy.concatenate(ids)).to(device, torch.long)
         self.starts = (self.lengths.cumsum(0) - self.lengths).to(device)
         self.on_device = self.lengths.to(device)
         self.batch_tokens, self.pad, self.device = batch_tokens, pad, device
@@ -117,14 +123,20 @@ def varied(ids, mask, share, vocabulary, generator):
     return torch.where(replaced, words, ids), mask
 
 
-def losses(student, ids, mask, want_hidden, want):
-    hidden, got = student(ids, mask)
+def errors(hidden, want, mask):
+    """Of the state after each layer: mean squared error over the variance."""
     weight = mask[:, :, None] / mask.sum()
-    mse = []
-    for h, w in zip(hidden[1:], want_hidden[1:]):
+    found = []
+    for h, w in zip(hidden, want):
         h, w = h.float(), w.float()
         mean = (w * weight).sum() / w.shape[2]
-        mse.append((((h - w) ** 2) * weight).sum() / (((w - mean) ** 2) * weight).sum())
+        found.append((((h - w) ** 2) * weight).sum() / (((w - mean) ** 2) * weight).sum())
+    return found
+
+
+def losses(student, ids, mask, want_hidden, want, errors=errors):
+    hidden, got = student(ids, mask)
+    mse = errors(hidden[1:], want_hidden[1:], mask)
     got, want = got.float(), want.float()
     return {
         "hidden": sum(mse) / len(mse),
@@ -208,13 +220,19 @@ def optimizers_of(student, options, device):
 def trainer(student, teacher, optimizers, options, device):
     """What one step does with ids and a mask, and the sums of what it finds, by NAMES."""
     follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
-    sums = torch.zeros(len(NAMES), device=device)
+    sums, of_states = torch.zeros(len(NAMES), device=device), errors
+    if device == "cuda":
+        # Kernels of single operations would spend the step on reading and writing what another has just written or reads next.
+        torch._dynamo.config.recompile_limit = 64  # a layer of the student and one of the teacher, with gradients to what precedes and without
+        of_states = torch.compile(errors, dynamic=True)
+        for layer in (*student.layers, *follow.layers):
+            layer.compile(dynamic=True)
 
     def train(ids, mask):
         with torch.no_grad():
             wanted = follow(ids, mask)
         with torch.autocast(device, torch.bfloat16, cache_enabled=False):
-            found = losses(student, ids, mask, *wanted)
+            found = losses(student, ids, mask, *wanted, errors=of_states)
         hidden = options.inner * (found["hidden"] - found["last"]) + found["last"]
         loss = hidden + 8 * found["cosine"] + 4 * found["similarity"] + options.balance * found["imbalance"]
         student.zero_grad(set_to_none=True)

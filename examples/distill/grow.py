@@ -43,8 +43,9 @@ def observe(model, batches):
             out_of.append(output[arguments[1]])
 
         hooks.append(layer.ffn.register_forward_hook(keep))
-    for ids, mask in batches:
-        model(ids, mask)
+    with torch.compiler.set_stance("force_eager"):  # a layer that was compiled before knows nothing of hooks
+        for ids, mask in batches:
+            model(ids, mask)
     for hook in hooks:
         hook.remove()
     for x, y in zip(inputs, outputs):
