@@ -45,7 +45,22 @@ impl Encoder {
     /// Errors of the checkpoint.
     #[cfg(feature = "cpu")]
     pub fn on_host(weights: &EncoderWeights<'_>) -> Result<Self> {
-        let encoder = HostEncoder::read(weights)?;
+        Self::read_on_host(weights, false)
+    }
+
+    /// As [`Encoder::on_host`], with the products of its layers in 8-bit integers: faster, most of all on processors with VNNI, and a little less exact.
+    /// Weights have a scale for each output, activations for each token; decisions, norms, attention's scores and heads stay f32.
+    ///
+    /// # Errors
+    /// As [`Encoder::on_host`].
+    #[cfg(feature = "cpu")]
+    pub fn on_host_in_int8(weights: &EncoderWeights<'_>) -> Result<Self> {
+        Self::read_on_host(weights, true)
+    }
+
+    #[cfg(feature = "cpu")]
+    fn read_on_host(weights: &EncoderWeights<'_>, in_int8: bool) -> Result<Self> {
+        let encoder = HostEncoder::read(weights, in_int8)?;
         Ok(Self { config: weights.config().clone(), engine: Engine::Host(Box::new(encoder)) })
     }
 
@@ -91,6 +106,15 @@ impl Encoder {
             Engine::Gpu(encoder) => encoder.max_tokens(),
             #[cfg(feature = "cpu")]
             Engine::Host(_) => crate::host::MAX_TOKENS,
+        }
+    }
+
+    /// Tokens of a batch that a text's pieces are gathered to: more are slower on the host, whose caches then hold no activations.
+    pub(crate) fn best_tokens(&self) -> usize {
+        match &self.engine {
+            Engine::Gpu(encoder) => encoder.max_tokens(),
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => crate::host::BEST_TOKENS,
         }
     }
 

@@ -204,9 +204,11 @@ fn alone_in_a_batch_in_another_order_or_padded_a_sequence_gives_the_same() {
     let weights = EncoderWeights::open(dir.path()).unwrap();
     let all = sequences(TINY.vocabulary);
     let pooled = Output::Pooled { pooler: Pooler::MeanUnmasked, normalized: true };
-    for gpu in common::gpus() {
-        let encoder =
-            block_on(Encoder::upload(&gpu, &weights, &EncoderOptions::default())).unwrap();
+    let upload = |gpu| block_on(Encoder::upload(&gpu, &weights, &EncoderOptions::default()));
+    let mut encoders: Vec<_> = common::gpus().into_iter().map(|gpu| upload(gpu).unwrap()).collect();
+    encoders
+        .extend([Encoder::on_host(&weights).unwrap(), Encoder::on_host_in_int8(&weights).unwrap()]);
+    for encoder in encoders {
         let run = |sequences: &[Sequence]| {
             let batch = encoder.batch(sequences).unwrap();
             block_on(encoder.forward(&batch, &pooled, Tap::None)).unwrap().values
@@ -317,8 +319,10 @@ fn ids_lengths_and_rows_outside_the_model_are_named() {
 #[test]
 fn golden_models_and_layers_on_the_host() {
     for model in golden_models(&common::golden()).unwrap() {
-        for outcome in block_on(check_model(&model, &Checked::Host)).unwrap() {
-            assert!(outcome.passed(), "{outcome:?}");
+        for on in [Checked::Host, Checked::HostInt8] {
+            for outcome in block_on(check_model(&model, &on)).unwrap() {
+                assert!(outcome.passed(), "{outcome:?}");
+            }
         }
     }
     let (mut cases, _) = golden_cases(&common::golden()).unwrap();

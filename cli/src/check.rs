@@ -96,12 +96,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(DeviceChoice::Gpu(choice)) => vec![cmm::adapter(choice).await?],
     };
     let progress =
-        ProgressBar::new(((2 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
+        ProgressBar::new(((3 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
 
     let mut runs = vec![run_on(Checked::Reference, &cases, &progress).await];
     if arguments.variant.is_none() && !matches!(arguments.device, Some(DeviceChoice::Gpu(_))) {
-        runs.push(run_on(Checked::Host, &cases, &progress).await);
+        for on in [Checked::Host, Checked::HostInt8] {
+            runs.push(run_on(on, &cases, &progress).await);
+        }
     }
     let (mut ran, mut gave_device) = (false, false);
     for adapter in &adapters {
@@ -219,9 +221,8 @@ impl Row {
     fn of_all(on: &Checked, case: &str, outcomes: cmm::Result<Vec<Outcome>>) -> Vec<Self> {
         match (outcomes, on) {
             (Ok(outcomes), _) => outcomes.into_iter().map(Self::right_or_wrong).collect(),
-            (Err(Error::Unsupported { .. }), Checked::Reference | Checked::Cooperative(_)) => {
-                Vec::new()
-            }
+            (Err(Error::Unsupported { .. }), Checked::Reference) => Vec::new(),
+            (Err(Error::Unsupported { .. }), on) if on.encoders_only() => Vec::new(),
             (Err(error), _) => {
                 let error = Some(error.to_string());
                 vec![Self { case: case.to_owned(), passed: false, outcome: None, error }]

@@ -55,6 +55,21 @@ fn assert_same_vector(a: &serde_json::Value, b: &serde_json::Value) {
 }
 
 #[test]
+fn products_in_int8_give_nearly_the_same_vectors_and_no_gpu_has_them() {
+    let text = b"A man is playing a flute.\nReplace me.\n";
+    let Some(f32) = cmm(&[&EMBED[..], &["--device", "cpu"]].concat(), text) else { return };
+    let int8 = cmm(&[&EMBED[..], &["--int8"]].concat(), text).unwrap();
+    for (a, b) in lines(&f32).iter().zip(&lines(&int8)) {
+        let (a, b) = (embedding(a), embedding(b));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+        assert!(cosine > 0.99 && a != b, "{cosine}");
+    }
+    let refused = cmm(&[&EMBED[..], &["--int8", "--device", "0"]].concat(), text).unwrap();
+    assert!(error(&refused).contains("int8: expected the CPU, found a GPU"), "{}", error(&refused));
+}
+
+#[test]
 fn every_line_has_its_vector_in_its_place_whatever_is_in_it() {
     let long = "word ".repeat(10_000);
     let texts = ["Replace me.", "", "🎉 naïve café", "   ", &long, "Replace me."];

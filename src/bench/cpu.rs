@@ -72,7 +72,7 @@ fn encoder(
     effort: Effort,
     emit: &mut impl FnMut(Measurement),
 ) -> Result<()> {
-    let encoder = HostEncoder::read(weights)?;
+    let encoder = HostEncoder::read(weights, false)?;
     let short = Short::new(shape, weights)?;
     let got = encoder.forward(&short.batch, &Output::Hidden, Tap::Stages)?;
     let check = short.check(weights, &got, Precision::F32);
@@ -103,7 +103,7 @@ pub(crate) fn cmm(
     let mut y = vec![0.0; tokens * shape.output()];
     let mut path = vec![0; tokens * shape.path_len()];
     let (seconds, runs) = measure(effort, |run| {
-        host::fff_into(weights, &x[run % x.len()], &mut y, &mut path);
+        host::fff_into(weights, None, &x[run % x.len()], &mut y, &mut path);
     });
     let got = host::fff(weights, &x[0])?;
     let truth = reference::fff(weights, &x[0])?;

@@ -12,6 +12,9 @@ pub enum Checked {
     /// The host, in f32.
     #[cfg(feature = "cpu")]
     Host,
+    /// The host, with products of layers in 8-bit integers: whole encoders.
+    #[cfg(feature = "cpu")]
+    HostInt8,
     /// A device, in one variant of its kernels.
     Variant(Gpu, Variant),
     /// A device's cooperative matrices: whole encoders, weights and activations in f16.
@@ -24,7 +27,7 @@ impl Checked {
         match self {
             Self::Reference => "CPU reference".into(),
             #[cfg(feature = "cpu")]
-            Self::Host => "CPU".into(),
+            Self::Host | Self::HostInt8 => "CPU".into(),
             Self::Variant(gpu, _) | Self::Cooperative(gpu) => {
                 format!("{} ({})", gpu.info().name, gpu.info().backend.to_str())
             }
@@ -37,8 +40,20 @@ impl Checked {
             Self::Reference => "f64".into(),
             #[cfg(feature = "cpu")]
             Self::Host => "simd/f32".into(),
+            #[cfg(feature = "cpu")]
+            Self::HostInt8 => "simd/int8".into(),
             Self::Variant(_, variant) => variant.to_string(),
             Self::Cooperative(_) => "cooperative/f16".into(),
+        }
+    }
+
+    /// Whether it runs whole encoders, and no FFF layers by themselves.
+    pub fn encoders_only(&self) -> bool {
+        match self {
+            #[cfg(feature = "cpu")]
+            Self::HostInt8 => true,
+            Self::Cooperative(_) => true,
+            _ => false,
         }
     }
 

@@ -24,6 +24,12 @@ const HALF_FLIP_MARGIN: f64 = 2e-2;
 /// The error that the f16 variants may have, against the reference with the same rounded weights.
 const F16_RTOL: f64 = 1e-4;
 
+/// The same of products in 8-bit integers, whose errors add up from layer to layer: in the random models among the golden ones to 0.07.
+#[cfg(feature = "cpu")]
+const INT8_RTOL: f64 = 1e-1;
+#[cfg(feature = "cpu")]
+const INT8_FLIP_MARGIN: f64 = 1e-1;
+
 /// A |logit| of the reference below which f32 rounding along a whole model may decide either way.
 const FLIP_MARGIN: f64 = 1e-4;
 
@@ -172,10 +178,9 @@ pub async fn check_model(case: &ModelCase, on: &Checked) -> Result<Vec<Outcome>>
             same = untapped.values == got.values;
             got
         };
-        let golden_disagreements = match precision {
-            Precision::F32 => Some(disagreements(&golden, &config, &got)?),
-            Precision::F16 => None,
-        };
+        let exact = precision == Precision::F32 && !on.stored().int8;
+        let golden_disagreements =
+            exact.then(|| disagreements(&golden, &config, &got)).transpose()?;
         let mut reference =
             compare_encoded((&golden.batch, &golden.output), &config, &truth, &got, limits);
         if !same {
@@ -197,6 +202,8 @@ impl Checked {
 
     fn limits(&self) -> Limits {
         match (self, self.precision()) {
+            #[cfg(feature = "cpu")]
+            (Self::HostInt8, _) => Limits { error: INT8_RTOL, flip: INT8_FLIP_MARGIN },
             (Self::Cooperative(_), _) => Limits { error: HALF_RTOL, flip: HALF_FLIP_MARGIN },
             (_, Precision::F32) => Limits { error: F32_RTOL, flip: FLIP_MARGIN },
             (_, Precision::F16) => Limits { error: F16_RTOL, flip: FLIP_MARGIN },
@@ -209,6 +216,8 @@ impl Checked {
         match self {
             Self::Variant(_, variant) => options.variant(*variant),
             Self::Cooperative(_) => options.activations(Precision::F16),
+            #[cfg(feature = "cpu")]
+            Self::HostInt8 => options.int8(true),
             _ => options,
         }
     }
@@ -220,6 +229,8 @@ impl Checked {
             }
             #[cfg(feature = "cpu")]
             Self::Host => Encoder::on_host(weights),
+            #[cfg(feature = "cpu")]
+            Self::HostInt8 => Encoder::on_host_in_int8(weights),
             Self::Reference => self.runs_no("encoders"),
         }
     }

@@ -50,7 +50,7 @@ impl Outcome {
 pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
     let (weights, x) = (&case.weights, &case.x);
     let shape = weights.shape();
-    if let Checked::Cooperative(_) = on {
+    if on.encoders_only() {
         return on.runs_no("FFF layers");
     }
     if let Checked::Variant(gpu, variant) = on {

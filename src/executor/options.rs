@@ -1,4 +1,4 @@
-//! How an encoder is stored and run on a GPU.
+//! How an encoder is stored and run.
 
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::gpu::{Capabilities, Variant, WeightFormat};
 use crate::kernels::fits_cooperative;
 use crate::model::EncoderConfig;
 
-/// How an encoder is stored and run on a GPU: with f32 weights and activations in the variant that suits the device best, unless more is said.
+/// How an encoder is stored and run: with f32 weights and activations in the variant that suits the device best, unless more is said.
 /// f16 weights never change how activations are stored: that is a word of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -18,6 +18,9 @@ pub struct EncoderOptions {
     pub activations: Precision,
     /// A certain variant of the kernels, which says how matrices are stored too.
     pub variant: Option<Variant>,
+    /// Whether the CPU makes the products of an encoder's layers in 8-bit integers ([`Encoder::on_host_in_int8`](crate::Encoder::on_host_in_int8)); no GPU
+    /// does.
+    pub int8: bool,
 }
 
 impl EncoderOptions {
@@ -39,6 +42,12 @@ impl EncoderOptions {
         self
     }
 
+    /// Products of the layers in 8-bit integers, on the CPU.
+    pub fn int8(mut self, int8: bool) -> Self {
+        self.int8 = int8;
+        self
+    }
+
     /// Whether a device can run an encoder with f16 activations: it has cooperative matrices, for heads of 16, 32, 48 or 64 values.
     pub fn f16_activations(device: &Capabilities, config: &EncoderConfig) -> bool {
         let head = config.head_width();
@@ -47,6 +56,9 @@ impl EncoderOptions {
 
     /// The kernels' variant on a device.
     pub(crate) fn resolve(&self, device: &Capabilities, config: &EncoderConfig) -> Result<Variant> {
+        if self.int8 {
+            return Err(Error::input("products in int8", "the CPU", "a GPU"));
+        }
         if self.activations == Precision::F32 {
             return self.variant.map_or_else(|| device.best(self.weights), Ok);
         }

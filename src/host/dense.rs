@@ -37,11 +37,14 @@ pub(crate) fn dense(
     if weights.bias.is_none() && activation == Activation::None {
         return;
     }
-    let arch = Arch::new();
-    let bias = weights.bias.as_deref();
     let rows = (AT_ONCE / output).max(1);
     y.par_chunks_mut(rows * output)
-        .for_each(|y| arch.dispatch(Finish { y, output, bias, activation }));
+        .for_each(|y| finish(y, output, weights.bias.as_deref(), activation));
+}
+
+/// Bias and activation, on this thread.
+pub(crate) fn finish(y: &mut [f32], output: usize, bias: Option<&[f32]>, activation: Activation) {
+    Arch::new().dispatch(Finish { y, output, bias, activation });
 }
 
 /// What the rows of a matrix of weights are.
@@ -100,12 +103,11 @@ pub(crate) fn product(
     }
 }
 
-/// Bias and activation.
-pub(crate) struct Finish<'a> {
-    pub(crate) y: &'a mut [f32],
-    pub(crate) output: usize,
-    pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) activation: Activation,
+struct Finish<'a> {
+    y: &'a mut [f32],
+    output: usize,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
 }
 
 impl WithSimd for Finish<'_> {

@@ -3,16 +3,18 @@
 /// e^x to 2 units in the last place; 0 below -87, where f32 leaves its normal numbers, and infinite above 88.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Adding and taking away 1.5 * 2^23 rounds to a whole number.
+    // Adding 1.5 * 2^23 rounds to a whole number, which the lowest bits then hold; taking it away leaves the number. A conversion to an integer, which
+    // saturates, would be computed value by value.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts: the first has few bits, so that its product with a whole number is exact.
     const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const TERMS: [f32; 5] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
     let inside = x.clamp(-87.0, 88.0);
-    let whole = (inside * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = inside * std::f32::consts::LOG2_E + ROUND;
+    let whole = rounded - ROUND;
     let rest = inside - whole * LN2[0] - whole * LN2[1];
     let series = TERMS.into_iter().fold(1.0 / 5040.0, |sum, term| sum * rest + term);
-    let power = f32::from_bits(((whole as i32 + 127) << 23) as u32);
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     let value = (series * rest * rest + rest + 1.0) * power;
     let value = if x < -87.0 { 0.0 } else { value };
     if x > 88.0 { f32::INFINITY } else { value }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffForm, FffShape, FffWeights, Forward};
 use crate::host::exp::gelu;
-use crate::host::leaf;
+use crate::host::{int8, leaf};
 
 /// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
 const LEVELS_AT_ONCE: usize = 6;
@@ -55,12 +55,18 @@ pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward>
     let tokens = x.len() / shape.input();
     let mut result =
         Forward { y: vec![0.0; tokens * shape.output()], path: vec![0; tokens * shape.path_len()] };
-    fff_into(weights, x, &mut result.y, &mut result.path);
+    fff_into(weights, None, x, &mut result.y, &mut result.path);
     Ok(result)
 }
 
-/// [`fff`] into buffers of the right sizes.
-pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mut [u32]) {
+/// [`fff`] into buffers of the right sizes. `int8`: the two matrices of each leaf of the leaf form in 8 bits, to be taken in place of the weights'.
+pub(crate) fn fff_into(
+    weights: &FffWeights,
+    int8: Option<&[[int8::Matrix; 2]]>,
+    x: &[f32],
+    y: &mut [f32],
+    path: &mut [u32],
+) {
     let shape = weights.shape();
     let arch = Arch::new();
     // The leaves of the leaf form decide nothing.
@@ -101,7 +107,7 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
     if tokens < FEW || last == 0 {
         descend(&mut walks, 0..last);
         walks.iter_mut().for_each(finish);
-        return leaf::leaves_into(weights, x, y, path);
+        return leaf::leaves_into(weights, int8, x, y, path);
     }
     for first in (0..last).step_by(step) {
         let levels = first..(first + step).min(last);
@@ -118,7 +124,7 @@ pub(crate) fn fff_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &mu
             }
         });
     }
-    leaf::leaves_into(weights, x, y, path);
+    leaf::leaves_into(weights, int8, x, y, path);
 }
 
 /// Walks some levels of every tree, several tokens side by side, so that one's rows arrive while the others' are multiplied.

@@ -5,8 +5,9 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::fff::{FffWeights, LeafForm};
-use crate::host::dense::{Finish, Rows, product};
+use crate::host::dense::{Rows, finish, product};
 use crate::host::fff::{Accumulate, Walk, dots};
+use crate::host::int8;
 use crate::plan::Activation;
 
 /// Tokens of a leaf that are multiplied together, unless so many values of a row are too much for a thread's own memory.
@@ -30,8 +31,15 @@ pub(super) fn arrive(walk: &mut Walk) {
     walk.y.fill(if finite { 0.0 } else { f32::NAN });
 }
 
-/// Adds to `y: [tokens, output]` what the leaves at the end of each `path: [tokens, levels]` put out; nothing in other forms.
-pub(super) fn leaves_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: &[u32]) {
+/// Adds to `y: [tokens, output]` what the leaves at the end of each `path: [tokens, levels]` put out; nothing in other forms. `int8`: the two matrices
+/// of each leaf in 8 bits, to be taken in place of the weights'.
+pub(super) fn leaves_into(
+    weights: &FffWeights,
+    int8: Option<&[[int8::Matrix; 2]]>,
+    x: &[f32],
+    y: &mut [f32],
+    path: &[u32],
+) {
     let shape = weights.shape();
     let Some(form) = shape.leaf_form() else { return };
     let last = path.chunks_exact(shape.levels()).map(|path| path[shape.depth()]);
@@ -43,7 +51,8 @@ pub(super) fn leaves_into(weights: &FffWeights, x: &[f32], y: &mut [f32], path: 
     let widest = shape.input().max(form.width).max(shape.output());
     let at_once = AT_ONCE.min(VALUES / widest).max(1);
     tokens.par_chunk_by_mut(|one, other| one.leaf == other.leaf).for_each(|tokens| {
-        tokens.par_chunks_mut(at_once).for_each(|tokens| block(weights, form, tokens));
+        let int8 = int8.map(|leaves| &leaves[tokens[0].leaf]);
+        tokens.par_chunks_mut(at_once).for_each(|tokens| block(weights, int8, form, tokens));
     });
 }
 
@@ -55,7 +64,12 @@ struct Token<'a> {
 }
 
 /// What a leaf makes of some of its tokens.
-fn block(weights: &FffWeights, form: LeafForm, tokens: &mut [Token]) {
+fn block(
+    weights: &FffWeights,
+    int8: Option<&[int8::Matrix; 2]>,
+    form: LeafForm,
+    tokens: &mut [Token],
+) {
     let (shape, arch) = (weights.shape(), Arch::new());
     let leaf = tokens[0].leaf;
     let (input, output, width) = (shape.input(), shape.output(), form.width);
@@ -65,20 +79,25 @@ fn block(weights: &FffWeights, form: LeafForm, tokens: &mut [Token]) {
     let activation = Activation::from(form.activation);
     let mut hidden = vec![0.0; tokens.len() * width];
     let mut sums = vec![0.0; tokens.len() * output];
-    if tokens.len() <= FEW {
+    if let Some([up, down]) = int8 {
+        let x = gathered(tokens);
+        int8::product(up, &x, false, &mut hidden);
+        finish(&mut hidden, width, bias, activation);
+        int8::product(down, &hidden, false, &mut sums);
+    } else if tokens.len() <= FEW {
         for (token, hidden) in tokens.iter().zip(hidden.chunks_exact_mut(width)) {
             arch.dispatch(Logits { w1, x: token.x, z: hidden });
         }
-        arch.dispatch(Finish { y: &mut hidden, output: width, bias, activation });
+        finish(&mut hidden, width, bias, activation);
         for (hidden, y) in hidden.chunks_exact(width).zip(sums.chunks_exact_mut(output)) {
             let rows: Vec<_> = ((leaf * width) as u32..).zip(hidden.iter().copied()).collect();
             arch.dispatch(Accumulate { weights, rows: &rows, y });
         }
     } else {
-        let x: Vec<f32> = tokens.iter().flat_map(|token| token.x).copied().collect();
+        let x = gathered(tokens);
         let (up, down) = ([tokens.len(), input, width], [tokens.len(), width, output]);
         product(up, &x, w1, Rows::Outputs, false, &mut hidden, Parallelism::None);
-        arch.dispatch(Finish { y: &mut hidden, output: width, bias, activation });
+        finish(&mut hidden, width, bias, activation);
         let w2 = &weights.linear_out()[leaf * width * output..][..width * output];
         product(down, &hidden, w2, Rows::Inputs, false, &mut sums, Parallelism::None);
     }
@@ -89,6 +108,12 @@ fn block(weights: &FffWeights, form: LeafForm, tokens: &mut [Token]) {
     for (token, sums) in tokens.iter_mut().zip(sums.chunks_exact(output)) {
         token.y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
     }
+}
+
+/// The inputs of tokens, side by side.
+fn gathered(tokens: &[Token]) -> Vec<f32> {
+    let rows: Vec<_> = tokens.iter().map(|token| token.x).collect();
+    rows.concat()
 }
 
 /// The products of a token with the rows of a leaf's neurons.

@@ -173,9 +173,13 @@ impl FastBert {
                 return Err(Error::input("activations", "f32 on the CPU", "f16"));
             }
             #[cfg(feature = "cpu")]
+            (Device::Host, stored) if stored.int8 => {
+                Encoder::on_host_in_int8(&weights.stored_as(stored.weights))?
+            }
+            #[cfg(feature = "cpu")]
             (Device::Host, stored) => Encoder::on_host(&weights.stored_as(stored.weights))?,
         };
-        let batch_tokens = options.batch_tokens.clamp(1, encoder.max_tokens().max(1));
+        let batch_tokens = options.batch_tokens.clamp(1, encoder.best_tokens().max(1));
         Ok(Self { encoder, tokenizer, pooling, prompts, batch_tokens })
     }
 
