@@ -110,11 +110,13 @@ impl Encoder {
     }
 
     /// Tokens of a batch that a text's pieces are gathered to: more are slower on the host, whose caches then hold no activations.
+    #[cfg(feature = "text")]
     pub(crate) fn best_tokens(&self) -> usize {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.max_tokens(),
             #[cfg(feature = "cpu")]
-            Engine::Host(_) => crate::host::BEST_TOKENS,
+            // Of 512 to 16,384 the fastest, by 5 to 15 % over the most.
+            Engine::Host(_) => 2048,
         }
     }
 

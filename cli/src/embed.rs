@@ -7,7 +7,7 @@ use clap::Args;
 use cmm::{Prompts, cosine};
 use serde_json::json;
 
-use crate::model::{ModelArguments, in_steps};
+use crate::model::{ModelArguments, in_steps, step_by_step};
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
@@ -72,32 +72,35 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
     let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
-    let embed = async |texts: &[&str]| model.embed_with_prompt(prompt, texts).await;
-    let vectors = in_steps(&texts, embed).await?;
-    if let Some(mut file) = file {
-        for vector in &vectors {
-            file.write(vector, &[])?;
-        }
-        let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
-        let text = if arguments.json {
-            json!({ "texts": texts.len(), "width": width, "output": files }).to_string()
-        } else {
-            format!("{} vectors of {width} -> {}", texts.len(), files.join(", "))
+    let embed = async |texts: &[String]| {
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        model.embed_with_prompt(prompt, &texts).await
+    };
+    let Some(mut file) = file else {
+        let show = |texts: &[String], vectors: Vec<Vec<f32>>| {
+            let lines = texts.iter().zip(&vectors).map(|(text, vector)| {
+                if arguments.json {
+                    return json!({ "text": text, "embedding": vector }).to_string() + "\n";
+                }
+                let first: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
+                format!("[{}, ... {width} values]  {}\n", first.join(", "), shown(text))
+            });
+            print(&lines.collect::<String>())
         };
-        print(&(text + "\n"))?;
+        step_by_step(&texts, embed, show).await?;
         return Ok(ExitCode::SUCCESS);
-    }
-    let mut out = String::new();
-    for (text, vector) in texts.iter().zip(&vectors) {
-        out += &if arguments.json {
-            json!({ "text": text, "embedding": vector }).to_string()
-        } else {
-            let first: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
-            format!("[{}, ... {width} values]  {}", first.join(", "), shown(text))
-        };
-        out.push('\n');
-    }
-    print(&out)?;
+    };
+    let write = |_: &[String], vectors: Vec<Vec<f32>>| {
+        vectors.iter().try_for_each(|vector| file.write(vector, &[]))
+    };
+    step_by_step(&texts, embed, write).await?;
+    let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
+    let text = if arguments.json {
+        json!({ "texts": texts.len(), "width": width, "output": files }).to_string()
+    } else {
+        format!("{} vectors of {width} -> {}", texts.len(), files.join(", "))
+    };
+    print(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -89,16 +89,32 @@ pub async fn in_steps<T>(
 
 /// As [`in_steps`], of anything.
 pub async fn items_in_steps<I, T>(
-    texts: &[I],
-    mut work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
+    items: &[I],
+    work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
 ) -> Result<Vec<T>, Failure> {
-    let progress = ProgressBar::new(texts.len() as u64);
+    let mut results = Vec::with_capacity(items.len());
+    let take = |_: &[I], some: Vec<T>| {
+        results.extend(some);
+        Ok(())
+    };
+    step_by_step(items, work, take).await?;
+    Ok(results)
+}
+
+/// As [`items_in_steps`], but hands the items of each step and what `work` made of them to `take`, so that not all results need room at once.
+pub async fn step_by_step<I, T>(
+    items: &[I],
+    mut work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
+    mut take: impl FnMut(&[I], Vec<T>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let progress = ProgressBar::new(items.len() as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
-    let mut results = Vec::with_capacity(texts.len());
-    for texts in texts.chunks(TEXTS_PER_STEP) {
-        results.extend(work(texts).await?);
-        progress.inc(texts.len() as u64);
+    for items in items.chunks(TEXTS_PER_STEP) {
+        let results = work(items).await?;
+        // A terminal shows both.
+        progress.suspend(|| take(items, results))?;
+        progress.inc(items.len() as u64);
     }
     progress.finish_and_clear();
-    Ok(results)
+    Ok(())
 }

@@ -95,6 +95,30 @@ fn every_line_has_its_vector_in_its_place_whatever_is_in_it() {
     }
 }
 
+/// 2,048 run at once: what is printed and written step by step is whole, and in its order.
+#[test]
+fn more_lines_than_one_step_takes_keep_their_places() {
+    let texts: Vec<_> = (0..2_050).map(|number| format!("line {number}")).collect();
+    let (stdin, folder) = (texts.join("\n"), tempfile::tempdir().unwrap());
+    let on_cpu = [&EMBED[..], &["--device", "cpu"]].concat();
+    let Some(printed) = cmm(&on_cpu, stdin.as_bytes()) else { return };
+    let printed = lines(&printed);
+    assert!(printed.iter().map(|line| &line["text"]).eq(&texts));
+    let file = folder.path().join("vectors.safetensors");
+    let written =
+        cmm(&[&on_cpu[..], &["--output", file.to_str().unwrap()]].concat(), stdin.as_bytes());
+    assert_eq!(lines(&written.unwrap())[0]["texts"], 2_050);
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let y = tensors.tensor("y").unwrap();
+    assert_eq!(y.shape(), [2_050, 64]);
+    for (row, line) in y.data().chunks_exact(4 * 64).zip(&printed) {
+        let row: Vec<f32> =
+            row.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        assert!(row.iter().zip(embedding(line)).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-7));
+    }
+}
+
 #[test]
 fn what_is_no_text_is_an_error_with_its_place() {
     let Some(output) = cmm(&EMBED, b"fine\nnot \xff\xfe\n") else { return };

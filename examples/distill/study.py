@@ -23,8 +23,8 @@ SEVERAL = ["original", "fff:1x11", "dense:12", "dense:1536"]
 ONCE = ["fff:4x9", "fff:16x7", "fff:64x5", "dense:40", "dense:128"]
 RUNS = [(ffn, 0) for ffn in SEVERAL] + [(ffn, seed) for seed in (1, 2) for ffn in SEVERAL] + [(ffn, 0) for ffn in ONCE]
 # With --distil-only.
-FORMS = ["fff:1x11", "signed:1x11", "signed:4x9", "leaf:7x32", "leaf:5x64", "dense:12", "dense:128"]
-FORMS_ONCE = ["signed:2x10", "fff:4x9", "leaf:6x64", "leaf:9x16", "dense:40", "dense:384", "signed:1x11+64", "signed-leaf:7x32"]
+FORMS = ["fff:1x11", "signed:1x11", "leaf:7x32", "leaf:5x64", "leaf:4x256", "leaf:3x512", "dense:12", "dense:128", "dense:512"]
+FORMS_ONCE = ["signed:2x10", "signed:4x9", "leaf:6x64", "leaf:9x16", "leaf:5x128", "dense:40", "dense:384", "dense:1536", "signed:1x11+64", "signed-leaf:7x32"]
 FORMS_RUNS = [(ffn, 0) for ffn in FORMS + FORMS_ONCE] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS_ONCE]
 # Task: folder of its files, and the metric that the table shows.
 TASKS = {"sst2": ("SST-2/dev.tsv", "accuracy"), "cola": ("CoLA/dev.tsv", "matthews"), "rte": ("RTE/dev.tsv", "accuracy"), "stsb": ("STS-B/dev.csv", "spearman")}

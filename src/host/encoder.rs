@@ -14,8 +14,6 @@ use crate::plan::{Facts, Memory, Op, Part, PartWeights, Plan, Rows, Step, Target
 
 /// Tokens that a batch may have: so many that indices of their activations are far from overflowing.
 pub(crate) const MAX_TOKENS: usize = 1 << 20;
-/// So many tokens a batch are fastest: of 512 to 16,384, by 5 to 15 % over the most.
-pub(crate) const BEST_TOKENS: usize = 1 << 11;
 /// Rows of scores at once.
 pub(crate) const MAX_ROWS: usize = 1 << 10;
 

@@ -12,6 +12,6 @@ mod leaf;
 mod rows;
 
 pub(crate) use dense::dense;
-pub(crate) use encoder::{BEST_TOKENS, HostEncoder, MAX_ROWS, MAX_TOKENS};
+pub(crate) use encoder::{HostEncoder, MAX_ROWS, MAX_TOKENS};
 pub use fff::{fff, fff_allowing_overflow};
 pub(crate) use fff::{fff_into, roundings};

@@ -278,8 +278,7 @@ impl FastBert {
     pub async fn classify_pairs(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Vec<f32>>> {
         // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
         let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
-        let sequences = pairs.iter().map(|(text, pair)| self.tokenizer.encode(text, pair.or(none)));
-        let sequences: Vec<_> = sequences.collect::<Result<_>>()?;
+        let sequences = each(pairs, |(text, pair)| self.tokenizer.encode(text, pair.or(none)))?;
         self.rows(&sequences, &Output::Classes).await
     }
 
@@ -345,15 +344,14 @@ impl FastBert {
     }
 
     fn sequences(&self, texts: &[&str]) -> Result<Vec<Sequence>> {
-        texts.iter().map(|text| self.tokenizer.encode(text, None)).collect()
+        each(texts, |text| self.tokenizer.encode(text, None))
     }
 
     fn prompted(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
         if prompt.is_empty() {
             return self.sequences(texts);
         }
-        let encode = |text: &&str| self.tokenizer.encode(&format!("{prompt}{text}"), None);
-        texts.iter().map(encode).collect()
+        each(texts, |text| self.tokenizer.encode(&format!("{prompt}{text}"), None))
     }
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {
@@ -413,4 +411,19 @@ impl FastBert {
             })
             .collect()
     }
+}
+
+/// What tokenizing makes of each item, on all threads where there are any; of several errors the first item's.
+fn each<T: Sync>(
+    items: &[T],
+    encode: impl Fn(&T) -> Result<Sequence> + Sync,
+) -> Result<Vec<Sequence>> {
+    #[cfg(feature = "cpu")]
+    let encoded: Vec<_> = {
+        use rayon::prelude::*;
+        items.par_iter().map(&encode).collect()
+    };
+    #[cfg(not(feature = "cpu"))]
+    let encoded: Vec<_> = items.iter().map(encode).collect();
+    encoded.into_iter().collect()
 }

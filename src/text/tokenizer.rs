@@ -107,7 +107,7 @@ impl Tokenizer {
             None => prepared(text).into(),
         };
         let encode = || {
-            self.tokenizer.encode(input, true).map_err(|cause| Error::Tokenizer {
+            self.tokenizer.encode_fast(input, true).map_err(|cause| Error::Tokenizer {
                 name: self.name.clone(),
                 reason: cause.to_string(),
             })

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Sets what study.py says of layers beside the time that `cmm bench` measures of whole encoders with them, and says which no other one beats in both.
+
+    cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --out RESULTS/forms.json
+    cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --out RESULTS/128.json
+    python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out docs/fidelity.svg
+
+A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine and form of the activations.
+Prints the table, as Markdown.
+"""
+import argparse
+import collections
+import json
+import statistics
+
+COLOURS = {"fff": "tab:blue", "signed": "tab:cyan", "leaf": "tab:green", "dense": "tab:orange"}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", required=True, nargs="+", help="files of study.py")
+    parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --out")
+    parser.add_argument("--tokens", type=int, default=16_384, help="at once")
+    parser.add_argument("--out", help="an SVG; without it the table alone")
+    return parser.parse_args()
+
+
+def layer(encoder):
+    """A layer's name in the studies."""
+    if not encoder["trees"]:
+        return f"dense:{encoder['neurons']}"
+    form = encoder.get("form")
+    if isinstance(form, dict):
+        return f"leaf:{encoder['depth']}x{form['leaf']['width']}"
+    return f"{form or 'fff'}:{encoder['trees']}x{encoder['depth']}"
+
+
+def fidelity(paths):
+    """The cosines of each layer's seeds."""
+    found = collections.defaultdict(list)
+    for path in paths:
+        with open(path) as file:
+            for line in map(json.loads, file):
+                if "held cosine" in line and "differs" not in line:  # from the recipe of the others
+                    found[line["ffn"]].append(line["held cosine"])
+    return found
+
+
+def times(paths, tokens):
+    """Seconds of each layer's encoder, by machine and precision. What failed its check counts nowhere."""
+    found = collections.defaultdict(dict)
+    for path in paths:
+        with open(path) as file:
+            report = json.load(file)
+        for row in report["rows"]:
+            encoder = row["layer"].get("encoder")
+            if not encoder or row["tokens"] != tokens or not row["check"]["passed"]:
+                continue
+            machine = "CPU" if row["unit"] == "cpu" else report["machine"]["adapter"]
+            panel = found[f"{machine}, {row['activations']}"]
+            name = layer(encoder)
+            panel[name] = min(row["seconds"]["median"], panel.get(name, float("inf")))
+    return found
+
+
+def front(points):
+    """The names of those (seconds, cosine) that no other one is faster and nearer than."""
+    best, names = -1.0, []
+    for name, (_, cosine) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
+        if cosine > best:
+            best = cosine
+            names.append(name)
+    return names
+
+
+def table(panels, cosines):
+    print("| layer | cosine, held back | " + " | ".join(f"ms, {panel}" for panel in panels) + " |\n|---" + "|---" * (1 + len(panels)) + "|")
+    names = sorted({name for points in panels.values() for name in points}, key=lambda name: statistics.median(cosines[name]))
+    fronts = {panel: front(points) for panel, points in panels.items()}
+    for name in names:
+        cell = lambda panel: "" if name not in panels[panel] else f"{1e3 * panels[panel][name][0]:.3g}" + " *" * (name in fronts[panel])
+        print(f"| {name} | {statistics.median(cosines[name]):.4f} | " + " | ".join(map(cell, panels)) + " |")
+    print("\n\\* no other layer here is both faster and nearer.")
+
+
+def draw(panels, tokens, path):
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "cmm", "font.family": "sans-serif", "font.size": 9})
+    figure, places = plt.subplots(1, len(panels), figsize=(6 * len(panels), 4.5), layout="constrained", squeeze=False)
+    for place, (panel, points) in zip(places.flat, panels.items()):
+        for name, (seconds, cosine) in points.items():
+            place.scatter(1e3 * seconds, cosine, color=COLOURS[name.split(":")[0]])
+            place.annotate(name, (1e3 * seconds, cosine), xytext=(4, 3), textcoords="offset points", fontsize=8)
+        best = front(points)
+        place.plot([1e3 * points[name][0] for name in best], [points[name][1] for name in best], color="grey", linewidth=1, zorder=0)
+        place.set_title(panel)
+        place.set_xlabel(f"ms of the whole encoder, {tokens} tokens")
+        place.set_ylabel("cosine to the original's vector, held back")
+        place.grid(alpha=0.3)
+    figure.patch.set_facecolor("white")
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    options = parse()
+    cosines = fidelity(options.study)
+    panels = {}
+    for panel, seconds in times(options.bench, options.tokens).items():
+        points = {name: (found, statistics.median(cosines[name])) for name, found in seconds.items() if name in cosines}
+        if points:
+            panels[panel] = points
+    if not panels:
+        raise SystemExit(f"no encoder of {options.tokens} tokens in {', '.join(options.bench)} has layers that {', '.join(options.study)} knows")
+    table(panels, cosines)
+    if options.out:
+        draw(panels, options.tokens, options.out)
+
+
+if __name__ == "__main__":
+    main()
