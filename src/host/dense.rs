@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::host::exp::{gelu, relu, tanh};
-use crate::host::fff::Dot;
+use crate::host::sums::Dot;
 use crate::model::DenseWeights;
 use crate::plan::Activation;
 

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use crate::fff::{FffWeights, LeafForm};
 use crate::host::dense::{Rows, finish, product};
-use crate::host::fff::{Accumulate, Walk, dots};
 use crate::host::int8;
+use crate::host::sums::{Accumulate, dots};
 use crate::plan::Activation;
 
 /// Tokens of a leaf that are multiplied together, unless so many values of a row are too much for a thread's own memory.
@@ -17,19 +17,6 @@ const VALUES: usize = 1 << 22;
 const FEW: usize = 3;
 /// Neurons whose products with one token are summed side by side.
 const SIDE_BY_SIDE: usize = 4;
-
-/// Notes the path of a walk that has come to a leaf, and leaves 0 in y, or NaN where a decision overflowed.
-pub(super) fn arrive(walk: &mut Walk) {
-    let Some((leaf, nodes)) = walk.path.split_last_mut() else { return };
-    let mut finite = true;
-    *leaf = 0;
-    for (node, (row, z)) in nodes.iter_mut().zip(&*walk.rows) {
-        *node = *row;
-        *leaf = 2 * *row + 1 + u32::from(*z >= 0.0);
-        finite &= z.is_finite();
-    }
-    walk.y.fill(if finite { 0.0 } else { f32::NAN });
-}
 
 /// Adds to `y: [tokens, output]` what the leaves at the end of each `path: [tokens, levels]` put out; nothing in other forms. `int8`: the two matrices
 /// of each leaf in 8 bits, to be taken in place of the weights'.

@@ -10,6 +10,7 @@ mod fff;
 mod int8;
 mod leaf;
 mod rows;
+mod sums;
 
 pub(crate) use dense::dense;
 pub(crate) use encoder::{HostEncoder, MAX_ROWS, MAX_TOKENS};
