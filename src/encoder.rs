@@ -28,7 +28,7 @@ impl Encoder {
     /// Uploads an encoder to a GPU, one layer at a time.
     ///
     /// # Errors
-    /// Errors of the checkpoint; [`Error::Unsupported`] if the device lacks what the options ask for, [`Error::TooLarge`],
+    /// Errors of the checkpoint; [`Error::Input`] if the options ask for products in int8, which no GPU makes; [`Error::Unsupported`] if the device lacks what the options ask for, [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(
         gpu: &Gpu,
@@ -48,8 +48,9 @@ impl Encoder {
         Self::read_on_host(weights, false)
     }
 
-    /// As [`Encoder::on_host`], with the products of its layers in 8-bit integers: faster, most of all on processors with VNNI, and a little less exact.
-    /// Weights have a scale for each output, activations for each token; decisions, norms, attention's scores and heads stay f32.
+    /// As [`Encoder::on_host`], with products in 8-bit integers: faster on processors with AVX-512 VNNI or AVX-VNNI, on others perhaps slower, and a
+    /// little less exact. Weights have a scale for each output, activations for each token. It is the projections of attention that are made so, dense
+    /// feedforward layers, and the leaves of the leaf form; FFF layers of the other forms, decisions, norms, attention itself and heads stay f32.
     ///
     /// # Errors
     /// As [`Encoder::on_host`].
@@ -90,7 +91,7 @@ impl Encoder {
         &self.config
     }
 
-    /// The kernels' variant that runs; none: the host's own loops, in f32.
+    /// The kernels' variant that runs; none: the host's own loops.
     pub fn variant(&self) -> Option<Variant> {
         self.on_gpu().map(GpuEncoder::variant)
     }
@@ -109,7 +110,7 @@ impl Encoder {
         }
     }
 
-    /// Tokens of a batch that a text's pieces are gathered to: more are slower on the host, whose caches then hold no activations.
+    /// How many tokens texts are gathered to before they run: more are slower on the host, whose caches then hold no activations.
     #[cfg(feature = "text")]
     pub(crate) fn best_tokens(&self) -> usize {
         match &self.engine {

@@ -92,8 +92,8 @@ struct RunArguments {
     /// 1x11,signed:1x11; of the leaf form depth and neurons of a leaf: leaf:7x32 [default: 1x11]
     #[arg(long, value_delimiter = ',')]
     fff: Vec<String>,
-    /// Neurons of the dense layer beside it; as many as the first FFF layer has if nothing is said
-    #[arg(long, requires = "width")]
+    /// Neurons of the dense layer beside it, or of a preset's in place of its own; of --width as many as the first FFF layer has if nothing is said
+    #[arg(long)]
     neurons: Option<usize>,
     /// Result file, written after every row so that an interrupted run keeps what it has
     #[arg(long)]
@@ -232,6 +232,9 @@ fn workloads(arguments: &RunArguments) -> Result<Vec<Workload>, Failure> {
         let others = layers(workload.widths().0, &arguments.fff)?;
         if !others.is_empty() {
             workload.layers = others;
+        }
+        if let Some(neurons) = arguments.neurons {
+            workload.neurons = neurons;
         }
         workload.all_tiles = arguments.all_tiles;
         if !arguments.batch.is_empty() {

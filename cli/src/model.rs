@@ -25,7 +25,7 @@ pub struct ModelArguments {
     /// Precision of the activations between a layer's operations; f16 runs on cooperative matrices (tensor cores), with --precision f16
     #[arg(long, value_enum, default_value = "f32")]
     activations: PrecisionArgument,
-    /// Matrix products in 8-bit integers, on the CPU: faster, and a little less exact
+    /// Matrix products in 8-bit integers, on the CPU: faster where it has AVX-512 VNNI or AVX-VNNI, and a little less exact
     #[arg(long)]
     int8: bool,
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
@@ -35,7 +35,7 @@ pub struct ModelArguments {
     /// software]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
-    /// Tokens that run at once
+    /// Tokens that run at once, at most; on the CPU never more than 2,048
     #[arg(long, default_value_t = 16_384)]
     batch_tokens: usize,
 }
@@ -61,7 +61,7 @@ impl ModelArguments {
         let config = EncoderWeights::open(&folder)?.config().clone();
         let options =
             |adapter| GpuOptions::default().adapter(adapter).for_encoder(&config, precision);
-        // No GPU has them.
+        // No GPU makes products in int8, so that asking for them chooses the CPU.
         let cpu = DeviceChoice::Cpu;
         let asked = self.device.as_ref().or(self.int8.then_some(&cpu));
         let device = device(asked, self.variant.is_some(), options).await?;
@@ -111,7 +111,7 @@ pub async fn step_by_step<I, T>(
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
     for items in items.chunks(TEXTS_PER_STEP) {
         let results = work(items).await?;
-        // A terminal shows both.
+        // The bar is hidden meanwhile: a terminal would show what `take` prints in the middle of it.
         progress.suspend(|| take(items, results))?;
         progress.inc(items.len() as u64);
     }

@@ -223,7 +223,8 @@ def trainer(student, teacher, optimizers, options, device):
     sums, of_states = torch.zeros(len(NAMES), device=device), errors
     if device == "cuda":
         # Kernels of single operations would spend the step on reading and writing what another has just written or reads next.
-        torch._dynamo.config.recompile_limit = 64  # a layer of the student and one of the teacher, with gradients to what precedes and without
+        # A layer is compiled for the student and for the teacher, with gradients and without, in training and evaluation: more often than the limit.
+        torch._dynamo.config.recompile_limit = 64
         of_states = torch.compile(errors, dynamic=True)
         for layer in (*student.layers, *follow.layers):
             layer.compile(dynamic=True)

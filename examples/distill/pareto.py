@@ -3,9 +3,10 @@
 
     cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --out RESULTS/forms.json
     cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --out RESULTS/128.json
-    python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out docs/fidelity.svg
+    python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out fidelity.svg
 
-A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine and form of the activations.
+A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine and form of the activations;
+of a CPU a report says no more than its system and the threads, so that reports of two hosts must not be given together.
 Prints the table, as Markdown.
 """
 import argparse
@@ -56,7 +57,9 @@ def times(paths, tokens):
             encoder = row["layer"].get("encoder")
             if not encoder or row["tokens"] != tokens or not row["check"]["passed"]:
                 continue
-            machine = "CPU" if row["unit"] == "cpu" else report["machine"]["adapter"]
+            machine = report["machine"]["adapter"]
+            if row["unit"] == "cpu":
+                machine = f"CPU, {report['machine']['system']}, {report['machine']['threads'] or 'all'} threads"
             panel = found[f"{machine}, {row['activations']}"]
             name = layer(encoder)
             panel[name] = min(row["seconds"]["median"], panel.get(name, float("inf")))

@@ -24,9 +24,11 @@ const HALF_FLIP_MARGIN: f64 = 2e-2;
 /// The error that the f16 variants may have, against the reference with the same rounded weights.
 const F16_RTOL: f64 = 1e-4;
 
-/// The same of products in 8-bit integers, whose errors add up from layer to layer: in the random models among the golden ones to 0.07.
+/// The error that products in 8-bit integers may have at any stage before a decision flips: it adds up from layer to layer, to 0.07 in the random models
+/// among the golden ones.
 #[cfg(feature = "cpu")]
 const INT8_RTOL: f64 = 1e-1;
+/// A |logit| of the reference below which these errors may decide either way.
 #[cfg(feature = "cpu")]
 const INT8_FLIP_MARGIN: f64 = 1e-1;
 

@@ -18,7 +18,7 @@ pub struct EncoderOptions {
     pub activations: Precision,
     /// A certain variant of the kernels, which says how matrices are stored too.
     pub variant: Option<Variant>,
-    /// Whether the CPU makes the products of an encoder's layers in 8-bit integers ([`Encoder::on_host_in_int8`](crate::Encoder::on_host_in_int8)); no GPU
+    /// Whether the CPU makes products in 8-bit integers ([`Encoder::on_host_in_int8`](crate::Encoder::on_host_in_int8)); no GPU
     /// does.
     pub int8: bool,
 }
@@ -42,7 +42,7 @@ impl EncoderOptions {
         self
     }
 
-    /// Products of the layers in 8-bit integers, on the CPU.
+    /// Products in 8-bit integers, on the CPU.
     pub fn int8(mut self, int8: bool) -> Self {
         self.int8 = int8;
         self

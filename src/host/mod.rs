@@ -1,4 +1,4 @@
-//! The host as a device: FFF layers and whole encoders in f32, vectorised, on the threads of the rayon pool that calls.
+//! The host as a device: FFF layers in f32 and whole encoders in f32 or with products in 8-bit integers, vectorised, on the threads of the rayon pool that calls.
 //!
 //! The fast twin of [`reference`](crate::reference), which is the truth it is held against.
 

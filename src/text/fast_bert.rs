@@ -21,9 +21,10 @@ use crate::text::tokenizer::Tokenizer;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelOptions {
-    /// How it is stored and run. On the CPU, which computes in f32, only what f16 weights are rounded to is honoured.
+    /// How it is stored and run. On the CPU f16 weights are only rounded to, `int8` is honoured, and a variant and f16 activations are
+    /// errors.
     pub stored: EncoderOptions,
-    /// Tokens that run at once, at most; a longer text runs alone.
+    /// Tokens that run at once, at most, and on the CPU never more than 2,048, which are fastest; a longer text runs alone.
     pub batch_tokens: usize,
     /// A pooler for the classification head instead of the file's.
     pub pooler: Option<Pooler>,
@@ -278,7 +279,8 @@ impl FastBert {
     pub async fn classify_pairs(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Vec<f32>>> {
         // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
         let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
-        let sequences = each(pairs, |(text, pair)| self.tokenizer.encode(text, pair.or(none)))?;
+        let tokenizer = &self.tokenizer;
+        let sequences = each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))?;
         self.rows(&sequences, &Output::Classes).await
     }
 
@@ -344,14 +346,16 @@ impl FastBert {
     }
 
     fn sequences(&self, texts: &[&str]) -> Result<Vec<Sequence>> {
-        each(texts, |text| self.tokenizer.encode(text, None))
+        let tokenizer = &self.tokenizer;
+        each(texts, |text| tokenizer.encode(text, None))
     }
 
     fn prompted(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
         if prompt.is_empty() {
             return self.sequences(texts);
         }
-        each(texts, |text| self.tokenizer.encode(&format!("{prompt}{text}"), None))
+        let tokenizer = &self.tokenizer;
+        each(texts, |text| tokenizer.encode(&format!("{prompt}{text}"), None))
     }
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {

@@ -8,8 +8,8 @@ use crate::host::int8::tile::{Block, GROUP, OUTPUTS, Sums, TOKENS, tile};
 
 /// So many inputs that a sum of products of bytes stays in 31 bits: 255 * 127 * 65,536 < 2^31.
 const MAX_INPUT: usize = 1 << 16;
-/// 2^23, and half as much more for negative numbers: a number that it is added to is rounded, and lies in the lowest bits. A conversion to an integer, which saturates, would be computed value by
-/// value.
+/// Adding 2^23 rounds a number to a whole one, which the lowest bits then hold, and so does 1.5 * 2^23 where numbers may be negative. A conversion to an
+/// integer, which saturates, would be computed value by value.
 const ROUND: f32 = 8_388_608.0;
 const ROUND_SIGNED: f32 = 12_582_912.0;
 /// Values that are reduced side by side, which a compiler keeps in registers.
@@ -169,7 +169,9 @@ fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
     rest.iter().for_each(|v| take(0, *v));
     let low = low.into_iter().fold(0.0, f32::min);
     let range = high.into_iter().fold(0.0, f32::max) - low;
-    let inverse = if range > 0.0 { 255.0 / range } else { 0.0 };
+    let scale = range / 255.0;
+    // Of values so small that the scale is not a normal number, nothing is left.
+    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
     let zero = (-low * inverse).round_ties_even();
     for (byte, v) in bytes.iter_mut().zip(x) {
         let value = v * inverse + zero;
@@ -177,7 +179,7 @@ fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
         let value = if value < 255.0 { value } else { 255.0 };
         *byte = (value + ROUND).to_bits() as u8;
     }
-    Row { scale: range / 255.0 + wrong.iter().sum::<f32>(), zero: zero as i32 }
+    Row { scale: scale + wrong.iter().sum::<f32>(), zero: zero as i32 }
 }
 
 #[cfg(test)]
@@ -245,6 +247,19 @@ mod tests {
         assert_eq!(y[..2], [255.0 * 127.0 + 21.0, 0.0]);
         assert!(y[2..6].iter().all(|v| v.is_nan()), "{y:?}");
         assert_eq!(y[6..], [0.0, 0.0]);
+    }
+
+    /// Where a scale would not be a normal number, or the range no number at all.
+    #[test]
+    fn the_smallest_values_become_zero_and_the_largest_do_not_pass_unnoticed() {
+        let matrix = Matrix::new([2, 1], &[1.0, -0.5], Rows::Outputs).unwrap();
+        let mut y = [1.0; 3];
+        product(&matrix, &[-1e-38, 5e-39, -1e-44, 1e-45, 3e38, -3e38], false, &mut y);
+        assert_eq!(y[..2], [0.0, 0.0]);
+        assert!(y[2].is_nan(), "{y:?}");
+        let tiny = Matrix::new([2, 1], &[1e-40, -1e-45], Rows::Outputs).unwrap();
+        product(&tiny, &[1.0, 2.0], false, &mut y[..1]);
+        assert_eq!(y[0], 0.0);
     }
 
     #[test]

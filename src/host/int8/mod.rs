@@ -1,8 +1,9 @@
-//! Products of an encoder's layers in 8-bit integers: faster than f32 where a processor multiplies and adds four bytes at a time, and a little less
-//! exact.
+//! Products in 8-bit integers: faster than f32 where a processor multiplies and adds four bytes at a time, and a little less exact. It is the
+//! projections of attention that are made so, dense feedforward layers, and the leaves of the leaf form.
 //!
 //! Weights have a scale for each output, activations a scale and a zero for each token: what one token holds says nothing about how another is
-//! rounded, and so no text's vector depends on its neighbours. Sums are exact. Decisions, norms, attention's scores and heads stay f32.
+//! rounded, and so no text's vector depends on its neighbours. Sums are exact. FFF layers of the other forms, decisions,
+//! norms, attention itself and heads stay f32.
 
 mod matrix;
 mod tile;

@@ -49,7 +49,8 @@ pub(super) fn tile(weights: &[Block], x: [&[[u8; GROUP]]; TOKENS], sums: &mut Su
     portable(weights, x, sums);
 }
 
-/// On processors without instructions for it, and what the others are held against.
+/// On processors without instructions for it.
+#[inline(always)]
 fn portable(weights: &[Block], x: [&[[u8; GROUP]]; TOKENS], sums: &mut Sums) {
     *sums = [[0; OUTPUTS]; TOKENS];
     for (sums, x) in sums.iter_mut().zip(x) {
