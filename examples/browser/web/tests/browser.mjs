@@ -98,12 +98,15 @@ export async function shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
 }
 
-/** The native engine, on the page's model. */
+/** The native engine. */
 export function cmm(...args) {
   const built = process.env.CMM ?? ["release", "debug"].map((kind) => join(root, "target", kind, "cmm")).find(existsSync);
   assert.ok(built, "no native cmm: cargo build, or name it with CMM");
-  return execFileSync(built, [...args, "--model", "models/fastminilm-1x11"], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 26 });
+  return execFileSync(built, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 26 });
 }
+
+/** The same, on the page's model. */
+export const onModel = (...args) => cmm(...args, "--model", "models/fastminilm-1x11");
 
 export const jsonLines = (out) => out.trim().split("\n").map((line) => JSON.parse(line));
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cmm, cosine, dist, firefox, jsonLines, launchFirefox, open, said, state, view } from "./browser.mjs";
+import { cosine, dist, firefox, jsonLines, launchFirefox, onModel, open, said, state, view } from "./browser.mjs";
 import { sentences } from "./sentences.mjs";
 import { serve } from "./server.mjs";
 
@@ -23,7 +23,7 @@ test("Firefox computes what the native engine computes", async (t) => {
     await state(page, "ready");
     const few = sentences.slice(0, 8);
     const here = await page.evaluate((texts) => cmm.engine.embed(texts), few);
-    const there = jsonLines(cmm("embed", "--json", ...few));
+    const there = jsonLines(onModel("embed", "--json", ...few));
     few.forEach((sentence, i) => assert.ok(cosine(here[i], there[i].embedding) > 0.9999, sentence));
     await page.click("footer summary");
     await page.click("#compile");

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, open, said, shot, state, text, type, view } from "./browser.mjs";
+import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, shot, state, text, type, view } from "./browser.mjs";
 import { sentences } from "./sentences.mjs";
 import { serve } from "./server.mjs";
 
@@ -129,7 +129,7 @@ test("vectors are the native engine's", async () => {
   const here = await ready.evaluate((texts) => cmm.engine.embed(texts), sentences);
   const folder = mkdtempSync(join(tmpdir(), "cmm-"));
   writeFileSync(join(folder, "lines.txt"), sentences.join("\n"));
-  const there = jsonLines(cmm("embed", "--json", "--in", join(folder, "lines.txt")));
+  const there = jsonLines(onModel("embed", "--json", "--in", join(folder, "lines.txt")));
   rmSync(folder, { recursive: true });
   assert.equal(there.length, sentences.length);
   const cosines = sentences.map((_, i) => cosine(here[i], there[i].embedding));
@@ -147,7 +147,7 @@ test("a search finds what the native engine finds", async () => {
   const lines = await ready.evaluate(() => cmm.lines);
   const folder = mkdtempSync(join(tmpdir(), "cmm-"));
   writeFileSync(join(folder, "lines.txt"), lines.join("\n"));
-  const native = cmm("search", "birds that travel in winter", "--in", join(folder, "lines.txt"), "--top", "8", "--json");
+  const native = onModel("search", "birds that travel in winter", "--in", join(folder, "lines.txt"), "--top", "8", "--json");
   rmSync(folder, { recursive: true });
   const wanted = jsonLines(native);
   assert.equal(found.length, wanted.length);
@@ -184,7 +184,7 @@ test("with the model, Path shows its own trees, layer by layer", async () => {
   await ready.waitForFunction((before) => document.querySelector("#steps td:nth-child(3)").textContent !== before, {}, first[0][2]);
   await assertWalk(ready);
   // The path is the native engine's.
-  const inspected = JSON.parse(cmm("inspect", "--text", "The owl hunts", "--json"));
+  const inspected = JSON.parse(onModel("inspect", "--text", "The owl hunts", "--json"));
   const nodes = (await steps(ready)).map((row) => Number(row[1]));
   assert.deepEqual(nodes, inspected.layers[5].tokens[3][1][0]);
   // Pointing tells of a node: the middle is the root, which every token of the corpus engaged.

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { ask, cmm, dist, failure, jsonLines, launchChromium, open, said, shot, state, text, view } from "./browser.mjs";
+import { ask, dist, failure, jsonLines, launchChromium, onModel, open, said, shot, state, text, view } from "./browser.mjs";
 import { sentences } from "./sentences.mjs";
 import { serve } from "./server.mjs";
 
@@ -45,7 +45,7 @@ test("no WebGPU at all: the page runs on the CPU, with the native engine's vecto
       await shot(page, "ask-cpu");
 
       const here = await page.evaluate((texts) => cmm.engine.embed(texts), sentences);
-      const there = jsonLines(cmm("embed", "--device", "cpu", "--json", ...sentences));
+      const there = jsonLines(onModel("embed", "--device", "cpu", "--json", ...sentences));
       sentences.forEach((sentence, i) => {
         const worst = Math.max(...here[i].map((value, at) => Math.abs(value - there[i].embedding[at])));
         assert.ok(worst < 1e-5, `${sentence}: ${worst}`);
