@@ -28,7 +28,8 @@ impl Encoder {
     /// Uploads an encoder to a GPU, one layer at a time.
     ///
     /// # Errors
-    /// Errors of the checkpoint; [`Error::Input`] if the options ask for products in int8, which no GPU makes; [`Error::Unsupported`] if the device lacks what the options ask for, [`Error::TooLarge`],
+    /// Errors of the checkpoint; [`Error::Input`] if the options ask for products in int8, which no GPU makes; [`Error::Unsupported`] if the device
+    /// lacks what the options ask for, [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(
         gpu: &Gpu,

@@ -26,6 +26,23 @@ fn stdout(output: &Output) -> &str {
 const SMALL: [&str; 8] =
     ["--quick", "--width", "40", "--fff", "1x5,signed:2x2", "--neurons", "63", "--batch=1,9"];
 
+/// Other layers and another width of the dense ones in place of a preset's own.
+#[test]
+fn a_presets_encoders_take_the_layers_that_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("result.json");
+    let preset = ["model-minilm", "--quick", "--no-gpu", "--fff", "leaf:2x16", "--neurons", "12"];
+    let more = ["--precision", "f32", "-b", "16", "--out", json.to_str().unwrap()];
+    let output = bench(&[&preset[..], &more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let layers = |key: &str| -> Vec<u64> {
+        let rows = result["rows"].as_array().unwrap().iter();
+        rows.map(|row| row["layer"]["encoder"][key].as_u64().unwrap()).collect()
+    };
+    assert_eq!((layers("depth"), layers("neurons")), (vec![2, 0], vec![0, 12]));
+}
+
 #[test]
 fn every_adapter_gets_checked_rows_in_every_output() {
     let dir = tempfile::tempdir().unwrap();

@@ -59,7 +59,9 @@ fn products_in_int8_give_nearly_the_same_vectors_and_no_gpu_has_them() {
     let text = b"A man is playing a flute.\nReplace me.\n";
     let Some(f32) = cmm(&[&EMBED[..], &["--device", "cpu"]].concat(), text) else { return };
     let int8 = cmm(&[&EMBED[..], &["--int8"]].concat(), text).unwrap();
-    for (a, b) in lines(&f32).iter().zip(&lines(&int8)) {
+    let (f32, int8) = (lines(&f32), lines(&int8));
+    assert_eq!((f32.len(), int8.len()), (2, 2));
+    for (a, b) in f32.iter().zip(&int8) {
         let (a, b) = (embedding(a), embedding(b));
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
