@@ -64,7 +64,8 @@ impl FffSpec {
         if widest > device.limits.max_compute_workgroups_per_dimension as usize {
             return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup a token")]);
         }
-        let up_to = Tuning::of(device).leaf_few(self.on_matrices(variant, device));
+        let matrices = self.on_matrices(variant, device);
+        let up_to = Tuning::of(device).leaf_few(leaf.width as u32, matrices);
         Ok(vec![
             Candidate::one(few, up_to, "a workgroup a token"),
             self.grouped(leaf, variant, device)?,

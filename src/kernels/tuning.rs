@@ -10,6 +10,11 @@ use crate::gpu::Capabilities;
 /// Multiprocessors of the device on which the thresholds were measured.
 const MEASURED: u32 = 132;
 
+/// From so many rows where the thresholds were measured, so many on a device of this size.
+fn scaled(rows: u32, multiprocessors: u32) -> u32 {
+    rows.saturating_mul(multiprocessors).div_ceil(MEASURED)
+}
+
 /// Where one kernel gives way to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
@@ -21,8 +26,8 @@ pub(crate) struct Tuning {
     full: u32,
     /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
     lookahead: [[(u32, u32); 2]; 2],
-    /// Tokens up to which each has a workgroup of its own in the leaf form: where leaves are f32 tiles, and on cooperative matrices.
-    leaf_few: [u32; 2],
+    /// Multiprocessors of this device.
+    multiprocessors: u32,
 }
 
 /// A dense layer's kernel for few rows.
@@ -39,14 +44,14 @@ pub(crate) struct Few {
 impl Tuning {
     /// For a device.
     pub(crate) fn of(device: &Capabilities) -> Self {
-        let scaled = |rows: u32| rows.saturating_mul(device.multiprocessors).div_ceil(MEASURED);
+        let scaled = |rows| scaled(rows, device.multiprocessors);
         Self {
             few: if device.software { 16 } else { scaled(128).max(16) },
             software: device.software,
             full: device.multiprocessors.saturating_mul(2),
             lookahead: [[(3, 192), (2, 384)], [(3, 128), (2, 640)]]
                 .map(|kernels| kernels.map(|(ahead, rows)| (ahead, scaled(rows)))),
-            leaf_few: [640, 384].map(|rows| if device.software { 16 } else { scaled(rows) }),
+            multiprocessors: device.multiprocessors,
         }
     }
 
@@ -64,9 +69,18 @@ impl Tuning {
         kernels
     }
 
-    /// Tokens up to which each has a workgroup of its own in the leaf form.
-    pub(crate) fn leaf_few(&self, cooperative: bool) -> u32 {
-        self.leaf_few[usize::from(cooperative)]
+    /// Tokens up to which each has a workgroup of its own in the leaf form, where leaves have so many neurons and, grouped, would be tiles of
+    /// cooperative matrices, or of f32. The time of such a workgroup grows with its leaf; that of tiles does so too, in f32.
+    pub(crate) fn leaf_few(&self, neurons: u32, cooperative: bool) -> u32 {
+        if self.software {
+            return 16;
+        }
+        let rows = if cooperative {
+            65_536 / neurons.max(32)
+        } else {
+            327_680 / neurons.saturating_add(128)
+        };
+        scaled(rows.max(1), self.multiprocessors)
     }
 
     /// Levels at once, and rows up to which, of the lookahead kernels, the one for the fewest rows first.
