@@ -1,6 +1,11 @@
 //! Where a model runs.
 
-use crate::gpu::Gpu;
+#[cfg(feature = "cpu")]
+use crate::error::Error;
+use crate::error::Result;
+#[cfg(feature = "cpu")]
+use crate::gpu::adapter;
+use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 
 /// A GPU, or the host's threads. A `&Gpu` becomes one where one is asked for.
 #[derive(Debug, Clone)]
@@ -10,6 +15,60 @@ pub enum Device {
     /// The host: f32, vectorised, on the rayon pool of the thread that calls.
     #[cfg(feature = "cpu")]
     Host,
+}
+
+/// What a user asks for. From text: `auto`, `cpu`, or what an [`AdapterChoice`] is read from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The best GPU; where there is none but in software the CPU, which is faster than it plays one.
+    #[default]
+    Auto,
+    /// The host's threads.
+    #[cfg(feature = "cpu")]
+    Cpu,
+    /// A GPU, in software too.
+    Gpu(AdapterChoice),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(Self::Auto);
+        }
+        #[cfg(feature = "cpu")]
+        if text.eq_ignore_ascii_case("cpu") {
+            return Ok(Self::Cpu);
+        }
+        Ok(Self::Gpu(text.parse()?))
+    }
+}
+
+impl Device {
+    /// Finds the device that is asked for; `options`, whose adapter is not looked at, say what work it is for.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::request`].
+    pub async fn request(choice: &DeviceChoice, options: &GpuOptions) -> Result<Self> {
+        let options = |adapter: &AdapterChoice| options.clone().adapter(adapter.clone());
+        let best = AdapterChoice::Default;
+        match choice {
+            #[cfg(feature = "cpu")]
+            DeviceChoice::Cpu => Ok(Self::Host),
+            DeviceChoice::Gpu(choice) => Ok(Gpu::request(&options(choice)).await?.into()),
+            #[cfg(feature = "cpu")]
+            DeviceChoice::Auto => match adapter(&best).await {
+                Ok(adapter) if adapter.get_info().device_type != wgpu::DeviceType::Cpu => {
+                    Ok(Gpu::from_adapter(&adapter, &options(&best)).await?.into())
+                }
+                Ok(_) | Err(Error::NoAdapter { .. }) => Ok(Self::Host),
+                Err(error) => Err(error),
+            },
+            #[cfg(not(feature = "cpu"))]
+            DeviceChoice::Auto => Ok(Gpu::request(&options(&best)).await?.into()),
+        }
+    }
 }
 
 impl From<Gpu> for Device {
@@ -27,5 +86,19 @@ impl From<&Gpu> for Device {
 impl From<&Device> for Device {
     fn from(device: &Device) -> Self {
         device.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_from_text() {
+        let parse = |text: &str| text.parse::<DeviceChoice>().unwrap();
+        assert_eq!(parse("auto"), DeviceChoice::default());
+        #[cfg(feature = "cpu")]
+        assert_eq!(parse("CPU"), DeviceChoice::Cpu);
+        assert_eq!(parse("2"), DeviceChoice::Gpu(AdapterChoice::Index(2)));
     }
 }

@@ -25,7 +25,7 @@ pub mod reference;
 mod text;
 
 pub use checkpoint::Checkpoint;
-pub use device::Device;
+pub use device::{Device, DeviceChoice};
 pub use dtype::Precision;
 pub use encoder::Encoder;
 pub use error::{Error, Result};
@@ -33,8 +33,8 @@ pub use executor::EncoderOptions;
 pub use fff::{FffForm, FffShape, FffWeights, Forward, LeafActivation, LeafForm};
 pub use files::{LONGEST_JSON, LONGEST_TEXT, LONGEST_TOKENIZER, open_file, read_file};
 pub use gpu::{
-    AdapterChoice, Capabilities, Gpu, GpuOptions, Reduction, Timer, Variant, WeightFormat, adapter,
-    adapters,
+    AdapterChoice, Capabilities, Gpu, GpuOptions, PciBusId, Reduction, Timer, Variant,
+    WeightFormat, adapter, adapters,
 };
 pub use kernels::{Activations, Schedule};
 pub use layer::{BoundFff, FffLayer, FffLayerBuilder};

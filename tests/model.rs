@@ -4,6 +4,8 @@
 mod checkpoints;
 mod common;
 
+use std::ops::ControlFlow;
+
 use checkpoints::{Form, Spec, TINY};
 use cmm::check::{Checked, check_case, check_model, golden_cases, golden_models, random_cases};
 use cmm::model::{Batch, EncoderConfig, EncoderWeights, Output, Pooler, Sequence, Tap};
@@ -425,4 +427,32 @@ fn a_model_in_memory_is_the_model_on_disk() {
             assert!(error.to_string().starts_with(missing), "{error}");
         }
     }
+}
+
+/// The batches that are handed on are the vectors of all texts, and a caller who has enough gets no more of them.
+#[test]
+fn batches_are_handed_on_until_the_caller_has_enough() {
+    let options = cmm::ModelOptions::default().batch_tokens(16);
+    let model =
+        block_on(cmm::FastBert::load_with(&cmm::Device::Host, "models/fastminilm", &options));
+    let model = model.unwrap();
+    let texts = ["a flute", "somebody makes music in the street", "x", "two eggs and some flour"];
+    let whole = block_on(model.embed_with_prompt("about: ", &texts)).unwrap();
+    let (mut found, mut batches) = (vec![Vec::new(); texts.len()], 0);
+    let take = |places: &[usize], rows: &[f32]| {
+        for (place, row) in places.iter().zip(rows.chunks(384)) {
+            found[*place] = row.to_vec();
+        }
+        batches += 1;
+        ControlFlow::Continue(())
+    };
+    block_on(model.embed_batches("about: ", &texts, take)).unwrap();
+    assert!(batches > 1 && found == whole);
+    let mut taken = 0;
+    let enough = |places: &[usize], _: &[f32]| {
+        taken += places.len();
+        ControlFlow::Break(())
+    };
+    block_on(model.embed_batches("", &texts, enough)).unwrap();
+    assert!(taken > 0 && taken < texts.len());
 }

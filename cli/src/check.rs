@@ -21,7 +21,7 @@ pub struct Arguments {
     /// A folder of golden cases with an index.json [default: tests/golden here, or where cmm was built]
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
-    /// Only this device: `cpu`, or of the adapters an index of `cmm devices`, a backend, or part of a name [default: all]
+    /// Only this device: `cpu`, or of the adapters an index of `cmm devices`, a backend, a PCI bus id, or part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
     /// Only this variant, such as subgroup/packed [default: all]
@@ -91,7 +91,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let cases = Cases { layers, models, texts, minilm: arguments.minilm.clone() };
 
     let adapters = match &arguments.device {
-        None => adapters().await,
+        None | Some(DeviceChoice::Auto) => adapters().await,
         Some(DeviceChoice::Cpu) => Vec::new(),
         Some(DeviceChoice::Gpu(choice)) => vec![cmm::adapter(choice).await?],
     };

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm::{Capabilities, Precision, Variant, adapters};
+use cmm::{Capabilities, PciBusId, Precision, Variant, adapters};
 use serde::Serialize;
 
 use crate::output::{Failure, print};
@@ -24,6 +24,8 @@ struct Device {
     backend: &'static str,
     kind: String,
     driver: String,
+    /// `domain:bus:device.function`, where the backend tells it.
+    pci_bus_id: Option<String>,
     f16: bool,
     packed_f16: bool,
     subgroup_sizes: Option<(u32, u32)>,
@@ -62,6 +64,7 @@ impl Device {
             backend: info.backend.to_str(),
             kind: format!("{:?}", info.device_type),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            pci_bus_id: PciBusId::of(&info).map(|place| place.to_string()),
             f16,
             packed_f16,
             subgroup_sizes: subgroup,

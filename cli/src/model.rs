@@ -31,7 +31,7 @@ pub struct ModelArguments {
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
-    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, or part of a name [default: the best GPU, and the CPU where there is none but in
+    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, a PCI bus id, or part of a name [default: the best GPU, and the CPU where there is none but in
     /// software]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
@@ -59,8 +59,7 @@ impl ModelArguments {
             None => Precision::from(self.precision),
         };
         let config = EncoderWeights::open(&folder)?.config().clone();
-        let options =
-            |adapter| GpuOptions::default().adapter(adapter).for_encoder(&config, precision);
+        let options = GpuOptions::default().for_encoder(&config, precision);
         // No GPU makes products in int8, so that asking for them chooses the CPU.
         let cpu = DeviceChoice::Cpu;
         let asked = self.device.as_ref().or(self.int8.then_some(&cpu));

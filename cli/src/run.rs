@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
     #[arg(long, env = "CMM_VARIANT")]
     variant: Option<Variant>,
-    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, or part of a name [default: the best GPU, and the CPU where there is none but in
+    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, a PCI bus id, or part of a name [default: the best GPU, and the CPU where there is none but in
     /// software]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
@@ -278,7 +278,7 @@ impl Engine {
             .variant
             .map_or(arguments.precision.into(), |variant| variant.weights.precision());
         let shape = weights.shape();
-        let options = |adapter| GpuOptions::default().adapter(adapter).for_layer(shape, precision);
+        let options = GpuOptions::default().for_layer(shape, precision);
         let wanted = arguments.device.as_ref();
         let gpu = match device(wanted, arguments.variant.is_some(), options).await? {
             Device::Gpu(gpu) => gpu,

@@ -55,7 +55,13 @@ fn devices_as_json() {
     assert_eq!(devices.len(), common::gpus().len());
     for device in devices {
         assert!(device["variant_f32"].as_str().unwrap().ends_with("/f32"));
+        // Software adapters sit on no bus; the others are chosen by it.
+        let place = &device["pci_bus_id"];
+        assert!(place.is_null() || place.as_str().unwrap().parse::<cmm::PciBusId>().is_ok());
     }
+    let nowhere = cmm(&["embed", "x", "--device", "0000:fe:1f.7"]);
+    assert!(!nowhere.status.success());
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("has PCI bus id 0000:fe:1f.7"));
     // The first is the default: of like ones, one with f16. A CI machine has two software adapters of Vulkan.
     for pair in devices
         .windows(2)

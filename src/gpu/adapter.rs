@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::gpu::pci::PciBusId;
 
-/// Which adapter to use. From text: `default`, an index into [`adapters`], a backend (`vulkan`, `metal`, `dx12`, `gl`, `webgpu`), or a
-/// part of the adapter's name.
+/// Which adapter to use. From text: `default`, an index into [`adapters`], a backend (`vulkan`, `metal`, `dx12`, `gl`, `webgpu`), a PCI bus
+/// id (`0000:01:00.0`), or a part of the adapter's name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AdapterChoice {
     /// The first of [`adapters`]: the most capable kind of device.
@@ -15,6 +16,8 @@ pub enum AdapterChoice {
     Index(usize),
     /// The first adapter of this backend.
     Backend(wgpu::Backend),
+    /// The first adapter at this place on the PCI bus: what a scheduler of GPUs means by a card.
+    PciBus(PciBusId),
     /// The first adapter whose name contains this text, in any case.
     Name(String),
 }
@@ -25,10 +28,11 @@ impl FromStr for AdapterChoice {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let backends =
             wgpu::Backend::ALL.into_iter().find(|b| b.to_str().eq_ignore_ascii_case(text));
-        Ok(match (text, text.parse(), backends) {
+        Ok(match (text, text.parse(), backends, text.parse()) {
             ("" | "default", ..) => Self::Default,
-            (_, Ok(index), _) => Self::Index(index),
-            (_, _, Some(backend)) => Self::Backend(backend),
+            (_, Ok(index), ..) => Self::Index(index),
+            (_, _, Some(backend), _) => Self::Backend(backend),
+            (.., Ok(place)) => Self::PciBus(place),
             _ => Self::Name(text.into()),
         })
     }
@@ -40,6 +44,7 @@ impl std::fmt::Display for AdapterChoice {
             Self::Default => write!(f, "was found"),
             Self::Index(index) => write!(f, "has index {index}"),
             Self::Backend(backend) => write!(f, "uses backend {}", backend.to_str()),
+            Self::PciBus(place) => write!(f, "has PCI bus id {place}"),
             Self::Name(name) => write!(f, "is named like `{name}`"),
         }
     }
@@ -116,6 +121,7 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         AdapterChoice::Backend(backend) if *backend != wgpu::Backend::Gl => {
             Some((|_| true) as fn(&wgpu::Adapter) -> bool)
         }
+        AdapterChoice::PciBus(_) => Some((|_| true) as fn(&wgpu::Adapter) -> bool),
         // A place in the whole list, or a name that any backend may have.
         _ => None,
     };
@@ -135,7 +141,11 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
             let names: Vec<_> = all
                 .iter()
                 .enumerate()
-                .map(|(i, a)| format!("{i}: {}", a.get_info().name))
+                .map(|(i, a)| (i, a.get_info()))
+                .map(|(i, info)| match PciBusId::of(&info) {
+                    Some(place) => format!("{i}: {} ({place})", info.name),
+                    None => format!("{i}: {}", info.name),
+                })
                 .collect();
             Err(Error::NoAdapter {
                 wanted: choice.to_string(),
@@ -152,6 +162,9 @@ fn chosen(choice: &AdapterChoice, all: &[wgpu::Adapter]) -> Option<usize> {
         AdapterChoice::Index(index) => (*index < all.len()).then_some(*index),
         AdapterChoice::Backend(backend) => {
             all.iter().position(|a| a.get_info().backend == *backend)
+        }
+        AdapterChoice::PciBus(place) => {
+            all.iter().position(|a| PciBusId::of(&a.get_info()) == Some(*place))
         }
         AdapterChoice::Name(name) => {
             let name = name.to_lowercase();
@@ -171,6 +184,8 @@ mod tests {
         assert_eq!(parse("1"), AdapterChoice::Index(1));
         assert_eq!(parse("Vulkan"), AdapterChoice::Backend(wgpu::Backend::Vulkan));
         assert_eq!(parse("gl"), AdapterChoice::Backend(wgpu::Backend::Gl));
+        assert_eq!(parse("00000000:1B:00.0"), parse("0000:1b:00.0"));
+        assert!(matches!(parse("0000:1b:00.0"), AdapterChoice::PciBus(_)));
         assert_eq!(parse("llvmpipe"), AdapterChoice::Name("llvmpipe".into()));
     }
 }

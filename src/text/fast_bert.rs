@@ -1,5 +1,6 @@
 //! A whole model: texts to hidden states, vectors, classes, or fillings of a mask.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::device::Device;
@@ -235,6 +236,22 @@ impl FastBert {
         self.rows(&sequences, &Output::Pooled { pooler, normalized }).await
     }
 
+    /// As [`FastBert::embed_with_prompt`], handing each batch to `take` as soon as it has run: the places of its texts, and their vectors one after
+    /// another. So progress can be shown, and long work ended early by [`ControlFlow::Break`].
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`].
+    pub async fn embed_batches(
+        &self,
+        prompt: &str,
+        texts: &[&str],
+        take: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let (pooler, normalized) = self.pooling;
+        let sequences = self.prompted(prompt, texts)?;
+        self.each_batch(&sequences, &Output::Pooled { pooler, normalized }, take).await
+    }
+
     /// As [`FastBert::embed`], with the tokens of each text and the nodes that they engaged.
     ///
     /// # Errors
@@ -277,11 +294,19 @@ impl FastBert {
     /// # Errors
     /// As [`FastBert::classify`].
     pub async fn classify_pairs(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Vec<f32>>> {
-        // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
-        let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
-        let tokenizer = &self.tokenizer;
-        let sequences = each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))?;
-        self.rows(&sequences, &Output::Classes).await
+        self.rows(&self.paired(pairs)?, &Output::Classes).await
+    }
+
+    /// As [`FastBert::classify_pairs`], handing each batch to `take` as [`FastBert::embed_batches`] does: the places of its pairs, and their scores.
+    ///
+    /// # Errors
+    /// As [`FastBert::classify`].
+    pub async fn classify_batches(
+        &self,
+        pairs: &[(&str, Option<&str>)],
+        take: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.each_batch(&self.paired(pairs)?, &Output::Classes, take).await
     }
 
     /// The `top` likeliest tokens for every mask of each text.
@@ -358,6 +383,13 @@ impl FastBert {
         each(texts, |text| tokenizer.encode(&format!("{prompt}{text}"), None))
     }
 
+    fn paired(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Sequence>> {
+        // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
+        let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
+        let tokenizer = &self.tokenizer;
+        each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))
+    }
+
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {
         let chosen: Vec<_> = chosen.iter().map(|text| sequences[*text].clone()).collect();
         self.encoder.batch(&chosen)
@@ -366,14 +398,33 @@ impl FastBert {
     /// A row for each sequence, in their order.
     async fn rows(&self, sequences: &[Sequence], output: &Output) -> Result<Vec<Vec<f32>>> {
         let mut results = vec![Vec::new(); sequences.len()];
+        let take = |chosen: &[usize], values: &[f32]| {
+            for (text, row) in
+                chosen.iter().zip(values.chunks((values.len() / chosen.len()).max(1)))
+            {
+                results[*text] = row.to_vec();
+            }
+            ControlFlow::Continue(())
+        };
+        self.each_batch(sequences, output, take).await?;
+        Ok(results)
+    }
+
+    /// Runs batch after batch, until `take` has enough.
+    async fn each_batch(
+        &self,
+        sequences: &[Sequence],
+        output: &Output,
+        mut take: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
+    ) -> Result<()> {
         for chosen in self.batches(sequences) {
             let batch = self.batch(sequences, &chosen)?;
             let encoded = self.encoder.forward(&batch, output, Tap::None).await?;
-            for (text, row) in chosen.iter().zip(encoded.values.chunks(encoded.width)) {
-                results[*text] = row.to_vec();
+            if take(&chosen, &encoded.values).is_break() {
+                break;
             }
         }
-        Ok(results)
+        Ok(())
     }
 
     /// Which sequences run together: sorted by length, as many as the token budget holds.

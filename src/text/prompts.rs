@@ -59,6 +59,11 @@ impl Prompts {
         })
     }
 
+    /// All that the model declares, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named.iter().map(|(name, prompt)| (name.as_str(), prompt.as_str()))
+    }
+
     /// What every text gets unless another prompt is asked for: mostly nothing.
     pub fn for_texts(&self) -> &str {
         self.default.as_deref().unwrap_or_default()

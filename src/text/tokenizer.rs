@@ -150,6 +150,11 @@ impl Tokenizer {
         without_panic(&self.name, decode)
     }
 
+    /// Tokens that a text is cut to, special ones included.
+    pub fn max_tokens(&self) -> usize {
+        self.tokenizer.get_truncation().map_or(usize::MAX, |truncation| truncation.max_length)
+    }
+
     /// Rows of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
