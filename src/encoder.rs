@@ -1,9 +1,11 @@
 //! An encoder, wherever it runs.
 
 use crate::dtype::Precision;
-#[cfg(doc)]
+#[cfg(any(doc, all(feature = "cpu", feature = "text")))]
 use crate::error::Error;
 use crate::error::Result;
+#[cfg(feature = "text")]
+use crate::executor;
 use crate::executor::{EncoderOptions, GpuEncoder};
 use crate::gpu::{Gpu, Variant};
 #[cfg(feature = "cpu")]
@@ -22,6 +24,16 @@ enum Engine {
     Gpu(Box<GpuEncoder>),
     #[cfg(feature = "cpu")]
     Host(Box<HostEncoder>),
+}
+
+/// A batch that was handed to an encoder.
+#[cfg(feature = "text")]
+pub(crate) enum Running {
+    /// The device computes it.
+    Gpu(Box<executor::Running>),
+    /// Nothing computes it yet: the host's threads do once it is waited for.
+    #[cfg(feature = "cpu")]
+    Host { batch: Batch, output: Output, tap: Tap },
 }
 
 impl Encoder {
@@ -142,6 +154,38 @@ impl Encoder {
             Engine::Gpu(encoder) => encoder.forward(batch, output, tap).await,
             #[cfg(feature = "cpu")]
             Engine::Host(encoder) => encoder.forward(batch, output, tap),
+        }
+    }
+
+    /// Hands a batch to the device, which computes it while the host prepares the next one or reads the one before.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    #[cfg(feature = "text")]
+    pub(crate) async fn begin(&self, batch: Batch, output: &Output, tap: Tap) -> Result<Running> {
+        match &self.engine {
+            Engine::Gpu(encoder) => {
+                Ok(Running::Gpu(Box::new(encoder.submit(&batch, output, tap).await?)))
+            }
+            #[cfg(feature = "cpu")]
+            Engine::Host(_) => Ok(Running::Host { batch, output: output.clone(), tap }),
+        }
+    }
+
+    /// Waits for a batch that [`Encoder::begin`] of this encoder returned.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    #[cfg(feature = "text")]
+    pub(crate) async fn finish(&self, running: Running) -> Result<Encoded> {
+        match (&self.engine, running) {
+            (Engine::Gpu(encoder), Running::Gpu(running)) => encoder.finish(*running).await,
+            #[cfg(feature = "cpu")]
+            (Engine::Host(encoder), Running::Host { batch, output, tap }) => {
+                encoder.forward(&batch, &output, tap)
+            }
+            #[cfg(feature = "cpu")]
+            _ => Err(Error::input("a batch", "one that this encoder began", "another's")),
         }
     }
 }

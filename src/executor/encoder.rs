@@ -27,8 +27,27 @@ pub(crate) struct GpuEncoder {
     hidden: Arc<Program>,
     /// What has been asked for so far: the output, of tokens without its list, and whether with paths.
     programs: Mutex<Vec<(Output, bool, Arc<Program>)>>,
-    /// Of the last forward.
-    workspace: Mutex<Option<Workspace>>,
+    /// Of the last forwards, for the next ones.
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+/// Workspaces that are kept: one batch runs while another one's result is read.
+const KEPT: usize = 2;
+
+/// A batch that was submitted.
+pub(crate) struct Running {
+    /// None: there was nothing to run.
+    work: Option<Work>,
+    /// The width of the result, so far.
+    encoded: Encoded,
+}
+
+struct Work {
+    workspace: Workspace,
+    submission: wgpu::SubmissionIndex,
+    tapped: Vec<Tapped>,
+    /// The parts of the result.
+    results: Vec<Tapped>,
 }
 
 /// What is on its way back to the host.
@@ -71,8 +90,8 @@ impl GpuEncoder {
         let parts = Parts::upload(gpu, weights, &head, &plan(&all)?, variant).await?;
         let hidden = Arc::new(Program::new(gpu, plan(&Output::Hidden)?, &parts, variant)?);
         let programs = Mutex::new(vec![(Output::Hidden, false, hidden.clone())]);
-        let (gpu, workspace) = (gpu.clone(), Mutex::new(None));
-        Ok(Self { gpu, config, variant, facts, target, parts, hidden, programs, workspace })
+        let (gpu, workspaces) = (gpu.clone(), Mutex::new(Vec::new()));
+        Ok(Self { gpu, config, variant, facts, target, parts, hidden, programs, workspaces })
     }
 
     /// The device that the encoder lies on.
@@ -139,15 +158,24 @@ impl GpuEncoder {
     /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
     ///
     /// # Errors
-    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with other
-    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
-    /// [`GpuEncoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// Those of [`GpuEncoder::submit`] and [`GpuEncoder::finish`].
     pub(crate) async fn forward(
         &self,
         batch: &Batch,
         output: &Output,
         tap: Tap,
     ) -> Result<Encoded> {
+        let running = self.submit(batch, output, tap).await?;
+        self.finish(running).await
+    }
+
+    /// Submits a batch and does not wait for it.
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with other
+    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
+    /// [`GpuEncoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub(crate) async fn submit(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Running> {
         batch.belongs_to(&self.config)?;
         let gpu = &self.gpu;
         if let Output::Tokens(rows) = output {
@@ -155,29 +183,44 @@ impl GpuEncoder {
         }
         // Refuses a head that is not there even where nothing is asked of it.
         let asked = self.program(output, tap != Tap::None)?;
-        let mut encoded = Encoded { width: asked.plan.width(), ..Encoded::default() };
+        let encoded = Encoded { width: asked.plan.width(), ..Encoded::default() };
         let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
         if batch.is_empty() || (nothing && tap == Tap::None) {
-            return Ok(encoded);
+            return Ok(Running { work: None, encoded });
         }
         // Taps alone: the hidden states stand in for a result of no rows.
         let output = if nothing { &Output::Hidden } else { output };
         let picked: &[u32] = if let Output::Tokens(rows) = output { rows } else { &[] };
         let program = self.program(output, tap != Tap::None)?;
-        let kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut workspace = match kept {
-            Some(workspace) if workspace.holds(&program, batch, picked) => workspace,
-            _ => Workspace::new(gpu, &program, batch, picked).await?,
+        let mut workspace = match self.kept(|kept| kept.holds(&program, batch, picked)) {
+            Some(workspace) => workspace,
+            None => Workspace::new(gpu, &program, batch, picked).await?,
         };
         workspace.choose(gpu, batch, picked).await?;
-        let (tapped, results) = gpu
+        let (tapped, mut results, submission) = gpu
             .scoped("running an encoder", || {
                 workspace.write(gpu, batch, picked);
                 self.record(&workspace, tap)
             })
             .await?;
-        if !nothing {
-            encoded.values = side_by_side(gpu, &results).await?;
+        if nothing {
+            results.clear();
+        }
+        Ok(Running { work: Some(Work { workspace, submission, tapped, results }), encoded })
+    }
+
+    /// Waits for a batch, not for those that were submitted after it, and reads its result.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the result is not finite, [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub(crate) async fn finish(&self, running: Running) -> Result<Encoded> {
+        let Running { work, mut encoded } = running;
+        let Some(Work { workspace, submission, tapped, results }) = work else {
+            return Ok(encoded);
+        };
+        let (gpu, submission) = (&self.gpu, Some(&submission));
+        if !results.is_empty() {
+            encoded.values = side_by_side(gpu, submission, &results).await?;
         }
         // Sums may overflow, and what passes between operations in f16 sooner than those.
         let result = match self.activations() {
@@ -187,16 +230,37 @@ impl GpuEncoder {
         check_finite(result, &encoded.values)?;
         for stage in tapped {
             match &stage.name {
-                None => encoded.paths.push(stage.nodes(gpu).await?),
-                Some(name) => encoded.stages.push((name.clone(), stage.values(gpu).await?)),
+                None => encoded.paths.push(stage.nodes(gpu, submission).await?),
+                Some(name) => {
+                    encoded.stages.push((name.clone(), stage.values(gpu, submission).await?));
+                }
             }
         }
-        *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace);
+        let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(workspace);
+        }
         Ok(encoded)
     }
 
+    /// A kept workspace that is fit, if there is one; else one that is not makes room for another.
+    fn kept(&self, fit: impl Fn(&Workspace) -> bool) -> Option<Workspace> {
+        let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter().position(fit) {
+            Some(place) => Some(kept.remove(place)),
+            None => {
+                kept.pop();
+                None
+            }
+        }
+    }
+
     /// Records and submits all steps; what is tapped, and the parts of the result, come back.
-    fn record(&self, workspace: &Workspace, tap: Tap) -> (Vec<Tapped>, Vec<Tapped>) {
+    fn record(
+        &self,
+        workspace: &Workspace,
+        tap: Tap,
+    ) -> (Vec<Tapped>, Vec<Tapped>, wgpu::SubmissionIndex) {
         let plan = &workspace.program().plan;
         let mut recording = Recording::new(&self.gpu);
         let copy = |recording: &mut Recording<'_>, slot: SlotId, name: Option<String>| {
@@ -215,8 +279,7 @@ impl GpuEncoder {
             }
         }
         let results = plan.results.iter().map(|slot| copy(&mut recording, *slot, None)).collect();
-        recording.submit();
-        (tapped, results)
+        (tapped, results, recording.submit())
     }
 
     /// Buffers that hold a batch and what comes of it, for [`GpuEncoder::record_into`].
@@ -248,29 +311,41 @@ fn parts_of(gpu: &Gpu, rows: usize, row_bytes: usize) -> Vec<Range<usize>> {
 }
 
 impl Tapped {
-    async fn values(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+    async fn values(
+        &self,
+        gpu: &Gpu,
+        submission: Option<&wgpu::SubmissionIndex>,
+    ) -> Result<Vec<f32>> {
         let stored = match self.dtype {
             Dtype::F16 => Precision::F16,
             Dtype::F32 | Dtype::U32 => Precision::F32,
         };
         let stride = row_stride(self.width);
         let take = |bytes: &[u8]| unpadded(bytes, self.width, stride, stored);
-        self.readback.read(gpu, self.bytes, take).await
+        self.readback.read_after(gpu, submission, self.bytes, take).await
     }
 
-    async fn nodes(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+    async fn nodes(
+        &self,
+        gpu: &Gpu,
+        submission: Option<&wgpu::SubmissionIndex>,
+    ) -> Result<Vec<u32>> {
         let take = |bytes: &[u8]| {
             bytes.as_chunks::<4>().0.iter().map(|v| u32::from_le_bytes(*v)).collect()
         };
-        self.readback.read(gpu, self.bytes, take).await
+        self.readback.read_after(gpu, submission, self.bytes, take).await
     }
 }
 
 /// Reads the parts of a result back: row by row, one part's values after the other's.
-async fn side_by_side(gpu: &Gpu, parts: &[Tapped]) -> Result<Vec<f32>> {
+async fn side_by_side(
+    gpu: &Gpu,
+    submission: Option<&wgpu::SubmissionIndex>,
+    parts: &[Tapped],
+) -> Result<Vec<f32>> {
     let mut read = Vec::with_capacity(parts.len());
     for part in parts {
-        read.push((part.values(gpu).await?, part.width));
+        read.push((part.values(gpu, submission).await?, part.width));
     }
     if read.len() == 1 {
         return Ok(read.swap_remove(0).0);

@@ -8,5 +8,7 @@ mod recording;
 mod workspace;
 
 pub(crate) use encoder::GpuEncoder;
+#[cfg(feature = "text")]
+pub(crate) use encoder::Running;
 pub use options::EncoderOptions;
 pub(crate) use parts::upload_dense;

@@ -32,9 +32,9 @@ impl<'g> Recording<'g> {
     }
 
     /// Submits it all.
-    pub(crate) fn submit(self) {
+    pub(crate) fn submit(self) -> wgpu::SubmissionIndex {
         let Self { gpu, encoder, pass } = self;
         drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.queue().submit([encoder.finish()])
     }
 }

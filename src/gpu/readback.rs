@@ -50,10 +50,21 @@ impl Readback {
         encoder.copy_buffer_to_buffer(source, from, &self.staging, to, bytes);
     }
 
-    /// Waits for the submitted copy and hands its first `bytes` to `take`.
+    /// Waits for the submitted copy and hands its first `bytes` to `take`. What was submitted later is waited for too.
     pub(crate) async fn read<T>(
         &self,
         gpu: &Gpu,
+        bytes: u64,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        self.read_after(gpu, None, bytes, take).await
+    }
+
+    /// As [`Readback::read`], where the copy was part of this submission: later ones go on meanwhile.
+    pub(crate) async fn read_after<T>(
+        &self,
+        gpu: &Gpu,
+        submission: Option<&wgpu::SubmissionIndex>,
         bytes: u64,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
@@ -62,7 +73,8 @@ impl Readback {
             let _ = sender.send(result);
         });
         // Native: blocks until the copy is done and calls the callback. WebGPU: returns at once, the event loop calls it.
-        let polled = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+        let submission_index = submission.cloned();
+        let polled = gpu.device().poll(wgpu::PollType::Wait { submission_index, timeout: None });
         gpu.check()?;
         let failed = |reason: String| Error::Gpu { what: "reading results back".into(), reason };
         polled.map_err(|cause| failed(cause.to_string()))?;

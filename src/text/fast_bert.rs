@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::device::Device;
 use crate::dtype::Precision;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Running};
 use crate::error::{Error, Result};
 use crate::executor::EncoderOptions;
 use crate::gpu::GpuOptions;
@@ -410,19 +410,45 @@ impl FastBert {
         Ok(results)
     }
 
-    /// Runs batch after batch, until `take` has enough.
+    /// Runs batch after batch, until `take` has enough. A GPU computes the next one meanwhile.
     async fn each_batch(
         &self,
         sequences: &[Sequence],
         output: &Output,
         mut take: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
     ) -> Result<()> {
+        let mut take = async |(chosen, running): (Vec<usize>, Running)| {
+            let encoded = self.encoder.finish(running).await?;
+            Ok::<_, Error>(take(&chosen, &encoded.values))
+        };
+        let mut before = None;
         for chosen in self.batches(sequences) {
-            let batch = self.batch(sequences, &chosen)?;
-            let encoded = self.encoder.forward(&batch, output, Tap::None).await?;
-            if take(&chosen, &encoded.values).is_break() {
-                break;
+            let begin = async || {
+                let batch = self.batch(sequences, &chosen)?;
+                self.encoder.begin(batch, output, Tap::None).await
+            };
+            let running = match (begin().await, before.take()) {
+                // There is no room for two batches.
+                (Err(Error::OutOfMemory { .. }), Some(alone)) => {
+                    if take(alone).await?.is_break() {
+                        return Ok(());
+                    }
+                    begin().await?
+                }
+                (running, done) => {
+                    let running = running?;
+                    before = done;
+                    running
+                }
+            };
+            if let Some(done) = before.replace((chosen, running))
+                && take(done).await?.is_break()
+            {
+                return Ok(());
             }
+        }
+        if let Some(last) = before {
+            take(last).await.map(drop)?;
         }
         Ok(())
     }
