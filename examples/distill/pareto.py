@@ -5,7 +5,7 @@
     cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --out RESULTS/128.json
     python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out fidelity.svg
 
-A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine and form of the activations;
+A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine, form of the activations and number of tokens;
 of a CPU a report says no more than its system and the threads, so that reports of two hosts must not be given together.
 Prints the table, as Markdown.
 """
@@ -21,7 +21,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, nargs="+", help="files of study.py")
     parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --out")
-    parser.add_argument("--tokens", type=int, default=16_384, help="at once")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="at once")
+    parser.add_argument("--fastest", action="store_true", help="the fastest sample of a row instead of the median: of a machine that others use too")
     parser.add_argument("--out", help="an SVG; without it the table alone")
     return parser.parse_args()
 
@@ -47,22 +48,22 @@ def fidelity(paths):
     return found
 
 
-def times(paths, tokens):
-    """Seconds of each layer's encoder, by machine and precision. What failed its check counts nowhere."""
+def times(paths, tokens, statistic="median"):
+    """Seconds of each layer's encoder, by machine, precision and tokens. What failed its check counts nowhere."""
     found = collections.defaultdict(dict)
     for path in paths:
         with open(path) as file:
             report = json.load(file)
         for row in report["rows"]:
             encoder = row["layer"].get("encoder")
-            if not encoder or row["tokens"] != tokens or not row["check"]["passed"]:
+            if not encoder or row["tokens"] not in tokens or not row["check"]["passed"]:
                 continue
             machine = report["machine"]["adapter"]
             if row["unit"] == "cpu":
                 machine = f"CPU, {report['machine']['system']}, {report['machine']['threads'] or 'all'} threads"
-            panel = found[f"{machine}, {row['activations']}"]
+            panel = found[f"{machine}, {row['activations']}, {row['tokens']:,} tokens"]
             name = layer(encoder)
-            panel[name] = min(row["seconds"]["median"], panel.get(name, float("inf")))
+            panel[name] = min(row["seconds"][statistic], panel.get(name, float("inf")))
     return found
 
 
@@ -86,7 +87,7 @@ def table(panels, cosines):
     print("\n\\* no other layer here is both faster and nearer.")
 
 
-def draw(panels, tokens, path):
+def draw(panels, path):
     import matplotlib
 
     matplotlib.use("svg")
@@ -97,12 +98,15 @@ def draw(panels, tokens, path):
     for place, (panel, points) in zip(places.flat, panels.items()):
         for name, (seconds, cosine) in points.items():
             place.scatter(1e3 * seconds, cosine, color=COLOURS[name.split(":")[0]])
-            place.annotate(name, (1e3 * seconds, cosine), xytext=(4, 3), textcoords="offset points", fontsize=8)
+            dense = name.startswith("dense")
+            offset, side = ((4, -9), "left") if dense else ((-4, 3), "right")
+            place.annotate(name, (1e3 * seconds, cosine), xytext=offset, textcoords="offset points", fontsize=8, ha=side)
         best = front(points)
         place.plot([1e3 * points[name][0] for name in best], [points[name][1] for name in best], color="grey", linewidth=1, zorder=0)
         place.set_title(panel)
-        place.set_xlabel(f"ms of the whole encoder, {tokens} tokens")
+        place.set_xlabel("ms of the whole encoder")
         place.set_ylabel("cosine to the original's vector, held back")
+        place.margins(x=0.2)
         place.grid(alpha=0.3)
     figure.patch.set_facecolor("white")
     figure.savefig(path, metadata={"Date": None})
@@ -112,15 +116,15 @@ def main():
     options = parse()
     cosines = fidelity(options.study)
     panels = {}
-    for panel, seconds in times(options.bench, options.tokens).items():
+    for panel, seconds in times(options.bench, options.tokens, "min" if options.fastest else "median").items():
         points = {name: (found, statistics.median(cosines[name])) for name, found in seconds.items() if name in cosines}
         if points:
             panels[panel] = points
     if not panels:
-        raise SystemExit(f"no encoder of {options.tokens} tokens in {', '.join(options.bench)} has layers that {', '.join(options.study)} knows")
+        raise SystemExit(f"no encoder of {options.tokens} tokens at once in {', '.join(options.bench)} has layers that {', '.join(options.study)} knows")
     table(panels, cosines)
     if options.out:
-        draw(panels, options.tokens, options.out)
+        draw(panels, options.out)
 
 
 if __name__ == "__main__":
