@@ -39,7 +39,10 @@ pub use gpu::{
 pub use kernels::{Activations, Schedule};
 pub use layer::{BoundFff, FffLayer, FffLayerBuilder};
 #[cfg(feature = "text")]
-pub use text::{Embedded, FastBert, Filled, ModelFiles, ModelOptions, Prompts, Tokenizer, cosine};
+pub use text::{
+    CutSide, Embedded, FastBert, Filled, ModelFiles, ModelOptions, Prompts, Token, Tokenized,
+    Tokenizer, cosine, normalized,
+};
 /// The version of wgpu whose devices, buffers and passes this crate takes.
 pub use wgpu;
 

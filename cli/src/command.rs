@@ -6,8 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 
+use crate::output::Failure;
+#[cfg(feature = "serve")]
+use crate::serve;
 use crate::shown::shown;
-use crate::{bench, check, classify, devices, embed, fill_mask, glue, inspect, pending, run};
+use crate::{
+    bench, check, classify, devices, embed, fill_mask, glue, index, inspect, pending, run, search,
+};
 
 /// Conditional matrix multiplication and fast feedforward layers on any GPU.
 #[derive(Parser)]
@@ -36,7 +41,12 @@ enum Command {
     /// How similar two texts are: the cosine of their vectors
     Similarity(embed::SimilarityArguments),
     /// Find the lines that mean what a query means
-    Search(embed::SearchArguments),
+    Search(search::Arguments),
+    /// Keep the vectors of files' lines in a folder that search --index and serve --index search
+    Index(index::Arguments),
+    /// Answer over HTTP: the routes of OpenAI, text-embeddings-inference, Cohere and Ollama
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     /// Evaluate a model on a GLUE task file
     Glue(glue::Arguments),
     /// What a model is made of, and how a text spreads over its leaves
@@ -54,7 +64,6 @@ pub fn main() -> ExitCode {
             log::debug!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
         }
     }));
-    pending::remove_on_signals();
     std::panic::catch_unwind(run_command).unwrap_or_else(|_| {
         let told = told.lock().unwrap_or_else(PoisonError::into_inner);
         tell(&format!("a fault of cmm itself, please report it: {told}"));
@@ -63,7 +72,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    #[cfg(feature = "serve")]
+    if let Command::Serve(arguments) = &command {
+        // It has signals of its own: what was accepted is answered first.
+        return told(serve::run(arguments));
+    }
+    pending::remove_on_signals();
+    let result = match command {
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => Ok(ExitCode::FAILURE),
+        Command::Index(arguments) => pollster::block_on(index::run(&arguments)),
         Command::Devices(arguments) => pollster::block_on(devices::run(&arguments)),
         Command::Check(arguments) => pollster::block_on(check::run(&arguments)),
         Command::Bench(arguments) => pollster::block_on(bench::run(&arguments)),
@@ -72,10 +91,15 @@ fn run_command() -> ExitCode {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::embed(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(embed::similarity(&arguments)),
-        Command::Search(arguments) => pollster::block_on(embed::search(&arguments)),
+        Command::Search(arguments) => pollster::block_on(search::run(&arguments)),
         Command::Glue(arguments) => pollster::block_on(glue::run(&arguments)),
         Command::Inspect(arguments) => pollster::block_on(inspect::run(&arguments)),
     };
+    told(result)
+}
+
+/// The exit code; a failure is told.
+fn told(result: Result<ExitCode, Failure>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `cmm embed`, `cmm similarity` and `cmm search`: sentences as vectors.
+//! `cmm embed` and `cmm similarity`: sentences as vectors.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,13 +7,12 @@ use clap::Args;
 use cmm::{Prompts, cosine};
 use serde_json::json;
 
-use crate::model::{ModelArguments, in_steps, step_by_step};
+use crate::model::{ModelArguments, step_by_step};
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
-use crate::table::{row, table};
 use crate::tensor_out::TensorsOut;
-use crate::text_in::{TextArguments, TextFile};
+use crate::text_in::TextArguments;
 
 #[derive(Args)]
 pub struct EmbedArguments {
@@ -42,24 +41,6 @@ pub struct SimilarityArguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub struct SearchArguments {
-    /// What to look for
-    query: String,
-    #[command(flatten)]
-    lines: TextFile,
-    #[command(flatten)]
-    prompt: PromptArguments,
-    #[command(flatten)]
-    model: ModelArguments,
-    /// Results
-    #[arg(long, default_value_t = 5)]
-    top: usize,
-    /// A line of JSON for each result
     #[arg(long)]
     json: bool,
 }
@@ -114,39 +95,5 @@ pub async fn similarity(arguments: &SimilarityArguments) -> Result<ExitCode, Fai
     } else {
         format!("{similarity:.4}\n")
     })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub async fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
-    let all = arguments.lines.read()?;
-    // Empty lines have nothing to find; the numbers of the others stay.
-    let numbered: Vec<_> = (1..).zip(all).filter(|(_, line)| !line.trim().is_empty()).collect();
-    if numbered.is_empty() {
-        return Err("only empty lines: nothing to search in".into());
-    }
-    let lines: Vec<String> = numbered.iter().map(|(_, line)| line.clone()).collect();
-    let model = arguments.model.load().await?;
-    let prompt = arguments.prompt.of(&model, Prompts::for_queries)?;
-    let query = model.embed_with_prompt(prompt, &[&arguments.query]).await?.swap_remove(0);
-    let prompt = model.prompts().for_documents();
-    let embed = async |texts: &[&str]| model.embed_with_prompt(prompt, texts).await;
-    let vectors = in_steps(&lines, embed).await?;
-    let mut found: Vec<_> = numbered
-        .iter()
-        .zip(&vectors)
-        .map(|(line, vector)| (cosine(&query, vector), line))
-        .collect();
-    found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut rows = vec![row([&"similarity", &"line", &"text"])];
-    let mut out = String::new();
-    for (similarity, (number, text)) in found.into_iter().take(arguments.top) {
-        if arguments.json {
-            let line = json!({ "similarity": similarity, "line": number, "text": text });
-            out += &(line.to_string() + "\n");
-        } else {
-            rows.push(row([&format!("{similarity:.4}"), number, text]));
-        }
-    }
-    print(&if arguments.json { out } else { table(&rows) })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ mod hub;
 mod hub_cache;
 mod hub_client;
 mod hub_settings;
+mod index;
 mod inspect;
 mod model;
 mod npy;
@@ -22,6 +23,9 @@ mod output;
 mod pending;
 mod prompt;
 mod run;
+mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod shown;
 mod table;
 mod tensor_in;

@@ -1,5 +1,7 @@
 //! What the commands on whole models share: which model, on which device, how.
 
+use std::path::Path;
+
 use clap::Args;
 use cmm::model::EncoderWeights;
 use cmm::{EncoderOptions, FastBert, GpuOptions, ModelOptions, Precision, Variant};
@@ -19,6 +21,13 @@ pub struct ModelArguments {
     /// classify and glue --task sst2 fastminilm-sst2; neither has a head for fill-mask]
     #[arg(long, value_name = "DIR or ID")]
     model: Option<String>,
+    #[command(flatten)]
+    pub how: LoadArguments,
+}
+
+/// How a model is loaded.
+#[derive(Args, Clone)]
+pub struct LoadArguments {
     /// Precision of the weights; sums are f32
     #[arg(long, value_enum, default_value = "f32")]
     precision: PrecisionArgument,
@@ -53,12 +62,18 @@ impl ModelArguments {
 
     /// Fetches what is missing, and loads the model onto the device.
     pub async fn load(&self) -> Result<FastBert, Failure> {
-        let folder = model_folder(self.name())?;
+        self.how.load(&model_folder(self.name())?).await
+    }
+}
+
+impl LoadArguments {
+    /// Loads a model's folder onto the device.
+    pub async fn load(&self, folder: &Path) -> Result<FastBert, Failure> {
         let precision = match self.variant {
             Some(variant) => variant.weights.precision(),
             None => Precision::from(self.precision),
         };
-        let config = EncoderWeights::open(&folder)?.config().clone();
+        let config = EncoderWeights::open(folder)?.config().clone();
         let options = GpuOptions::default().for_encoder(&config, precision);
         // No GPU makes products in int8, so that asking for them chooses the CPU.
         let cpu = DeviceChoice::Cpu;
@@ -70,7 +85,7 @@ impl ModelArguments {
             .int8(self.int8);
         stored.variant = self.variant;
         let options = ModelOptions::default().stored(stored).batch_tokens(self.batch_tokens);
-        Ok(FastBert::load_with(device, &folder, &options).await?)
+        Ok(FastBert::load_with(device, folder, &options).await?)
     }
 }
 

@@ -57,11 +57,31 @@ impl TextArguments {
 }
 
 impl TextFile {
+    /// A file of texts, or of JSON lines with a text in this field.
+    pub fn of(file: PathBuf, field: Option<&str>) -> Self {
+        Self { file: Some(file), field: field.map(str::to_owned) }
+    }
+
+    /// The texts that are not blank, with their lines, from 1.
+    pub fn numbered(&self) -> Result<Vec<(u32, String)>, Failure> {
+        let lines: Vec<_> = match &self.field {
+            Some(field) => {
+                let fields = self.fields(&[field])?.into_iter();
+                fields.map(|(line, mut of)| (line, of.remove(0))).collect()
+            }
+            None => {
+                let (_, text) = self.text()?;
+                (1..).zip(text.lines()).map(|(line, text)| (line, text.to_owned())).collect()
+            }
+        };
+        Ok(lines.into_iter().filter(|(_, text)| !text.trim().is_empty()).collect())
+    }
+
     /// Every line's text. Empty lines are texts too, so that results keep their places; between JSON objects they are passed over.
     pub fn read(&self) -> Result<Vec<String>, Failure> {
         match &self.field {
             Some(field) => {
-                self.fields(&[field])?.into_iter().map(|mut of| Ok(of.remove(0))).collect()
+                self.fields(&[field])?.into_iter().map(|(_, mut of)| Ok(of.remove(0))).collect()
             }
             None => {
                 let (_, text) = self.text()?;
@@ -78,21 +98,23 @@ impl TextFile {
             );
         };
         let fields = self.fields(&[first, second])?.into_iter();
-        Ok(fields.map(|mut of| (std::mem::take(&mut of[0]), std::mem::take(&mut of[1]))).collect())
+        let pair = |of: &mut Vec<String>| (std::mem::take(&mut of[0]), std::mem::take(&mut of[1]));
+        Ok(fields.map(|(_, mut of)| pair(&mut of)).collect())
     }
 
-    fn fields(&self, fields: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
+    /// The texts in these fields of each line that is not blank, with its number.
+    fn fields(&self, fields: &[&str]) -> Result<Vec<(u32, Vec<String>)>, Failure> {
         let (name, text) = self.text()?;
-        let objects = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let texts = objects.map(|(index, line)| -> Result<_, Failure> {
-            let place = format!("{name}: line {}", index + 1);
+        let objects = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let texts = objects.map(|(number, line)| -> Result<_, Failure> {
+            let place = format!("{name}: line {number}");
             let json: serde_json::Value = serde_json::from_str(&without_lone_surrogates(line))
                 .map_err(|cause| format!("{place}: {cause}"))?;
             let text = |field: &&str| -> Result<String, Failure> {
                 let text = json.get(*field).and_then(|text| text.as_str());
                 Ok(text.ok_or_else(|| format!("{place}: no text in field `{field}`"))?.to_owned())
             };
-            fields.iter().map(text).collect()
+            Ok((number, fields.iter().map(text).collect::<Result<_, _>>()?))
         });
         let texts: Vec<_> = texts.collect::<Result<_, _>>()?;
         if texts.is_empty() {

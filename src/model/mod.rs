@@ -15,9 +15,7 @@ pub use config::{EncoderConfig, Family, Ffn, Head, Pooler};
 pub use names::{is_plain_name, is_plain_path};
 pub use output::{Encoded, Output, Tap};
 pub use problem::Problem;
-#[cfg(feature = "text")]
-pub(crate) use weight_files::base;
-pub use weight_files::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, shards, shards_in};
+pub use weight_files::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, base, shards, shards_in};
 pub use weights::{
     DenseWeights, EmbeddingWeights, EncoderWeights, FfnWeights, HeadWeights, LayerWeights,
     NormWeights,

@@ -7,8 +7,11 @@ use crate::error::{Error, Result};
 use crate::files::{LONGEST_JSON, read_file};
 use crate::model::names::is_plain_name;
 
-/// The folder that a model's configuration names as its base: a plain name, beside the model's own.
-pub(crate) fn base(folder: &Path) -> Result<Option<PathBuf>> {
+/// The folder that a model's configuration names as its base, whose text it reads as its base does: a plain name, beside the model's own.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Config`] for a name that is no plain one.
+pub fn base(folder: &Path) -> Result<Option<PathBuf>> {
     let config = folder.join("config.json");
     let json: serde_json::Value = serde_json::from_slice(&read(&config)?).unwrap_or_default();
     let bad = |found: &serde_json::Value| {

@@ -309,6 +309,39 @@ impl FastBert {
         self.each_batch(&self.paired(pairs)?, &Output::Classes, take).await
     }
 
+    /// The second text of a pair as the classification head was trained on it: crammedBERT's on pairs, a single sentence with an empty second one,
+    /// so that it gets its `<cls>`.
+    pub fn second<'t>(&self, pair: Option<&'t str>) -> Option<&'t str> {
+        pair.or((self.encoder.config().family == Family::CrammedBert).then_some(""))
+    }
+
+    /// As [`FastBert::classify`], of texts that are tokenized already.
+    ///
+    /// # Errors
+    /// As [`FastBert::classify`]; [`Error::Input`] for sequences that the model cannot have.
+    pub async fn classify_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
+        self.rows(sequences, &Output::Classes).await
+    }
+
+    /// A vector for each text that is tokenized already, pooled as the folder says; never normalised, so that whoever asks may cut it first.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`]; [`Error::Input`] for sequences that the model cannot have.
+    pub async fn pool_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
+        let output = Output::Pooled { pooler: self.pooling.0, normalized: false };
+        self.rows(sequences, &output).await
+    }
+
+    /// How a text's vector is pooled, and whether [`FastBert::embed`] normalises it, as the folder says.
+    pub fn pooling(&self) -> (Pooler, bool) {
+        self.pooling
+    }
+
+    /// Tokens that run at once, at most.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
+    }
+
     /// The `top` likeliest tokens for every mask of each text.
     ///
     /// # Errors
@@ -384,10 +417,8 @@ impl FastBert {
     }
 
     fn paired(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Sequence>> {
-        // crammedBERT's classifiers were trained on pairs, a single sentence with an empty second one, so that it gets its <cls>.
-        let none = (self.encoder.config().family == Family::CrammedBert).then_some("");
         let tokenizer = &self.tokenizer;
-        each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))
+        each(pairs, |(text, pair)| tokenizer.encode(text, self.second(*pair)))
     }
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {

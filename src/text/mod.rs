@@ -8,8 +8,8 @@ mod prompts;
 mod settings;
 mod tokenizer;
 
-pub use cosine::cosine;
+pub use cosine::{cosine, normalized};
 pub use fast_bert::{Embedded, FastBert, Filled, ModelOptions};
 pub use folder::ModelFiles;
 pub use prompts::Prompts;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{CutSide, Token, Tokenized, Tokenizer};

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationParams};
+use tokenizers::utils::truncation::truncate_encodings;
+use tokenizers::{EncodeInput, Encoding, PostProcessor, TruncationDirection, TruncationParams};
 
 use crate::error::{Error, Result};
 use crate::model::{NEEDS_TOKENIZER_JSON, Sequence};
@@ -18,12 +19,54 @@ const LONGEST: f64 = 60.0;
 /// Letters, digits, marks, other scripts, joined ones: what normalizers and patterns of a hostile file would loop on.
 const PROBE: &str = "The caf\u{e9} cost $1,234.50 \u{2014} aaaaaaaa don't! \u{4f60}\u{597d} \u{1f469}\u{200d}\u{1f4bb} \t <mask> ";
 
+/// The side of a text that is cut off where it is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutSide {
+    /// Its beginning.
+    Left,
+    /// Its end.
+    Right,
+}
+
+/// What a model reads of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Tokenized {
+    /// The tokens that it reads, special ones included.
+    pub sequence: Sequence,
+    /// Tokens of the whole text, special ones included: more than those of the sequence where it was cut.
+    pub whole: usize,
+}
+
+impl Tokenized {
+    /// Whether a part of the text is missing.
+    pub fn is_cut(&self) -> bool {
+        self.whole > self.sequence.ids.len()
+    }
+}
+
+/// A token and its place in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Token {
+    /// Its id.
+    pub id: u32,
+    /// As the vocabulary has it.
+    pub text: String,
+    /// Whether the model's template added it.
+    pub special: bool,
+    /// Characters of the text that it stands for, the first and the one after the last; none for a special one.
+    pub place: Option<(usize, usize)>,
+}
+
 /// A tokenizer, with its template obeyed as the file says, no padding, and a longest sequence.
 #[derive(Debug)]
 pub struct Tokenizer {
     tokenizer: tokenizers::Tokenizer,
     mask: Option<(String, u32)>,
     lower_case: bool,
+    longest: usize,
+    side: CutSide,
     name: String,
 }
 
@@ -84,40 +127,110 @@ impl Tokenizer {
             (Some(left), _) => left,
             (None, of_file) => of_file.is_some_and(|t| t.direction == TruncationDirection::Left),
         };
-        let direction = if left { TruncationDirection::Left } else { TruncationDirection::Right };
+        let side = if left { CutSide::Left } else { CutSide::Right };
         tokenizer.with_padding(None);
-        let truncation = TruncationParams { max_length, direction, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
+        // Texts are cut here, so that whoever asks is told, and may choose the side.
+        tokenizer.with_truncation(None).map_err(fail)?;
         let named = mask_token(folder)?;
         let candidates = named.iter().map(String::as_str).chain(MASKS);
         let mask = candidates
             .filter_map(|token| Some((token.to_owned(), tokenizer.token_to_id(token)?)))
             .next();
-        Ok(Self { tokenizer, mask, lower_case: prepared.lower_case, name })
+        let (lower_case, longest) = (prepared.lower_case, max_length);
+        Ok(Self { tokenizer, mask, lower_case, longest, side, name })
     }
 
-    /// A text, or a pair of texts, as the file's template wants them.
+    /// A text, or a pair of texts, as the file's template wants them, cut where they are too long.
     ///
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str, pair: Option<&str>) -> Result<Sequence> {
-        let prepared = |text: &str| if self.lower_case { text.to_lowercase() } else { text.into() };
+        Ok(self.tokenize(text, pair, None)?.sequence)
+    }
+
+    /// As [`Tokenizer::encode`], saying what was cut; on this side rather than the one that the folder names.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn tokenize(
+        &self,
+        text: &str,
+        pair: Option<&str>,
+        side: Option<CutSide>,
+    ) -> Result<Tokenized> {
         let input: EncodeInput = match pair {
-            Some(pair) => (prepared(text), prepared(pair)).into(),
-            None => prepared(text).into(),
+            Some(pair) => (self.prepared(text), self.prepared(pair)).into(),
+            None => self.prepared(text).into(),
         };
-        let encode = || {
-            self.tokenizer.encode_fast(input, true).map_err(|cause| Error::Tokenizer {
+        let encoding = self.guarded(|| self.tokenizer.encode_fast(input, true))?;
+        let whole = encoding.len();
+        let read = if whole <= self.longest {
+            encoding
+        } else {
+            self.cut(text, pair, side.unwrap_or(self.side))?
+        };
+        let sequence = Sequence {
+            ids: read.get_ids().to_vec(),
+            types: read.get_type_ids().to_vec(),
+            mask: Vec::new(),
+        };
+        Ok(Tokenized { sequence, whole })
+    }
+
+    /// What is left of texts that are too long, with the template around it.
+    fn cut(&self, text: &str, pair: Option<&str>, side: CutSide) -> Result<Encoding> {
+        let direction = match side {
+            CutSide::Left => TruncationDirection::Left,
+            CutSide::Right => TruncationDirection::Right,
+        };
+        let raw = |text: &str| self.tokenizer.encode_fast(self.prepared(text), false);
+        self.guarded(|| {
+            let template = self.tokenizer.get_post_processor();
+            let special = template.map_or(0, |post| post.added_tokens(pair.is_some()));
+            let max_length = self.longest - special;
+            let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
+            let (mut first, mut second) =
+                truncate_encodings(raw(text)?, pair.map(raw).transpose()?, &params)?;
+            // What was cut off would go through the template too.
+            first.take_overflowing();
+            second.as_mut().map(Encoding::take_overflowing);
+            self.tokenizer.post_process(first, second, true)
+        })
+    }
+
+    /// The tokens of a text, none cut off; with the template's own where they are asked for.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<Token>> {
+        let text = self.prepared(text);
+        let encoding = self.guarded(|| self.tokenizer.encode_char_offsets(text, special))?;
+        let special = encoding.get_special_tokens_mask().iter().map(|special| *special != 0);
+        let places = special.zip(encoding.get_offsets());
+        let tokens = encoding.get_ids().iter().zip(encoding.get_tokens()).zip(places);
+        let token = tokens.map(|((id, text), (special, place))| {
+            let place = (!special).then_some(*place);
+            Token { id: *id, text: text.clone(), special, place }
+        });
+        Ok(token.collect())
+    }
+
+    fn prepared(&self, text: &str) -> String {
+        if self.lower_case { text.to_lowercase() } else { text.into() }
+    }
+
+    fn guarded<T>(&self, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+        without_panic(&self.name, || {
+            work().map_err(|cause| Error::Tokenizer {
                 name: self.name.clone(),
                 reason: cause.to_string(),
             })
-        };
-        let encoding = without_panic(&self.name, encode)?;
-        Ok(Sequence {
-            ids: encoding.get_ids().to_vec(),
-            types: encoding.get_type_ids().to_vec(),
-            mask: Vec::new(),
         })
+    }
+
+    /// Tokens of a sequence, at most; special ones count.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The same text with any spelling of the mask replaced by the model's own.
@@ -141,18 +254,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        let decode = || {
-            self.tokenizer.decode(ids, true).map_err(|cause| Error::Tokenizer {
-                name: self.name.clone(),
-                reason: cause.to_string(),
-            })
-        };
-        without_panic(&self.name, decode)
-    }
-
-    /// Tokens that a text is cut to, special ones included.
-    pub fn max_tokens(&self) -> usize {
-        self.tokenizer.get_truncation().map_or(usize::MAX, |truncation| truncation.max_length)
+        self.guarded(|| self.tokenizer.decode(ids, true))
     }
 
     /// Rows of the vocabulary, added tokens included.

@@ -90,10 +90,11 @@ impl Layer {
                 (Device::Host, Precision::F32) => Engine::Host(Box::new(weights)),
                 (Device::Host, Precision::F16) => Engine::Host(Box::new(weights.rounded_to_f16()?)),
             };
-            Ok((engine, shown(&device)))
+            Ok((engine, device))
         })?;
         let (engine, device) = or_raise(py, uploaded)?;
-        Ok(Self { engine, shape, threads, device })
+        let threads = threads.serving(&device);
+        Ok(Self { engine, shape, threads, device: shown(&device) })
     }
 
     /// y `[tokens, output]` of x `[tokens, input]`, and the path `[tokens, trees * levels]`.

@@ -52,10 +52,10 @@ impl Model {
             let config = EncoderWeights::open(&folder)?.config().clone();
             let device = request(device, &GpuOptions::default().for_encoder(&config, weights))?;
             let model = pollster::block_on(FastBert::load_with(&device, &folder, &options))?;
-            Ok((model, shown(&device)))
+            Ok((model, device))
         })?;
         let (model, device) = or_raise(py, loaded)?;
-        Ok(Self { model, threads, device })
+        Ok(Self { model, threads: threads.serving(&device), device: shown(&device) })
     }
 
     /// Values of a vector.
@@ -67,7 +67,7 @@ impl Model {
     /// Tokens that a text is cut to.
     #[getter]
     fn max_tokens(&self) -> usize {
-        self.model.tokenizer().max_tokens()
+        self.model.tokenizer().longest()
     }
 
     /// The prompts that the model declares, by name.

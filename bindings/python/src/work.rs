@@ -2,20 +2,26 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
+use cmm::Device;
 use pyo3::prelude::*;
 
 use crate::errors::exception;
 
 /// How often signals are looked for, and progress is told.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often a thread looks whether it is its turn.
+const TURN: Duration = Duration::from_millis(2);
 
 /// Where a model or layer computes: threads of its own, or those that all share.
 pub struct Threads {
     own: Option<rayon::ThreadPool>,
     /// The process that started them: one that was forked from it has none.
     process: u32,
+    /// Whose turn it is, where the device serves one thread at a time.
+    turn: Option<Mutex<()>>,
 }
 
 impl Threads {
@@ -37,7 +43,28 @@ impl Threads {
                 })?)
             }
         };
-        Ok(Self { own, process: std::process::id() })
+        Ok(Self { own, process: std::process::id(), turn: None })
+    }
+
+    /// For a device: those of GL have a context, for which a second thread waits a second and then panics.
+    pub fn serving(mut self, device: &Device) -> Self {
+        let is_gl = |gpu: &cmm::Gpu| gpu.info().backend == cmm::wgpu::Backend::Gl;
+        self.turn = matches!(device, Device::Gpu(gpu) if is_gl(gpu)).then(Mutex::default);
+        self
+    }
+
+    /// Waits until it is this thread's turn, without Python's lock. It is the thread that calls which waits, not one of the pool: that could take
+    /// up other work meanwhile, which waits too.
+    fn wait_for_turn(&self, py: Python<'_>) -> PyResult<Option<MutexGuard<'_, ()>>> {
+        let Some(turn) = &self.turn else { return Ok(None) };
+        loop {
+            match turn.try_lock() {
+                Ok(turn) => return Ok(Some(turn)),
+                Err(TryLockError::Poisoned(turn)) => return Ok(Some(turn.into_inner())),
+                Err(TryLockError::WouldBlock) => py.detach(|| std::thread::sleep(TURN)),
+            }
+            py.check_signals()?;
+        }
     }
 
     /// Runs `work` on these threads without Python's lock. Meanwhile signals are handled, and `progress` is told what is done; an exception of
@@ -53,6 +80,7 @@ impl Threads {
                            process, or start that by multiprocessing's \"spawn\"";
             return Err(exception(py, "DeviceError", message.into()));
         }
+        let _turn = self.wait_for_turn(py)?;
         let watch = Watch::default();
         let (send, mut receive) = sync_channel(1);
         let work = || {

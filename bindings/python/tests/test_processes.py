@@ -50,6 +50,19 @@ def test_threads_share_a_model(model):
         assert np.abs(results[place] - wanted[place::4]).max() <= 1e-6
 
 
+def test_threads_share_a_model_on_every_adapter(model, software):
+    texts = ["A flute", "x y z"]
+    wanted = model.encode(texts)
+    for adapter in cmm.adapters():
+        shared, results = cmm.SentenceTransformer(device=adapter.index), []
+        threads = [threading.Thread(target=lambda: results.append(shared.encode(texts))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 3 and max(np.abs(vectors - wanted).max() for vectors in results) <= 1e-6, adapter
+
+
 def test_threads_of_its_own(model):
     for threads in (1, 3):
         own = cmm.SentenceTransformer(device="cpu", threads=threads)

@@ -2,6 +2,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,9 +181,28 @@ def test_models_that_cannot_be_loaded(tmp_path):
 
 
 def test_a_hub_id_without_the_hubs_package_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(cmm.ConfigError, match="pip install huggingface-hub"):
         cmm.SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2")
+
+
+def test_a_hub_id_is_found_in_the_hubs_cache_without_a_network(tmp_path):
+    pytest.importorskip("huggingface_hub", reason="pip install huggingface-hub to test models by hub id")
+    snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(SHIPPED, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    program = """
+import cmm
+print(cmm.SentenceTransformer("some/model", device="cpu").encode("x").shape)
+try:
+    cmm.SentenceTransformer("some/other")
+except cmm.ConfigError as error:
+    print("refused", "some/other" in str(error))
+"""
+    offline = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=offline, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "(384,)\nrefused True\n", done.stderr
 
 
 def test_the_environment_names_a_model(monkeypatch, prompted):

@@ -1,0 +1,99 @@
+//! What errors look like, for the OpenAPI document; [`crate::dialect`] writes them.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, response::Response};
+use utoipa::{IntoResponses, ToSchema};
+
+const STATUSES: [(&str, &str); 12] = [
+    ("400", "Nothing to do, or no JSON"),
+    ("401", "No bearer key, or a wrong one"),
+    ("404", "No such route or model"),
+    ("405", "Another method is needed"),
+    ("408", "The request took too long to come"),
+    ("413", "Too large a body, text or list"),
+    ("415", "The body is not said to be JSON"),
+    ("422", "A field with a value that cannot be"),
+    ("424", "The model cannot do that"),
+    ("429", "Too much waits already: try again after Retry-After"),
+    ("500", "A fault of the server"),
+    ("503", "The model is being loaded"),
+];
+
+/// OpenAI's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct OpenAiError {
+    error: OpenAiErrorBody,
+}
+
+/// What was wrong.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct OpenAiErrorBody {
+    message: String,
+    r#type: String,
+    #[schema(required = true)]
+    param: Option<String>,
+    #[schema(required = true)]
+    code: Option<String>,
+}
+
+/// The shape of text-embeddings-inference.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct TeiError {
+    error: String,
+    error_type: TeiErrorType,
+}
+
+/// Kinds of errors of text-embeddings-inference.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) enum TeiErrorType {
+    Unhealthy,
+    Backend,
+    Overloaded,
+    Validation,
+    Tokenizer,
+    Empty,
+}
+
+/// Cohere's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct CohereError {
+    message: String,
+}
+
+/// Ollama's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct OllamaError {
+    error: String,
+}
+
+fn responses<T: ToSchema>() -> BTreeMap<String, RefOr<Response>> {
+    let response = |text: &str| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(T::name()))).build();
+        ResponseBuilder::new().description(text).content("application/json", content).build().into()
+    };
+    STATUSES.iter().map(|(status, text)| ((*status).to_owned(), response(text))).collect()
+}
+
+macro_rules! errors {
+    ($($name:ident: $body:ty),*) => {
+        $(
+            /// Its errors.
+            pub(crate) struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses::<$body>()
+                }
+            }
+        )*
+    };
+}
+
+errors!(OpenAiErrors: OpenAiError, TeiErrors: TeiError, CohereErrors: CohereError, OllamaErrors: OllamaError);

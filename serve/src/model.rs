@@ -1,0 +1,255 @@
+//! A model that is served: what is known of it, and the way of a request through it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use cmm::model::{Head, Pooler, Sequence};
+use cmm::{CutSide, FastBert};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::meter::Meter;
+use crate::problem::{Kind, Problem};
+use crate::queue::{Job, Queue, Work};
+
+/// A model on its device.
+pub(crate) struct Loaded {
+    pub(crate) model: FastBert,
+    /// Classes of its head; none: it has no such head.
+    pub(crate) classes: Option<usize>,
+}
+
+impl Loaded {
+    /// Runs it once: kernels are compiled before the first request, and a device that fails does so now.
+    pub(crate) fn new(model: FastBert) -> Result<Self, String> {
+        let run = async {
+            let probe = [model.tokenizer().encode("a", model.second(None))?];
+            model.pool_sequences(&probe).await?;
+            let Head::Classifier { .. } = model.encoder().config().head else { return Ok(None) };
+            Ok(model.classify_sequences(&probe).await?.pop().map(|scores| scores.len()))
+        };
+        let classes = pollster::block_on(run).map_err(|error: cmm::Error| error.to_string())?;
+        Ok(Self { model, classes })
+    }
+
+    /// Whether it scores a pair of texts with one number.
+    pub(crate) fn is_reranker(&self) -> bool {
+        self.classes == Some(1)
+    }
+
+    pub(crate) fn label(&self, class: usize) -> String {
+        let labels = &self.model.encoder().config().labels;
+        labels.get(class).cloned().unwrap_or_else(|| format!("LABEL_{class}"))
+    }
+
+    pub(crate) fn pooling(&self) -> &'static str {
+        match self.model.pooling().0 {
+            Pooler::ZeroIndex => "cls",
+            Pooler::Max => "max",
+            _ => "mean",
+        }
+    }
+
+    /// `dimensions` of a request, checked.
+    pub(crate) fn dimensions(&self, asked: Option<u32>) -> Result<usize, Problem> {
+        let width = self.model.encoder().config().hidden;
+        match asked.map(|asked| asked as usize) {
+            None => Ok(width),
+            Some(asked) if (1..=width).contains(&asked) => Ok(asked),
+            Some(asked) => Err(Problem::invalid("dimensions", format!("1 to {width}"), asked)),
+        }
+    }
+}
+
+/// Whether a model can be asked.
+#[derive(Clone)]
+pub(crate) enum Status {
+    Loading,
+    Ready(Arc<Loaded>),
+    /// Why it has to be loaded again.
+    Lost(String),
+}
+
+/// Set by the model's thread, read by requests.
+#[derive(Clone)]
+pub(crate) struct StatusCell(Arc<RwLock<Status>>);
+
+impl StatusCell {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(RwLock::new(Status::Loading)))
+    }
+
+    pub(crate) fn set(&self, status: Status) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn get(&self) -> Status {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A text of a request.
+pub(crate) enum Text {
+    One(String),
+    Pair(String, String),
+    /// Tokens of the model's own tokenizer.
+    Ids(Vec<u32>),
+}
+
+/// A text with what is put before it, and where in the request it stands.
+pub(crate) struct Part {
+    pub(crate) text: Text,
+    pub(crate) prompt: Arc<str>,
+    pub(crate) field: &'static str,
+    /// Its place, where the field is a list.
+    pub(crate) place: Option<usize>,
+}
+
+impl Part {
+    fn name(&self) -> String {
+        match self.place {
+            Some(place) => format!("{}[{place}]", self.field),
+            None => self.field.to_owned(),
+        }
+    }
+}
+
+/// The texts of a request.
+pub(crate) struct Asked {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) cut: Cut,
+}
+
+/// What becomes of a text that is too long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    /// Whether it is cut; else it is an error.
+    pub(crate) allowed: bool,
+    pub(crate) side: Option<CutSide>,
+}
+
+/// A model by its name.
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) status: StatusCell,
+    pub(crate) queue: Arc<Queue>,
+    /// Tokenizers that may run at once, of all models: as many as the machine has threads.
+    pub(crate) tokenizers: Arc<Semaphore>,
+    pub(crate) most_texts: usize,
+}
+
+impl Served {
+    /// The model, if it can be asked now.
+    pub(crate) fn ready(&self) -> Result<Arc<Loaded>, Problem> {
+        match self.status.get() {
+            Status::Ready(loaded) => Ok(loaded),
+            Status::Loading => {
+                let message = format!("{} is being loaded; try again soon", self.name);
+                Err(Problem::new(Kind::Unavailable, message))
+            }
+            Status::Lost(reason) => {
+                let message = format!("{} is being loaded again: {reason}", self.name);
+                Err(Problem::new(Kind::Unavailable, message))
+            }
+        }
+    }
+
+    /// Refuses a list that is empty or too long.
+    pub(crate) fn count(&self, field: &str, texts: usize) -> Result<(), Problem> {
+        if texts == 0 {
+            let message = format!("`{field}` cannot be empty");
+            return Err(Problem::new(Kind::Empty, message).about(field));
+        }
+        if texts > self.most_texts {
+            let most = self.most_texts;
+            let message = format!("`{field}` has {texts} texts, a request may have {most}");
+            return Err(Problem::new(Kind::TooLarge, message).about(field));
+        }
+        Ok(())
+    }
+
+    /// Tokenizes and runs: a row for each text, in their order.
+    pub(crate) async fn run(
+        &self,
+        loaded: Arc<Loaded>,
+        work: Work,
+        asked: Asked,
+        meter: &mut Meter,
+    ) -> Result<Vec<Vec<f32>>, Problem> {
+        let stopped = || Problem::new(Kind::Unavailable, "the server is stopping");
+        let permit = self.tokenizers.clone().acquire_owned().await.map_err(|_| stopped())?;
+        let since = Instant::now();
+        let tokenize = move || {
+            let _permit = permit;
+            tokenized(&loaded.model, work, &asked)
+        };
+        let tokens = tokio::task::spawn_blocking(tokenize).await.map_err(|_| stopped())??;
+        meter.tokenized(since.elapsed(), &tokens);
+        let (reply, answer) = oneshot::channel();
+        let (sequences, tokens) = (tokens.sequences, tokens.tokens);
+        self.queue.admit(Job { work, sequences, tokens, since: Instant::now(), reply })?;
+        let lost = || Problem::new(Kind::Unavailable, "the model's thread ended");
+        let answer = answer.await.map_err(|_| lost())??;
+        meter.ran(answer.queued, answer.ran);
+        Ok(answer.rows)
+    }
+}
+
+/// What the tokenizer made of a request.
+pub(crate) struct Tokens {
+    pub(crate) sequences: Vec<Sequence>,
+    pub(crate) tokens: usize,
+    pub(crate) characters: usize,
+    /// Texts that were cut.
+    pub(crate) cut: usize,
+}
+
+fn tokenized(model: &FastBert, work: Work, asked: &Asked) -> Result<Tokens, Problem> {
+    let tokenizer = model.tokenizer();
+    let mut all = Tokens { sequences: Vec::new(), tokens: 0, characters: 0, cut: 0 };
+    for part in &asked.parts {
+        let field = part.name();
+        let named = |problem: Problem| problem.about(field.clone());
+        let empty =
+            || Err(named(Problem::new(Kind::Empty, format!("`{field}` cannot be an empty text"))));
+        let decoded;
+        let (first, second) = match &part.text {
+            Text::One(text) => (text.as_str(), None),
+            Text::Pair(first, second) => (first.as_str(), Some(second.as_str())),
+            Text::Ids(ids) => {
+                if ids.is_empty() {
+                    return empty();
+                }
+                let known = tokenizer.vocabulary();
+                if let Some(id) = ids.iter().find(|id| **id as usize >= known) {
+                    let expected = format!("ids of this model's {known} tokens");
+                    return Err(Problem::invalid(&field, expected, id));
+                }
+                decoded = tokenizer.decode(ids).map_err(|error| named(Problem::of(&error)))?;
+                (decoded.as_str(), None)
+            }
+        };
+        if first.is_empty() && second.is_none_or(str::is_empty) {
+            return empty();
+        }
+        all.characters += first.chars().count() + second.map_or(0, |second| second.chars().count());
+        let second = if work == Work::Classes { model.second(second) } else { second };
+        let prompted = format!("{}{first}", part.prompt);
+        let read = tokenizer.tokenize(&prompted, second, asked.cut.side);
+        let read = read.map_err(|error| named(Problem::of(&error)))?;
+        if read.is_cut() && !asked.cut.allowed {
+            let message = format!(
+                "`{field}` has {} tokens, the model reads at most {}; shorten it, or set `truncate` to have it cut",
+                read.whole,
+                tokenizer.longest()
+            );
+            return Err(named(Problem::new(Kind::TooLarge, message)));
+        }
+        all.cut += usize::from(read.is_cut());
+        if read.sequence.ids.is_empty() {
+            return empty();
+        }
+        all.tokens += read.sequence.ids.len();
+        all.sequences.push(read.sequence);
+    }
+    Ok(all)
+}

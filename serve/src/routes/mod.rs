@@ -1,0 +1,8 @@
+//! The routes, a file for each family of clients.
+
+pub(crate) mod cohere;
+pub(crate) mod ollama;
+pub(crate) mod openai;
+pub(crate) mod search;
+pub(crate) mod tei;
+pub(crate) mod tei_status;

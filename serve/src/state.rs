@@ -1,0 +1,46 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use cmm_index::Index;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::model::Served;
+use crate::problem::{Kind, Problem};
+use crate::settings::Settings;
+
+/// Shared by all requests.
+pub(crate) type Shared = Arc<State>;
+
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    /// At least one.
+    pub(crate) models: Vec<Served>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// A permit for each request that may be there at once.
+    pub(crate) slots: Arc<Semaphore>,
+    /// What `/search` searches, with the place of its model among the models.
+    pub(crate) index: Option<(usize, Arc<Index>)>,
+    /// Set when the server is to stop: answers then close their connections.
+    pub(crate) stopping: AtomicBool,
+    /// Requests that came whole or in part and have no answer yet.
+    pub(crate) running: AtomicUsize,
+}
+
+impl State {
+    /// The model of this name; the first where none is named.
+    pub(crate) fn model(&self, name: Option<&str>) -> Result<&Served, Problem> {
+        let Some(name) = name else {
+            return self.models.first().ok_or_else(|| Problem::new(Kind::Internal, "no model"));
+        };
+        let found = self.models.iter().find(|model| model.name == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.models.iter().map(|model| model.name.as_str()).collect();
+            let message =
+                format!("no model `{name}` is served here; expected {}", names.join(" or "));
+            Problem::new(Kind::NotFound, message).about("model")
+        })
+    }
+}
