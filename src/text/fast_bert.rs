@@ -417,8 +417,9 @@ impl FastBert {
     }
 
     fn paired(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Sequence>> {
-        let tokenizer = &self.tokenizer;
-        each(pairs, |(text, pair)| tokenizer.encode(text, self.second(*pair)))
+        // Not the model itself, which no other thread may see in a browser.
+        let (tokenizer, none) = (&self.tokenizer, self.second(None));
+        each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))
     }
 
     fn batch(&self, sequences: &[Sequence], chosen: &[usize]) -> Result<Batch> {
