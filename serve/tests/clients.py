@@ -1,6 +1,6 @@
-"""Clients that people have already, against a server as it is: the official openai package, and schemathesis on /openapi.json.
+"""Clients that people have already, against a server as it is: the official openai package, LangChain's class for it, and schemathesis on /openapi.json.
 
-    pip install openai schemathesis
+    pip install openai langchain-openai schemathesis
     python serve/tests/clients.py target/debug/cmm
 
 Prints a line for each check and exits with 1 at the first that fails. Takes about a minute.
@@ -15,6 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import langchain_openai
 import openai
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,17 @@ def openai_client(program: str, address: str) -> None:
     print("openai", openai.__version__, "pass")
 
 
+def langchain(program: str, address: str) -> None:
+    # By default it cuts texts by a tokenizer of OpenAI's own models, which it downloads.
+    client = langchain_openai.OpenAIEmbeddings(model="fastminilm", base_url=address + "/v1", api_key=KEY, check_embedding_ctx_length=False)
+    text = "A man is playing a flute."
+    expected = embedded(program, text)
+    documents = client.embed_documents([text, "Another."])
+    assert len(documents) == 2 and near(documents[0], expected)
+    assert near(client.embed_query(text), expected)
+    print("langchain-openai pass")
+
+
 def schemathesis(address: str) -> None:
     command = [
         *("schemathesis", "run", address + "/openapi.json", "--url", address, "--header", f"Authorization: Bearer {KEY}"),
@@ -107,6 +119,7 @@ def main() -> None:
         server, address = start(program, folder)
         try:
             openai_client(program, address)
+            langchain(program, address)
             schemathesis(address)
         finally:
             server.terminate()
