@@ -68,20 +68,28 @@ impl Readback {
         bytes: u64,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             let _ = sender.send(result);
         });
         // Native: blocks until the copy is done and calls the callback. WebGPU: returns at once, the event loop calls it.
         let submission_index = submission.cloned();
-        let polled = gpu.device().poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        let mut polled =
+            gpu.device().poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        let mut mapped = receiver.try_recv().ok().flatten();
+        if !matches!(mapped, Some(Ok(()))) {
+            // A device that was lost is told of only where all of its work is waited for.
+            polled = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+        }
         gpu.check()?;
         let failed = |reason: String| Error::Gpu { what: "reading results back".into(), reason };
         polled.map_err(|cause| failed(cause.to_string()))?;
-        let mapped = receiver.await;
+        if mapped.is_none() {
+            mapped = receiver.await.ok();
+        }
         gpu.check()?;
         mapped
-            .map_err(|_| failed("the device dropped the request".into()))?
+            .ok_or_else(|| failed("the device dropped the request".into()))?
             .map_err(|cause| failed(cause.to_string()))?;
         let view =
             self.staging.get_mapped_range(0..bytes).map_err(|cause| failed(cause.to_string()))?;
