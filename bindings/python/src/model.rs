@@ -76,12 +76,6 @@ impl Model {
         self.model.prompts().named().map(|(name, prompt)| (name.into(), prompt.into())).collect()
     }
 
-    /// The prompt that every text gets unless another is asked for.
-    #[getter]
-    fn default_prompt(&self) -> &str {
-        self.model.prompts().for_texts()
-    }
-
     /// The classes' names.
     #[getter]
     fn labels(&self) -> Vec<String> {
