@@ -2,11 +2,11 @@
 
 use cmm::bench::{self, Effort, Machine, Report, Workload};
 use cmm::{Device, FffShape, Precision};
+use cmm_web::Failure;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::answer;
-use crate::failure::Failure;
 
 /// How much to measure. Browsers round timestamps to 100 us, so that a pass must last longer than natively; and the buffers with which
 /// memory is measured stay small.

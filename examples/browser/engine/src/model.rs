@@ -1,20 +1,19 @@
-//! The model on the device, and its weights on the host, for what the page shows of its inside.
+//! What the page shows of a model's inside: its sizes, and what its layers' trees make of a text.
 
 use cmm::model::{EncoderWeights, FfnWeights, Output, Tap};
-use cmm::{Device, FastBert, FffShape, FffWeights, ModelFiles, ModelOptions};
+use cmm::{FastBert, FffShape, FffWeights, ModelFiles};
+use cmm_web::{Engine, Failure};
 use serde::Serialize;
-use wasm_bindgen::JsCast;
 
-use crate::failure::Failure;
 use crate::walk::{Walk, steps};
 
 /// Tokens of the corpus that one forward takes while their hidden states are read back.
 const TAPPED_TOKENS: usize = 256;
 
-/// A model with its files.
-pub struct Model {
-    files: ModelFiles,
-    pub bert: FastBert,
+/// A model of one tree a layer, whose nodes are neurons: what the page draws.
+pub struct Shown<'engine> {
+    bert: &'engine FastBert,
+    files: &'engine ModelFiles,
     shape: FffShape,
 }
 
@@ -30,30 +29,19 @@ pub struct Sizes {
     bytes: usize,
 }
 
-impl Model {
-    pub async fn load(device: &Device, files: &js_sys::Map) -> Result<Self, Failure> {
-        let mut bytes = ModelFiles::new();
-        for entry in files.entries() {
-            let entry: js_sys::Array = entry.map_err(|_| Failure::input("no files"))?.into();
-            let name = entry.get(0).as_string();
-            let content = entry.get(1).dyn_into::<js_sys::Uint8Array>().ok();
-            let (Some(name), Some(content)) = (name, content) else {
-                return Err(Failure::input("a file must be a name and a Uint8Array"));
-            };
-            bytes.insert(name, content.to_vec());
-        }
-        let bert = FastBert::load_files(device, &bytes, &ModelOptions::default()).await?;
+impl<'engine> Shown<'engine> {
+    pub fn of(engine: &'engine Engine) -> Result<Self, Failure> {
+        let bert = engine.model()?;
         let config = bert.encoder().config();
-        // What the page draws is nodes that are neurons.
         let shown = |shape: &FffShape| shape.trees() == 1 && shape.nodes() == shape.neurons();
         let shape = config.ffn.shape(config.hidden)?.filter(shown).ok_or_else(|| {
             Failure::input("this page shows models of one tree a layer, whose nodes are neurons")
         })?;
-        Ok(Self { files: bytes, bert, shape })
+        Ok(Self { bert, files: engine.files(), shape })
     }
 
     pub fn sizes(&self) -> Result<Sizes, Failure> {
-        let tensors = EncoderWeights::from_files(&self.files)?.tensors();
+        let tensors = EncoderWeights::from_files(self.files)?.tensors();
         let weights = tensors.iter().filter(|(name, ..)| !name.ends_with(".scale"));
         Ok(Sizes {
             layers: self.bert.encoder().config().layers,
@@ -71,7 +59,7 @@ impl Model {
         if layer >= self.bert.encoder().config().layers {
             return Err(Failure::input(format!("the model has no layer {layer}")));
         }
-        match EncoderWeights::from_files(&self.files)?.layer(layer)?.ffn {
+        match EncoderWeights::from_files(self.files)?.layer(layer)?.ffn {
             FfnWeights::Fff(weights) => Ok(weights),
             FfnWeights::Dense { .. } => Err(Failure::input("a dense layer has no tree")),
         }

@@ -2,10 +2,10 @@
 
 use cmm::bench::{Effort, Measurement};
 use cmm::{Device, FffWeights};
+use cmm_web::Failure;
 use serde::Serialize;
 
 use crate::bench::effort;
-use crate::failure::Failure;
 
 #[derive(Serialize)]
 pub struct Race {

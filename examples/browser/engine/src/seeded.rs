@@ -3,9 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cmm::{Device, FffLayer, FffShape, FffWeights, Precision, host};
+use cmm_web::Failure;
 
-use crate::corpus::count_nodes;
-use crate::failure::Failure;
 use crate::walk::{Walk, steps};
 
 const WIDTH: usize = 128;
@@ -49,7 +48,7 @@ impl Seeded {
         let words: Vec<_> = lines.iter().flat_map(|line| words(line)).collect();
         let path = self.path(&vectors(&words)).await?;
         let mut counts = vec![0; self.weights.shape().nodes()];
-        count_nodes(&mut counts, &path);
+        path.iter().for_each(|node| counts[*node as usize] += 1);
         Ok(counts)
     }
 

@@ -1,9 +1,8 @@
 //! A token's walk through a tree, with the numbers at every node.
 
 use cmm::{FffForm, FffWeights, reference};
+use cmm_web::Failure;
 use serde::Serialize;
-
-use crate::failure::Failure;
 
 /// The walks of a text's tokens through one tree.
 #[derive(Serialize)]

@@ -1,6 +1,4 @@
-/** What the engine answers: the shapes of the JSON that `examples/browser/engine` writes. */
-
-import type { Because } from "./messages.js";
+/** What the engine answers: mostly the shapes of the JSON that `examples/browser/engine` writes. */
 
 export interface Machine {
   adapter: string;
@@ -8,17 +6,6 @@ export interface Machine {
   backend: string;
   features: string[];
   system: string;
-}
-
-export interface Description {
-  machine: Machine;
-  device: "webgpu" | "cpu";
-  /** Why it is the CPU; null on a GPU. */
-  because: Because | null;
-  /** Whether the processor computes, as an adapter in software or as the CPU itself. */
-  software: boolean;
-  variants: string[];
-  timestamps: boolean;
 }
 
 export interface Sizes {

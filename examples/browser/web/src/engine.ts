@@ -1,78 +1,100 @@
-/** The page's side of the worker. */
+/** The page's engine: the package's, with a corpus, and with what the page's own worker has beside it. */
 
-import type { Answer, Compared, CorpusSizes, Description, Race, Report, Sizes, Walk } from "./answers.js";
-import type { Call, Failed, Reply, Stage, Wanted } from "./messages.js";
+import type { Answer, Compared, CorpusSizes, Race, Report, Sizes, Walk } from "./answers.js";
+import {
+  type Cached,
+  CmmError,
+  type Description,
+  type Embeddings,
+  Engine as Opened,
+  type LoadProgress,
+  nearest,
+  type Wanted,
+} from "./cmm-web/index.js";
 
-/** A call that failed; `kind` is one that `failure.ts` has words for. */
-export class EngineError extends Error {
-  constructor(
-    readonly kind: string,
-    message: string,
-  ) {
-    super(message);
-  }
+const MODEL = { modelUrl: new URL("./model/", import.meta.url) };
+
+interface Corpus extends CorpusSizes {
+  texts: readonly string[];
+  embeddings: Embeddings;
 }
 
-type Waiting = {
-  resolve: (result: any) => void;
-  reject: (error: Error) => void;
-  progress: ((value: any) => void) | undefined;
-};
-
 export class Engine {
-  private readonly worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  private readonly waiting = new Map<number, Waiting>();
-  private calls = 0;
-  private closed = false;
+  private readonly closed = new AbortController();
+  private opened: Promise<Opened> = Promise.reject(new CmmError("input", "the engine is not open"));
+  private sizes: Sizes | null = null;
+  private corpus: Corpus | null = null;
 
-  constructor(onMemory: (bytes: number) => void, onLost: (why: string) => void) {
-    this.worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-      if ("memory" in data) return onMemory(data.memory);
-      if ("lost" in data) return onLost(data.lost);
-      const waiting = this.waiting.get(data.id);
-      if (!waiting) return;
-      if ("progress" in data) return waiting.progress?.(data.progress);
-      this.waiting.delete(data.id);
-      if ("failed" in data) waiting.reject(error(data.failed));
-      else waiting.resolve(data.result);
-    };
-    this.worker.onerror = (event) => {
-      event.preventDefault();
-      this.fail({ kind: "crash", message: event.message || "the worker could not be loaded" });
-    };
+  constructor(
+    private readonly onMemory: (bytes: number) => void,
+    private readonly onLost: (why: string) => void,
+  ) {
+    this.opened.catch(() => undefined);
+  }
+
+  async open(device: Wanted): Promise<Description> {
+    const { onMemory, onLost } = this;
+    const worker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.opened = Opened.open({ device, worker, onMemory, onLost, signal: this.closed.signal });
+    return (await this.opened).description;
   }
 
   /** Ends the worker, and with it all that it holds. */
   close(): void {
-    this.closed = true;
-    this.worker.terminate();
-    this.fail(CLOSED);
+    this.closed.abort();
+    void this.opened.then((engine) => engine.dispose(), () => undefined);
   }
 
-  private fail(failed: Failed): void {
-    for (const { reject } of this.waiting.values()) reject(error(failed));
-    this.waiting.clear();
+  private async call<T>(method: string, given: unknown[] = [], progress?: (value: any) => void): Promise<T> {
+    return (await this.opened).call<T>(method, given, { progress });
   }
 
-  private call<T>(method: string, given: unknown[] = [], progress?: (value: any) => void): Promise<T> {
-    if (this.closed) return Promise.reject(error(CLOSED));
-    const id = this.calls++;
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject, progress });
-      this.worker.postMessage({ id, method, arguments: given } satisfies Call);
-    });
+  cached = async (): Promise<Cached> => (await this.opened).cached(MODEL);
+  clearCache = async () => (await this.opened).clearCache(MODEL);
+
+  async load(onProgress: (now: LoadProgress) => void): Promise<Sizes> {
+    const engine = await this.opened;
+    await engine.load({ ...MODEL, onProgress });
+    this.sizes = await engine.call<Sizes>("sizes");
+    return this.sizes;
   }
 
-  open = (wanted: Wanted) => this.call<Description>("open", [wanted]);
-  cached = () => this.call<{ bytes: number; complete: boolean; wire: number }>("cached");
-  clearCache = () => this.call<void>("clearCache");
-  load = (progress: (stage: Stage) => void) => this.call<Sizes>("load", [], progress);
-  index = (lines: readonly string[], progress: (done: number) => void) =>
-    this.call<CorpusSizes>("index", [lines], progress);
-  ask = (query: string, top: number) => this.call<Answer>("ask", [query, top]);
-  embed = (texts: string[]) => this.call<number[][]>("embed", [texts]);
+  /** Makes these lines the corpus; `progress` is called with the lines done. */
+  async index(texts: readonly string[], onProgress: (done: number) => void): Promise<CorpusSizes> {
+    const start = performance.now();
+    const embeddings = await this.embed(texts, { nodes: true, onProgress });
+    const milliseconds = performance.now() - start;
+    this.corpus = { texts, embeddings, lines: texts.length, tokens: sum(embeddings.nodes?.tokens ?? []), milliseconds };
+    const { lines, tokens } = this.corpus;
+    return { lines, tokens, milliseconds };
+  }
+
+  /** The lines of the corpus that are most like a query. */
+  async ask(query: string, top: number): Promise<Answer> {
+    if (!this.corpus) throw new CmmError("input", "there are no lines yet");
+    const { texts, embeddings } = this.corpus;
+    const start = performance.now();
+    const { data, nodes } = await this.embed([query], { nodes: true });
+    const found = nearest(data, embeddings, top);
+    return {
+      found: found.map(({ index, score }) => ({ line: index, text: texts[index] ?? "", similarity: score })),
+      milliseconds: performance.now() - start,
+      tokens: sum(nodes?.tokens ?? []),
+      engaged: (nodes?.layers ?? []).map((layer) => [...new Set(layer)].sort((a, b) => a - b)),
+    };
+  }
+
+  embed = async (...given: Parameters<Opened["embed"]>): Promise<Embeddings> => (await this.opened).embed(...given);
+
+  /** How many of the corpus' tokens engaged each node of a layer's tree. Without a model: of these lines' words, in the seeded layer. */
+  async heat(layer: number, lines: readonly string[]): Promise<Uint32Array> {
+    if (!this.sizes) return this.call<Uint32Array>("heat", [lines]);
+    const heat = new Uint32Array(this.sizes.neurons);
+    for (const node of this.corpus?.embeddings.nodes?.layers[layer] ?? []) heat[node] = (heat[node] ?? 0) + 1;
+    return heat;
+  }
+
   walk = (text: string, layer: number) => this.call<Walk>("walk", [text, layer]);
-  heat = (layer: number, lines: readonly string[]) => this.call<Uint32Array>("heat", [layer, lines]);
   race = (text: string, lines: readonly string[], layer: number, neurons: number, tokens: number) =>
     this.call<Race>("race", [text, lines, layer, neurons, tokens]);
   bench = (preset: string, progress: (report: Report) => void) => this.call<Report>("bench", [preset], progress);
@@ -80,10 +102,7 @@ export class Engine {
   compare = (here: string, there: string) => this.call<Compared[]>("compare", [here, there]);
   compileKernels = (progress: (now: { done: number; all: number }) => void) =>
     this.call<number>("compileKernels", [], progress);
-  lose = () => this.call<void>("lose");
+  lose = async () => (await this.opened).lose();
 }
 
-/** Of calls to an engine that another has replaced: nothing to tell anybody. */
-const CLOSED: Failed = { kind: "closed", message: "" };
-
-const error = ({ kind, message }: Failed) => new EngineError(kind, message);
+const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);

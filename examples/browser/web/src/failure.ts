@@ -32,12 +32,12 @@ const KINDS: Record<string, Words> = {
     action: "Run on the CPU",
     onCpu: true,
   },
-  lost: {
+  "device-lost": {
     title: "The GPU was taken away",
     text: "A driver restarted, the machine slept, or another page needed it all. Nothing is broken: the page can start over.",
     action: "Start again",
   },
-  memory: {
+  "out-of-memory": {
     title: "The device has too little memory for that",
     text: "The model takes about 140 MB of it. Close other tabs, or try a smaller batch.",
     action: "Start again",
@@ -47,17 +47,17 @@ const KINDS: Record<string, Words> = {
     text: "The connection broke, or the server does not have the file. What had arrived whole is kept.",
     action: "Download again",
   },
-  corrupt: {
+  integrity: {
     title: "The model arrived damaged",
     text: "A file does not match its checksum, so it was thrown away rather than run.",
     action: "Download again",
   },
-  file: {
+  model: {
     title: "The model's files do not fit together",
     text: "They are what the server meant to send, but not a model that this page can run.",
     action: "Download again",
   },
-  crash: {
+  crashed: {
     title: "The engine stopped",
     text: "That should not happen. Starting over usually helps; a report of what is below would too.",
     action: "Start again",
@@ -69,4 +69,4 @@ export function words(kind: string): Words {
 }
 
 /** Whether the model is what failed, and the engine is still good. */
-export const isOfModel = (kind: string) => ["download", "corrupt", "file"].includes(kind);
+export const isOfModel = (kind: string) => ["download", "integrity", "model"].includes(kind);

@@ -1,13 +1,12 @@
 /** The page: which view is seen, what is loaded, and what went wrong. */
 
-import type { Description } from "./answers.js";
 import { ask } from "./ask.js";
 import { benchmark } from "./benchmark.js";
+import { type Because, CmmError, type Description, type LoadProgress, type Wanted } from "./cmm-web/index.js";
 import { corpus } from "./corpus.js";
 import { count, get, megabytes, time } from "./dom.js";
-import { Engine, EngineError } from "./engine.js";
+import { Engine } from "./engine.js";
 import { isOfModel, words } from "./failure.js";
-import type { Because, Stage, Wanted } from "./messages.js";
 import type { Page, View } from "./page.js";
 import { path } from "./path.js";
 import { race } from "./race.js";
@@ -40,7 +39,7 @@ const tabs = [...document.querySelectorAll<HTMLAnchorElement>("nav a")];
 function makeEngine(): Engine {
   return new Engine(
     (bytes) => (get("memory").textContent = megabytes(bytes)),
-    (why) => failed(new EngineError("lost", why)),
+    (why) => failed(new CmmError("device-lost", why)),
   );
 }
 
@@ -62,9 +61,10 @@ function show(): void {
 
 /** Says what went wrong, once, with a way on. */
 function failed(error: unknown): void {
-  const { kind, message } =
-    error instanceof EngineError ? error : { kind: "crash", message: error instanceof Error ? error.message : String(error) };
-  if (kind === "closed") return;
+  const { code: kind, message } =
+    error instanceof CmmError ? error : { code: "crashed", message: error instanceof Error ? error.message : String(error) };
+  // Of an engine that another has replaced there is nothing to tell.
+  if (kind === "disposed" || kind === "aborted") return;
   if (kind === "input") {
     get("said").textContent = message;
     return;
@@ -72,7 +72,7 @@ function failed(error: unknown): void {
   const { title, text, action, onCpu } = words(kind);
   const box = get("failure");
   // The first cause stays: what follows from a lost device says nothing new.
-  if (!box.hidden && box.dataset["kind"] === "lost") return;
+  if (!box.hidden && box.dataset["kind"] === "device-lost") return;
   box.hidden = false;
   box.dataset["kind"] = kind;
   get("failure-title").textContent = title;
@@ -133,7 +133,7 @@ const WHY_CPU: Record<Because, string> = {
   unsupported: "This GPU lacks something that the engine needs: the page runs on the processor.",
 };
 
-function describe({ machine, device, because, software, variants, timestamps }: Description): void {
+function describe({ adapter, device, because, software, features, variants, timestamps }: Description): void {
   page.device = device === "cpu" ? "this CPU" : software ? "a GPU in software" : "this GPU";
   // Of a GPU in software the page says what it is, and leads back.
   const chosen = because === "asked" || (because === null && software);
@@ -144,9 +144,9 @@ function describe({ machine, device, because, software, variants, timestamps }: 
   other.dataset["search"] = chosen ? location.pathname : "?device=webgpu";
   other.textContent = chosen ? "Let the page choose" : "Take that GPU all the same";
   for (const part of document.querySelectorAll<HTMLElement>(".of-gpu")) part.hidden = device === "cpu";
-  get("adapter").textContent = device === "cpu" ? "the processor, one thread, WebAssembly with SIMD" : machine.adapter;
+  get("adapter").textContent = device === "cpu" ? "the processor, one thread, WebAssembly with SIMD" : adapter;
   get("race-software").hidden = !software;
-  get("features").textContent = machine.features.join(", ") || "none";
+  get("features").textContent = features.join(", ") || "none";
   get("variants").textContent = variants.join(", ");
   get("timing").textContent = timestamps ? "GPU timestamps" : "the page's clock";
 }
@@ -181,7 +181,7 @@ async function loadModel(): Promise<void> {
   }
 }
 
-function stage(now: Stage): void {
+function stage(now: LoadProgress): void {
   const bar = get<HTMLProgressElement>("bar");
   switch (now.stage) {
     case "download":

@@ -1,45 +1,17 @@
-// A browser on the built page, and what every test asks of it.
+// The built page in a browser, and what every test asks of it.
 
-import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import puppeteer from "puppeteer-core";
+import { cmm, root } from "../../../../web/tests/support/native.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
-export const root = join(here, "../../../..");
-export const dist = join(here, "../../dist");
+export { firefox, launchChromium, launchFirefox } from "../../../../web/tests/support/browsers.mjs";
+export { cmm, cosine, jsonLines } from "../../../../web/tests/support/native.mjs";
+export { sentences } from "../../../../web/tests/support/sentences.mjs";
+export { serve } from "../../../../web/tests/support/server.mjs";
+
+export const dist = join(dirname(fileURLToPath(import.meta.url)), "../../dist");
 const shots = process.env.CMM_SCREENSHOTS ?? join(root, "target/screenshots");
-
-/** The first of these programs that is there. */
-const program = (variable, names) => process.env[variable] ?? names.find(existsSync);
-const chromium = program("CHROMIUM", ["/usr/bin/chromium", "/usr/bin/google-chrome"]);
-export const firefox = program("FIREFOX", ["/usr/bin/firefox", "/usr/bin/firefox-esr"]);
-
-/** Chromium with SwiftShader for its GPU. Nothing but this machine can be reached; `demo.test` is this machine too, though not trusted. */
-export function launchChromium({ webgpu = true } = {}) {
-  if (!chromium) throw new Error("no Chromium: install it, or name it with CHROMIUM");
-  return puppeteer.launch({
-    executablePath: chromium,
-    args: [
-      ...(webgpu ? ["--enable-unsafe-webgpu"] : []),
-      "--no-sandbox",
-      "--disable-dev-shm-usage",
-      "--host-resolver-rules=MAP demo.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ],
-    protocolTimeout: 600_000,
-  });
-}
-
-export function launchFirefox() {
-  return puppeteer.launch({
-    browser: "firefox",
-    executablePath: firefox,
-    extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true, "dom.webgpu.workers.enabled": true },
-    protocolTimeout: 600_000,
-  });
-}
 
 /** A page of a browser, on the GPU in software unless it is told otherwise; `errors` gathers what its console calls one. */
 export async function open(browser, address, { width = 1200, height = 900, scheme = "dark", device = "webgpu" } = {}) {
@@ -98,19 +70,12 @@ export async function shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
 }
 
-/** The native engine. */
-export function cmm(...args) {
-  const built = process.env.CMM ?? ["release", "debug"].map((kind) => join(root, "target", kind, "cmm")).find(existsSync);
-  assert.ok(built, "no native cmm: cargo build, or name it with CMM");
-  return execFileSync(built, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 26 });
-}
-
-/** The same, on the page's model. */
+/** The native engine on the page's model. */
 export const onModel = (...args) => cmm(...args, "--model", "models/fastminilm-1x11");
 
-export const jsonLines = (out) => out.trim().split("\n").map((line) => JSON.parse(line));
-
-export function cosine(a, b) {
-  const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
-  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
-}
+/** Vectors of the page's engine. */
+export const vectors = (page, texts) =>
+  page.evaluate(async (texts) => {
+    const { data, dims } = await cmm.engine.embed(texts);
+    return texts.map((_, i) => [...data.subarray(i * dims[1], (i + 1) * dims[1])]);
+  }, texts);

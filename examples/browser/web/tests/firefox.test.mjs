@@ -2,9 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cosine, dist, firefox, jsonLines, launchFirefox, onModel, open, said, state, view } from "./browser.mjs";
-import { sentences } from "./sentences.mjs";
-import { serve } from "./server.mjs";
+import { cosine, dist, firefox, jsonLines, launchFirefox, onModel, open, said, sentences, serve, state, vectors, view } from "./browser.mjs";
 
 test("Firefox computes what the native engine computes", async (t) => {
   if (!firefox) {
@@ -22,7 +20,7 @@ test("Firefox computes what the native engine computes", async (t) => {
     await page.click("#load");
     await state(page, "ready");
     const few = sentences.slice(0, 8);
-    const here = await page.evaluate((texts) => cmm.engine.embed(texts), few);
+    const here = await vectors(page, few);
     const there = jsonLines(onModel("embed", "--json", ...few));
     few.forEach((sentence, i) => assert.ok(cosine(here[i], there[i].embedding) > 0.9999, sentence));
     await page.click("footer summary");

@@ -5,9 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, shot, state, text, type, view } from "./browser.mjs";
-import { sentences } from "./sentences.mjs";
-import { serve } from "./server.mjs";
+import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, type, vectors, view } from "./browser.mjs";
 
 let server;
 let browser;
@@ -126,7 +124,7 @@ test("a model that does not arrive, or arrives damaged, is said so, and the way 
 });
 
 test("vectors are the native engine's", async () => {
-  const here = await ready.evaluate((texts) => cmm.engine.embed(texts), sentences);
+  const here = await vectors(ready, sentences);
   const folder = mkdtempSync(join(tmpdir(), "cmm-"));
   writeFileSync(join(folder, "lines.txt"), sentences.join("\n"));
   const there = jsonLines(onModel("embed", "--json", "--in", join(folder, "lines.txt")));

@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { ask, dist, failure, jsonLines, launchChromium, onModel, open, said, shot, state, text, view } from "./browser.mjs";
-import { sentences } from "./sentences.mjs";
-import { serve } from "./server.mjs";
+import { ask, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, vectors, view } from "./browser.mjs";
 
 let server;
 before(async () => (server = await serve(dist)));
@@ -44,7 +42,7 @@ test("no WebGPU at all: the page runs on the CPU, with the native engine's vecto
       console.log(await text(page, "#corpus-size"));
       await shot(page, "ask-cpu");
 
-      const here = await page.evaluate((texts) => cmm.engine.embed(texts), sentences);
+      const here = await vectors(page, sentences);
       const there = jsonLines(onModel("embed", "--device", "cpu", "--json", ...sentences));
       sentences.forEach((sentence, i) => {
         const worst = Math.max(...here[i].map((value, at) => Math.abs(value - there[i].embedding[at])));
@@ -144,9 +142,9 @@ test("a cached file that has rotted is fetched again", () =>
     await state(page, "seeded");
     await page.evaluate(async () => {
       const { files } = await (await fetch("model/manifest.json")).json();
-      const cache = await caches.open("cmm-model");
-      for (const { path, sha256 } of files) {
-        await cache.put(`${new URL("model/", location)}${path}?${sha256.slice(0, 16)}`, new Response("rotten"));
+      const cache = await caches.open("cmm-web");
+      for (const { sha256 } of files) {
+        await cache.put(`/cmm-web/${sha256}`, new Response("rotten"));
       }
     });
     server.asked.length = 0;

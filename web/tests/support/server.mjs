@@ -13,14 +13,19 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** Serves a folder; `faults.get(path)` may give a function that answers instead. */
-export async function serve(folder) {
+/**
+ * Serves a folder, and others below paths: `{ "/model/": FOLDER }`. `faults.get(path)` may give a function that answers instead; `cors`: to pages from
+ * elsewhere too.
+ */
+export async function serve(folder, { mounts = {}, cors = false } = {}) {
   const faults = new Map();
   const asked = [];
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
     asked.push(path);
-    const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
+    const mount = Object.keys(mounts).find((mount) => path.startsWith(mount));
+    const [base, below] = mount ? [mounts[mount], path.slice(mount.length)] : [folder, path];
+    const file = join(base, below === "" || below.endsWith("/") ? `${below}index.html` : below);
     const fault = faults.get(path);
     if (fault) return fault(response, file);
     const found = await stat(file).catch(() => null);
@@ -28,6 +33,7 @@ export async function serve(folder) {
     response.writeHead(200, {
       "content-type": TYPES[extname(file)] ?? "application/octet-stream",
       "content-length": found.size,
+      ...(cors ? { "access-control-allow-origin": "*" } : {}),
     });
     createReadStream(file).pipe(response);
   });

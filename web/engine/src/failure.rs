@@ -1,4 +1,4 @@
-//! Errors as the page gets them: a kind, for which it has a message and a way on, and the library's own words.
+//! Errors as JavaScript gets them: a code, and the library's own words.
 
 use cmm::Error;
 use wasm_bindgen::JsValue;
@@ -6,14 +6,14 @@ use wasm_bindgen::JsValue;
 /// What failed.
 #[derive(Debug)]
 pub struct Failure {
-    kind: &'static str,
+    code: &'static str,
     message: String,
 }
 
 impl Failure {
-    /// Something that the visitor gave is not usable.
+    /// Something that the caller gave is not usable.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: "input", message: message.into() }
+        Self { code: "input", message: message.into() }
     }
 
     /// A call that needs the model, before it is loaded.
@@ -24,12 +24,12 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let kind = match &error {
+        let code = match &error {
             Error::NoAdapter { .. } => "no-adapter",
-            Error::DeviceLost { .. } => "lost",
-            Error::OutOfMemory { .. } | Error::TooLarge { .. } => "memory",
+            Error::DeviceLost { .. } => "device-lost",
+            Error::OutOfMemory { .. } | Error::TooLarge { .. } => "out-of-memory",
             Error::Unsupported { .. } => "unsupported",
-            Error::Checkpoint { .. } | Error::MissingTensor { .. } | Error::Io { .. } => "file",
+            Error::Checkpoint { .. } | Error::MissingTensor { .. } | Error::Io { .. } => "model",
             Error::Shape { .. }
             | Error::Config { .. }
             | Error::Input { .. }
@@ -38,14 +38,14 @@ impl From<Error> for Failure {
             | Error::Tokenizer { .. } => "input",
             _ => "gpu",
         };
-        Self { kind, message: error.to_string() }
+        Self { code, message: error.to_string() }
     }
 }
 
 impl From<Failure> for JsValue {
     fn from(failure: Failure) -> Self {
         let error = js_sys::Error::new(&failure.message);
-        error.set_name(failure.kind);
+        error.set_name(failure.code);
         error.into()
     }
 }

@@ -1,0 +1,36 @@
+/** The engine, as its glue offers it: the package's own, or that of a program with more in it. */
+
+export interface WasmEngine {
+  describe(): string;
+  load(files: Map<string, Uint8Array>, precision: string, variant: string | undefined, keep: boolean): Promise<void>;
+  width(): number;
+  embed(texts: string[], kind: string): Promise<Float32Array>;
+  embed_with_nodes(texts: string[]): Promise<any[]>;
+  lose(): void;
+  free(): void;
+}
+
+export interface Wasm<E extends WasmEngine> {
+  initialise(): Promise<{ memory: WebAssembly.Memory }>;
+  Engine: { on_gpu(): Promise<E>; on_cpu(): E };
+  sha256(bytes: Uint8Array): string;
+}
+
+/** What a worker needs of the browser, or of Node.js. */
+export interface Host {
+  /** Makes WebGPU what the engine finds, if there is any. */
+  prepareGpu(): Promise<void>;
+  /** A file of a model's folder, as a stream. */
+  fetch(address: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
+  /** The place where files are kept; null: nowhere. */
+  store(cache: boolean | string | undefined): Promise<Store | null>;
+}
+
+/** Where files are kept, by checksums. */
+export interface Store {
+  has(key: string): Promise<boolean>;
+  get(key: string): Promise<Blob | null>;
+  put(key: string, content: Blob): Promise<void>;
+  delete(key: string): Promise<void>;
+  clear(): Promise<void>;
+}
