@@ -1,11 +1,39 @@
 //! First ring, no device: every kernel in every variant is valid WGSL under exactly the capabilities it may use, binds what the host binds,
 //! fits its workgroup into the limits, and is accepted by the writers of SPIR-V, HLSL and MSL.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use cmm::low_level::{Binding, KernelSource, kernels_of};
 use cmm::{Activations, Capabilities, FffShape, Reduction, Variant, WeightFormat};
 use naga::valid::{ValidationFlags, Validator};
+
+/// A kernel that is valid under exactly the capabilities of its variant.
+struct Checked {
+    kernel: KernelSource,
+    variant: Variant,
+    valid: Arc<(naga::Module, naga::valid::ModuleInfo)>,
+}
+
+/// All of them, each text parsed and validated once for all tests.
+fn checked() -> &'static [Checked] {
+    static CHECKED: OnceLock<Vec<Checked>> = OnceLock::new();
+    CHECKED.get_or_init(|| {
+        let mut texts = HashMap::new();
+        let check = |(kernel, variant): (KernelSource, Variant)| {
+            let allowed = capabilities(variant);
+            let valid = texts.entry((kernel.wgsl.clone(), allowed.bits())).or_insert_with(|| {
+                let module = parse(&kernel.wgsl, allowed);
+                let module = module.unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+                let info = validate(&module, allowed);
+                let info = info.unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+                Arc::new((module, info))
+            });
+            Checked { valid: valid.clone(), kernel, variant }
+        };
+        kernels().into_iter().map(check).collect()
+    })
+}
 
 /// Every kernel that some device may get, in every variant, with subgroups of fixed and of varying sizes.
 fn kernels() -> Vec<(KernelSource, Variant)> {
@@ -73,17 +101,14 @@ fn validate(
 
 #[test]
 fn valid_under_exactly_the_capabilities_of_the_variant() {
-    for (kernel, variant) in kernels() {
-        let allowed = capabilities(variant);
-        let module =
-            parse(&kernel.wgsl, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
-        validate(&module, allowed).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
+    for variant in Variant::ALL {
+        assert!(checked().iter().any(|checked| checked.variant == variant), "{variant}");
     }
 }
 
 #[test]
 fn the_lookahead_kernel_exists_where_a_subgroup_holds_a_token_and_only_there() {
-    let count = kernels().iter().filter(|(k, _)| k.name.starts_with("fff lookahead")).count();
+    let count = checked().iter().filter(|c| c.kernel.name.starts_with("fff lookahead")).count();
     assert!(count >= 6, "{count}");
     let shape = FffShape::new(768, 1, 11).unwrap();
     let lookahead = |variant: usize, subgroup, ahead| {
@@ -165,8 +190,8 @@ fn a_variant_is_refused_without_its_capability() {
 
 #[test]
 fn bindings_and_names_are_what_the_host_binds() {
-    for (kernel, variant) in kernels() {
-        let module = parse(&kernel.wgsl, capabilities(variant)).unwrap();
+    for Checked { kernel, valid, .. } in checked() {
+        let module = &valid.0;
         let mut found: Vec<_> = module
             .global_variables
             .iter()
@@ -217,8 +242,8 @@ fn bindings_and_names_are_what_the_host_binds() {
 /// The layouts on which the host's packing relies: bytes from one unit to the next.
 #[test]
 fn units_have_the_strides_that_the_host_packs() {
-    for (kernel, variant) in kernels() {
-        let module = parse(&kernel.wgsl, capabilities(variant)).unwrap();
+    for Checked { kernel, variant, valid } in checked() {
+        let module = &valid.0;
         let values = if variant.weights == WeightFormat::F32 { 4 } else { 8 };
         let weight_bytes = if variant.weights == WeightFormat::F32 { 4 } else { 2 };
         for (_, variable) in module.global_variables.iter() {
@@ -244,8 +269,8 @@ fn units_have_the_strides_that_the_host_packs() {
 #[test]
 fn workgroups_fit_every_webgpu_device_once_overrides_are_resolved() {
     let limits = wgpu::Limits::downlevel_defaults();
-    for (kernel, variant) in kernels() {
-        let (module, info) = resolved(&kernel, variant);
+    for Checked { kernel, valid, .. } in checked() {
+        let (module, _) = overridden(kernel, &valid.0, &valid.1);
         let entry = module.entry_points.iter().find(|entry| entry.name == "main").unwrap();
         assert_eq!(entry.workgroup_size, [kernel.group, 1, 1], "{}", kernel.name);
         assert!(kernel.group <= limits.max_compute_invocations_per_workgroup, "{}", kernel.name);
@@ -257,18 +282,10 @@ fn workgroups_fit_every_webgpu_device_once_overrides_are_resolved() {
             false => limits.max_compute_workgroup_storage_size,
         };
         assert!(shared <= allowed, "{}: {shared}", kernel.name);
-        drop(info);
     }
 }
 
 /// The module as a backend sees it: overrides replaced by the values that the host sets.
-fn resolved(kernel: &KernelSource, variant: Variant) -> (naga::Module, naga::valid::ModuleInfo) {
-    let allowed = capabilities(variant);
-    let module = parse(&kernel.wgsl, allowed).unwrap();
-    let info = validate(&module, allowed).unwrap();
-    overridden(kernel, &module, &info)
-}
-
 fn overridden(
     kernel: &KernelSource,
     module: &naga::Module,
@@ -319,8 +336,8 @@ fn a_misspelt_or_missing_override_is_found_out() {
 #[test]
 fn every_backend_accepts_every_kernel() {
     use naga::back::{hlsl, msl, spv};
-    for (kernel, variant) in kernels() {
-        let (module, info) = resolved(&kernel, variant);
+    for Checked { kernel, valid, .. } in checked() {
+        let (module, info) = overridden(kernel, &valid.0, &valid.1);
         let failed =
             |backend: &str, error: String| -> ! { panic!("{} {backend}: {error}", kernel.name) };
 

@@ -4,13 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use cmm::model::Sequence;
 use cmm::{Prompts, cosine};
+use rayon::prelude::*;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::model::{ModelArguments, step_by_step};
+use crate::model::{ModelArguments, TEXTS_PER_STEP};
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
+use crate::stages::in_stages;
 use crate::tensor_out::TensorsOut;
 use crate::text_in::TextArguments;
 
@@ -25,9 +29,16 @@ pub struct EmbedArguments {
     /// Vectors [texts, width] to a .npy or .safetensors file (there as tensor `y`)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A line of JSON for each text
+    /// A line of JSON for each text; with --output one line, with the seconds that tokenizing, the device and writing took, side by side
     #[arg(long)]
     json: bool,
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Line<'t> {
+    text: &'t str,
+    embedding: &'t [f32],
 }
 
 #[derive(Args)]
@@ -53,31 +64,37 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
     let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
-    let embed = async |texts: &[String]| {
-        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        model.embed_with_prompt(prompt, &texts).await
+    // Short texts fill several batches, so that the device has the next one while this one's vectors are read.
+    let step = model.batch_tokens().max(TEXTS_PER_STEP);
+    let tokenize = |texts: &[String]| {
+        model.tokenize(prompt, &texts.iter().map(String::as_str).collect::<Vec<_>>())
     };
+    let run = |tokens: Vec<Sequence>| pollster::block_on(model.embed_sequences(&tokens));
     let Some(mut file) = file else {
         let show = |texts: &[String], vectors: Vec<Vec<f32>>| {
-            let lines = texts.iter().zip(&vectors).map(|(text, vector)| {
+            let line = |(text, vector): (&String, &Vec<f32>)| {
                 if arguments.json {
-                    return json!({ "text": text, "embedding": vector }).to_string() + "\n";
+                    return serde_json::to_string(&Line { text, embedding: vector })
+                        .map(|line| line + "\n");
                 }
                 let first: Vec<_> = vector.iter().take(6).map(|v| format!("{v:+.4}")).collect();
-                format!("[{}, ... {width} values]  {}\n", first.join(", "), shown(text))
-            });
-            print(&lines.collect::<String>())
+                Ok(format!("[{}, ... {width} values]  {}\n", first.join(", "), shown(text)))
+            };
+            let lines: Result<String, _> = texts.par_iter().zip(&vectors).map(line).collect();
+            print(&lines?)
         };
-        step_by_step(&texts, embed, show).await?;
+        in_stages(&texts, step, tokenize, run, show)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let write = |_: &[String], vectors: Vec<Vec<f32>>| {
-        vectors.iter().try_for_each(|vector| file.write(vector, &[]))
-    };
-    step_by_step(&texts, embed, write).await?;
+    let write = |_: &[String], vectors: Vec<Vec<f32>>| file.write(&vectors.concat(), &[]);
+    let times = in_stages(&texts, step, tokenize, run, write)?;
     let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
     let text = if arguments.json {
-        json!({ "texts": texts.len(), "width": width, "output": files }).to_string()
+        let [tokenize, device, write] =
+            [times.tokenize, times.device, times.write].map(|time| time.as_secs_f64());
+        let seconds = json!({ "tokenize": tokenize, "device": device, "write": write });
+        let (texts, output) = (texts.len(), files);
+        json!({ "texts": texts, "width": width, "output": output, "seconds": seconds }).to_string()
     } else {
         format!("{} vectors of {width} -> {}", texts.len(), files.join(", "))
     };

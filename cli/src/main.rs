@@ -27,6 +27,7 @@ mod search;
 #[cfg(feature = "serve")]
 mod serve;
 mod shown;
+mod stages;
 mod table;
 mod tensor_in;
 mod tensor_out;

@@ -13,7 +13,7 @@ use crate::output::Failure;
 use crate::run::PrecisionArgument;
 
 /// Texts between two steps of the progress bar.
-const TEXTS_PER_STEP: usize = 2048;
+pub const TEXTS_PER_STEP: usize = 2048;
 
 #[derive(Args, Clone)]
 pub struct ModelArguments {
@@ -104,31 +104,15 @@ pub async fn in_steps<T>(
 /// As [`in_steps`], of anything.
 pub async fn items_in_steps<I, T>(
     items: &[I],
-    work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
+    mut work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
 ) -> Result<Vec<T>, Failure> {
     let mut results = Vec::with_capacity(items.len());
-    let take = |_: &[I], some: Vec<T>| {
-        results.extend(some);
-        Ok(())
-    };
-    step_by_step(items, work, take).await?;
-    Ok(results)
-}
-
-/// As [`items_in_steps`], but hands the items of each step and what `work` made of them to `take`, so that not all results need room at once.
-pub async fn step_by_step<I, T>(
-    items: &[I],
-    mut work: impl AsyncFnMut(&[I]) -> cmm::Result<Vec<T>>,
-    mut take: impl FnMut(&[I], Vec<T>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
     let progress = ProgressBar::new(items.len() as u64);
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
     for items in items.chunks(TEXTS_PER_STEP) {
-        let results = work(items).await?;
-        // The bar is hidden meanwhile: a terminal would show what `take` prints in the middle of it.
-        progress.suspend(|| take(items, results))?;
+        results.extend(work(items).await?);
         progress.inc(items.len() as u64);
     }
     progress.finish_and_clear();
-    Ok(())
+    Ok(results)
 }

@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod build;
+mod dot;
 mod error;
 mod files;
 mod fingerprint;

@@ -1,10 +1,11 @@
 //! Vectors in memory, and which of them are nearest to one.
 
 use half::f16;
-use numkong::Dot;
+use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::precision::{Precision, in_int8};
+use crate::dot::Value;
+use crate::precision::Precision;
 
 /// Rows that a thread compares at once.
 const ROWS_AT_ONCE: usize = 4096;
@@ -18,7 +19,7 @@ pub(crate) struct Vectors {
 
 enum Rows {
     F32(Vec<f32>),
-    F16(Vec<numkong::f16>),
+    F16(Vec<f16>),
     Int8(Vec<i8>),
 }
 
@@ -46,7 +47,7 @@ impl Collector {
             }
             Rows::F16(rows) => {
                 let values = bytes.as_chunks::<2>().0.iter();
-                rows.extend(values.map(|b| numkong::f16(u16::from_le_bytes(*b))));
+                rows.extend(values.map(|b| f16::from_le_bytes(*b)));
             }
             Rows::Int8(rows) => rows.extend(bytes.iter().map(|b| i8::from_le_bytes([*b]))),
         }
@@ -56,9 +57,9 @@ impl Collector {
     pub(crate) fn finish(self) -> Result<Vectors, usize> {
         let width = self.width;
         let norms: Vec<f32> = match &self.rows {
-            Rows::F32(rows) => norms(rows, width, |dot| dot),
-            Rows::F16(rows) => norms(rows, width, f64::from),
-            Rows::Int8(rows) => norms(rows, width, f64::from),
+            Rows::F32(rows) => norms(rows, width),
+            Rows::F16(rows) => norms(rows, width),
+            Rows::Int8(rows) => norms(rows, width),
         };
         match norms.iter().position(|norm| !norm.is_finite()) {
             Some(row) => Err(row),
@@ -67,49 +68,36 @@ impl Collector {
     }
 }
 
-fn norms<T: Dot + Sync>(
-    rows: &[T],
-    width: usize,
-    wide: impl Fn(T::Output) -> f64 + Sync,
-) -> Vec<f32> {
-    let norm = |row: &[T]| T::dot(row, row).map_or(f64::NAN, &wide).sqrt() as f32;
-    rows.par_chunks(width).map(norm).collect()
+fn norms<T: Value>(rows: &[T], width: usize) -> Vec<f32> {
+    let arch = Arch::new();
+    let norm = |room: &mut Vec<f32>, row: &[T]| T::square(arch, row, room).sqrt() as f32;
+    rows.par_chunks(width).map_init(Vec::new, norm).collect()
 }
 
 impl Vectors {
     /// Cosines with `query` and numbers of the `top` nearest rows, the nearest first; of equals the first.
     pub(crate) fn nearest(&self, query: &[f32], top: usize) -> Vec<(f64, usize)> {
         match &self.rows {
-            Rows::F32(rows) => self.among(rows, query, |dot| dot, top),
-            Rows::F16(rows) => {
-                let query: Vec<_> =
-                    query.iter().map(|v| numkong::f16(f16::from_f32(*v).to_bits())).collect();
-                self.among(rows, &query, f64::from, top)
-            }
-            Rows::Int8(rows) => {
-                let query: Vec<_> = in_int8(query).collect();
-                self.among(rows, &query, f64::from, top)
-            }
+            Rows::F32(rows) => self.among(rows, query, top),
+            Rows::F16(rows) => self.among(rows, query, top),
+            Rows::Int8(rows) => self.among(rows, query, top),
         }
     }
 
-    fn among<T: Dot + Sync>(
-        &self,
-        rows: &[T],
-        query: &[T],
-        wide: impl Fn(T::Output) -> f64 + Sync,
-        top: usize,
-    ) -> Vec<(f64, usize)> {
-        let length = T::dot(query, query).map_or(0.0, &wide).sqrt();
-        let cosine = |row: &[T], norm: f32| {
+    fn among<T: Value>(&self, rows: &[T], query: &[f32], top: usize) -> Vec<(f64, usize)> {
+        let arch = Arch::new();
+        let query = T::query(query);
+        let length = T::length(arch, &query);
+        let cosine = |row: &[T], norm: f32, room: &mut Vec<f32>| {
             let lengths = length * f64::from(norm);
-            let dot = T::dot(query, row).map_or(0.0, &wide);
-            if lengths > 0.0 { dot / lengths } else { 0.0 }
+            if lengths > 0.0 { T::dot(arch, &query, row, room) / lengths } else { 0.0 }
         };
         let best = |(block, rows): (usize, &[T])| {
             let first = block * ROWS_AT_ONCE;
+            let mut room = Vec::new();
             let numbered = rows.chunks(self.width).zip(&self.norms[first..]).enumerate();
-            let found = numbered.map(|(at, (row, norm))| (cosine(row, *norm), first + at));
+            let found =
+                numbered.map(|(at, (row, norm))| (cosine(row, *norm, &mut room), first + at));
             nearest_of(found.collect(), top)
         };
         let blocks = rows.par_chunks(ROWS_AT_ONCE * self.width).enumerate().map(best);
@@ -127,7 +115,7 @@ impl Vectors {
         let range = row * self.width..(row + 1) * self.width;
         match &self.rows {
             Rows::F32(rows) => to.extend(rows[range].iter().flat_map(|v| v.to_le_bytes())),
-            Rows::F16(rows) => to.extend(rows[range].iter().flat_map(|v| v.0.to_le_bytes())),
+            Rows::F16(rows) => to.extend(rows[range].iter().flat_map(|v| v.to_le_bytes())),
             Rows::Int8(rows) => to.extend(rows[range].iter().map(|v| v.to_le_bytes()[0])),
         }
     }

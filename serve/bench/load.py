@@ -3,6 +3,7 @@
     python serve/bench/load.py target/release/cmm texts.txt --clients 64 --batch 1
     python serve/bench/load.py target/release/cmm texts.txt --rate 200            # open loop: so many requests a second
     python serve/bench/load.py target/release/cmm texts.txt --seconds 600         # soak: memory every 10 s
+    python serve/bench/load.py target/release/cmm texts.txt --url http://127.0.0.1:7997/embeddings --process 4711     # another server
 
 Closed loop: each client sends its next request when it has the answer to the last. Open loop: requests begin at fixed times, and their latency
 counts from there, so that a server that falls behind cannot hide it. Nothing but Python's standard library. Ends by itself.
@@ -16,6 +17,7 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +32,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="requests a second, whatever the answers: open loop")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", default=str(ROOT / "models/fastminilm"))
+    parser.add_argument("--openai", action="store_true", help="OpenAI's requests, to /v1/embeddings; else TEI's, to /embed")
+    parser.add_argument("--url", help="another server's route for OpenAI's requests; it runs already")
+    parser.add_argument("--process", type=int, help="its process, whose memory is watched")
+    parser.add_argument("--name", default="fastminilm", help="what OpenAI's requests call the model")
     parser.add_argument("--serve", nargs=argparse.REMAINDER, default=[], help="more arguments of cmm serve")
     return parser.parse_args()
 
@@ -81,7 +87,7 @@ class Measured:
             self.latencies.append(latency)
 
 
-async def closed(clients: list[Client], bodies: list[tuple[bytes, int]], end: float, measured: Measured):
+async def closed(clients: list[Client], path: str, bodies: list[tuple[bytes, int]], end: float, measured: Measured):
     position = 0
 
     async def run(client: Client):
@@ -90,13 +96,13 @@ async def closed(clients: list[Client], bodies: list[tuple[bytes, int]], end: fl
             body, texts = bodies[position % len(bodies)]
             position += 1
             begin = time.monotonic()
-            status, _ = await client.ask("/embed", body)
+            status, _ = await client.ask(path, body)
             measured.add(status, texts, time.monotonic() - begin)
 
     await asyncio.gather(*map(run, clients))
 
 
-async def opened(clients: list[Client], bodies: list[tuple[bytes, int]], end: float, rate: float, measured: Measured):
+async def opened(clients: list[Client], path: str, bodies: list[tuple[bytes, int]], end: float, rate: float, measured: Measured):
     free: asyncio.Queue[Client] = asyncio.Queue()
     for client in clients:
         free.put_nowait(client)
@@ -104,7 +110,7 @@ async def opened(clients: list[Client], bodies: list[tuple[bytes, int]], end: fl
     async def run(number: int, due: float):
         client = await free.get()
         body, texts = bodies[number % len(bodies)]
-        status, _ = await client.ask("/embed", body)
+        status, _ = await client.ask(path, body)
         measured.add(status, texts, time.monotonic() - due)
         free.put_nowait(client)
 
@@ -124,22 +130,24 @@ async def watch(process: int, begin: float):
         await asyncio.sleep(10)
 
 
-async def drive(options: argparse.Namespace, host: str, port: int, process: int) -> None:
+async def drive(options: argparse.Namespace, host: str, port: int, path: str, process: int) -> None:
     texts = [line for line in options.texts.read_text().splitlines() if line.strip()]
     groups = [texts[at : at + options.batch] for at in range(0, len(texts), options.batch)]
-    bodies = [(json.dumps({"inputs": group, "truncate": True}).encode(), len(group)) for group in groups]
+    openai = path.endswith("/embeddings")
+    body = lambda group: {"input": group, "model": options.name} if openai else {"inputs": group, "truncate": True}
+    bodies = [(json.dumps(body(group)).encode(), len(group)) for group in groups]
     clients = [Client(host, port) for _ in range(options.clients)]
     while (await clients[0].ask("/health"))[0] != 200:
         await asyncio.sleep(0.1)
     warm = Measured()
-    await closed(clients, bodies, time.monotonic() + 2, warm)
+    await closed(clients, path, bodies, time.monotonic() + 2, warm)
     measured, begin = Measured(), time.monotonic()
     watcher = asyncio.create_task(watch(process, begin))
     end = begin + options.seconds
     if options.rate:
-        await opened(clients, bodies, end, options.rate, measured)
+        await opened(clients, path, bodies, end, options.rate, measured)
     else:
-        await closed(clients, bodies, end, measured)
+        await closed(clients, path, bodies, end, measured)
     took = time.monotonic() - begin
     watcher.cancel()
     latencies = sorted(measured.latencies)
@@ -168,10 +176,14 @@ def embed(options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = arguments()
+    if options.url:
+        place = urlsplit(options.url)
+        asyncio.run(drive(options, place.hostname, place.port, place.path, options.process or 0))
+        return
     embed(options)
     server, host, port = start(options)
     try:
-        asyncio.run(drive(options, host, port, server.pid))
+        asyncio.run(drive(options, host, port, "/v1/embeddings" if options.openai else "/embed", server.pid))
     finally:
         server.terminate()
         print("ended with", server.wait(timeout=90))

@@ -11,6 +11,10 @@ use crate::meter::Meter;
 use crate::problem::{Kind, Problem};
 use crate::queue::{Job, Queue, Work};
 
+/// Bytes of texts that are tokenized where they are read: it takes less than a millisecond, and handing them to another thread would cost as much as
+/// half of that.
+const AT_ONCE: usize = 1024;
+
 /// A model on its device.
 pub(crate) struct Loaded {
     pub(crate) model: FastBert,
@@ -119,6 +123,18 @@ pub(crate) struct Asked {
     pub(crate) cut: Cut,
 }
 
+impl Asked {
+    /// Bytes of all texts, those of a token counted as one.
+    fn bytes(&self) -> usize {
+        let bytes = |part: &Part| match &part.text {
+            Text::One(text) => text.len(),
+            Text::Pair(first, second) => first.len() + second.len(),
+            Text::Ids(ids) => ids.len(),
+        };
+        self.parts.iter().map(bytes).sum()
+    }
+}
+
 /// What becomes of a text that is too long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
@@ -176,13 +192,19 @@ impl Served {
         meter: &mut Meter,
     ) -> Result<Vec<Vec<f32>>, Problem> {
         let stopped = || Problem::new(Kind::Unavailable, "the server is stopping");
-        let permit = self.tokenizers.clone().acquire_owned().await.map_err(|_| stopped())?;
-        let since = Instant::now();
-        let tokenize = move || {
-            let _permit = permit;
-            tokenized(&loaded.model, work, &asked)
+        let since;
+        let tokens = if asked.bytes() <= AT_ONCE {
+            since = Instant::now();
+            tokenized(&loaded.model, work, &asked)?
+        } else {
+            let permit = self.tokenizers.clone().acquire_owned().await.map_err(|_| stopped())?;
+            since = Instant::now();
+            let tokenize = move || {
+                let _permit = permit;
+                tokenized(&loaded.model, work, &asked)
+            };
+            tokio::task::spawn_blocking(tokenize).await.map_err(|_| stopped())??
         };
-        let tokens = tokio::task::spawn_blocking(tokenize).await.map_err(|_| stopped())??;
         meter.tokenized(since.elapsed(), &tokens);
         let (reply, answer) = oneshot::channel();
         let (sequences, tokens) = (tokens.sequences, tokens.tokens);

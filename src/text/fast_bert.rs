@@ -163,12 +163,24 @@ impl FastBert {
         &self.tokenizer
     }
 
+    /// The tokens of each text with this prompt before it, on all threads.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn tokenize(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
+        let tokenizer = &self.tokenizer;
+        each(texts, |text| match prompt {
+            "" => tokenizer.encode(text, None),
+            _ => tokenizer.encode(&format!("{prompt}{text}"), None),
+        })
+    }
+
     /// Hidden states of each text's tokens, `[tokens, hidden]`.
     ///
     /// # Errors
     /// [`Error::Tokenizer`], and those of [`Encoder::forward`]; so have all that follow.
     pub async fn encode(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        let sequences = self.sequences(texts)?;
+        let sequences = self.tokenize("", texts)?;
         let mut results = vec![Vec::new(); texts.len()];
         for chosen in self.batches(&sequences) {
             let batch = self.batch(&sequences, &chosen)?;
@@ -194,9 +206,16 @@ impl FastBert {
     /// # Errors
     /// As [`FastBert::encode`].
     pub async fn embed_with_prompt(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        self.embed_sequences(&self.tokenize(prompt, texts)?).await
+    }
+
+    /// As [`FastBert::embed`], of texts that are tokenized already.
+    ///
+    /// # Errors
+    /// As [`FastBert::encode`]; [`Error::Input`] for sequences that the model cannot have.
+    pub async fn embed_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
         let (pooler, normalized) = self.pooling;
-        let sequences = self.prompted(prompt, texts)?;
-        self.rows(&sequences, &Output::Pooled { pooler, normalized }).await
+        self.rows(sequences, &Output::Pooled { pooler, normalized }).await
     }
 
     /// As [`FastBert::embed_with_prompt`], handing each batch to `take` as soon as it has run: the places of its texts, and their vectors one after
@@ -211,7 +230,7 @@ impl FastBert {
         take: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
     ) -> Result<()> {
         let (pooler, normalized) = self.pooling;
-        let sequences = self.prompted(prompt, texts)?;
+        let sequences = self.tokenize(prompt, texts)?;
         self.each_batch(&sequences, &Output::Pooled { pooler, normalized }, take).await
     }
 
@@ -222,7 +241,7 @@ impl FastBert {
     pub async fn embed_with_paths(&self, texts: &[&str]) -> Result<Vec<Embedded>> {
         let (pooler, normalized) = self.pooling;
         let output = Output::Pooled { pooler, normalized };
-        let sequences = self.prompted(self.prompts.for_texts(), texts)?;
+        let sequences = self.tokenize(self.prompts.for_texts(), texts)?;
         let mut results: Vec<_> = sequences
             .iter()
             .map(|sequence| Embedded { sequence: sequence.clone(), ..Embedded::default() })
@@ -318,7 +337,7 @@ impl FastBert {
             _ => return Err(Error::no_head("masked-LM", None)),
         };
         let texts: Vec<_> = texts.iter().map(|text| self.tokenizer.with_mask(text)).collect();
-        let sequences = self.sequences(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let sequences = self.tokenize("", &texts.iter().map(String::as_str).collect::<Vec<_>>())?;
         for (index, sequence) in sequences.iter().enumerate() {
             if !sequence.ids.contains(&mask) {
                 let what = format!("text {}", index + 1);
@@ -357,26 +376,13 @@ impl FastBert {
     /// As [`FastBert::encode`].
     pub async fn paths(&self, texts: &[&str]) -> Result<Vec<(Sequence, Vec<Vec<u32>>)>> {
         let mut results = Vec::new();
-        for sequence in self.sequences(texts)? {
+        for sequence in self.tokenize("", texts)? {
             let batch = self.encoder.batch(std::slice::from_ref(&sequence))?;
             let Encoded { paths, .. } =
                 self.encoder.forward(&batch, &Output::Hidden, Tap::Paths).await?;
             results.push((sequence, paths));
         }
         Ok(results)
-    }
-
-    fn sequences(&self, texts: &[&str]) -> Result<Vec<Sequence>> {
-        let tokenizer = &self.tokenizer;
-        each(texts, |text| tokenizer.encode(text, None))
-    }
-
-    fn prompted(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
-        if prompt.is_empty() {
-            return self.sequences(texts);
-        }
-        let tokenizer = &self.tokenizer;
-        each(texts, |text| tokenizer.encode(&format!("{prompt}{text}"), None))
     }
 
     fn paired(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Sequence>> {

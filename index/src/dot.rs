@@ -1,0 +1,120 @@
+//! Products of a query and a row: plain loops, which the compiler makes into the instructions of each processor.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use pulp::Arch;
+
+use crate::precision::in_int8;
+
+/// Sums that do not wait for each other.
+const SUMS: usize = 32;
+/// Values whose product in int8 an i32 holds.
+const INT8_AT_ONCE: usize = 1 << 16;
+
+/// A value of a row.
+pub(crate) trait Value: Copy + Send + Sync {
+    /// What a query is made into, once.
+    type Query: Sync;
+
+    fn query(vector: &[f32]) -> Vec<Self::Query>;
+
+    /// `room` is what a row is unpacked into.
+    fn dot(arch: Arch, query: &[Self::Query], row: &[Self], room: &mut Vec<f32>) -> f64;
+
+    /// The product of a row and itself.
+    fn square(arch: Arch, row: &[Self], room: &mut Vec<f32>) -> f64;
+
+    fn length(arch: Arch, query: &[Self::Query]) -> f64;
+}
+
+impl Value for f32 {
+    type Query = f32;
+
+    fn query(vector: &[f32]) -> Vec<f32> {
+        vector.to_vec()
+    }
+
+    fn dot(arch: Arch, query: &[f32], row: &[f32], _: &mut Vec<f32>) -> f64 {
+        floats(arch, query, row)
+    }
+
+    fn square(arch: Arch, row: &[f32], _: &mut Vec<f32>) -> f64 {
+        floats(arch, row, row)
+    }
+
+    fn length(arch: Arch, query: &[f32]) -> f64 {
+        floats(arch, query, query).sqrt()
+    }
+}
+
+impl Value for f16 {
+    type Query = f32;
+
+    fn query(vector: &[f32]) -> Vec<f32> {
+        vector.to_vec()
+    }
+
+    fn dot(arch: Arch, query: &[f32], row: &[f16], room: &mut Vec<f32>) -> f64 {
+        floats(arch, query, unpacked(row, room))
+    }
+
+    fn square(arch: Arch, row: &[f16], room: &mut Vec<f32>) -> f64 {
+        let row = unpacked(row, room);
+        floats(arch, row, row)
+    }
+
+    fn length(arch: Arch, query: &[f32]) -> f64 {
+        floats(arch, query, query).sqrt()
+    }
+}
+
+impl Value for i8 {
+    type Query = i8;
+
+    fn query(vector: &[f32]) -> Vec<i8> {
+        in_int8(vector).collect()
+    }
+
+    fn dot(arch: Arch, query: &[i8], row: &[i8], _: &mut Vec<f32>) -> f64 {
+        let parts = query.chunks(INT8_AT_ONCE).zip(row.chunks(INT8_AT_ONCE));
+        parts.map(|(a, b)| f64::from(integers(arch, a, b))).sum()
+    }
+
+    fn square(arch: Arch, row: &[i8], room: &mut Vec<f32>) -> f64 {
+        Self::dot(arch, row, row, room)
+    }
+
+    fn length(arch: Arch, query: &[i8]) -> f64 {
+        Self::dot(arch, query, query, &mut Vec::new()).sqrt()
+    }
+}
+
+fn unpacked<'r>(row: &[f16], room: &'r mut Vec<f32>) -> &'r [f32] {
+    room.resize(row.len(), 0.0);
+    row.convert_to_f32_slice(room);
+    room
+}
+
+fn floats(arch: Arch, a: &[f32], b: &[f32]) -> f64 {
+    arch.dispatch(
+        #[inline(always)]
+        || {
+            let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
+            let mut sums = [0_f32; SUMS];
+            for (a, b) in a.iter().zip(b) {
+                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *sum += a * b;
+                }
+            }
+            let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+            sums.into_iter().chain(rest).map(f64::from).sum()
+        },
+    )
+}
+
+fn integers(arch: Arch, a: &[i8], b: &[i8]) -> i32 {
+    arch.dispatch(
+        #[inline(always)]
+        || a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum(),
+    )
+}
