@@ -20,7 +20,8 @@ export function launchChromium({ webgpu = true, args = [] } = {}) {
       "--host-resolver-rules=MAP demo.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
       ...args,
     ],
-    protocolTimeout: 600_000,
+    // Nothing that a test asks of a page in one call takes as long: what does hangs.
+    protocolTimeout: 120_000,
   });
 }
 
@@ -29,6 +30,7 @@ export function launchFirefox() {
     browser: "firefox",
     executablePath: firefox,
     extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true, "dom.webgpu.workers.enabled": true },
-    protocolTimeout: 600_000,
+    // Nothing that a test asks of a page in one call takes as long: what does hangs.
+    protocolTimeout: 120_000,
   });
 }
