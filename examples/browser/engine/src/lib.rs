@@ -34,7 +34,7 @@ fn answer(value: &impl Serialize) -> Result<String, Failure> {
 #[wasm_bindgen]
 impl Views {
     /// `adapter` and `browser` name the two in reports, since wgpu gets to know neither, nor always whether the adapter is `software`.
-    pub async fn open(
+    pub fn open(
         engine: &Engine,
         adapter: String,
         software: bool,
@@ -48,7 +48,7 @@ impl Views {
             machine.adapter = adapter;
         }
         machine.system = browser;
-        Ok(Self { machine, software, seeded: Seeded::upload(engine.device()).await? })
+        Ok(Self { machine, software, seeded: Seeded::new()? })
     }
 
     /// The sizes of the model.
@@ -61,16 +61,18 @@ impl Views {
         if engine.is_loaded() {
             answer(&Shown::of(engine)?.walk(text, layer).await?)
         } else {
-            answer(&self.seeded.walk(text).await?)
+            answer(&self.seeded.walk(engine.device(), text).await?)
         }
     }
 
     /// How many of these lines' words engaged each node of the seeded layer.
-    pub async fn heat(&self, lines: Vec<String>) -> Result<Vec<u32>, Failure> {
-        self.seeded.heat(&lines).await
+    pub async fn heat(&self, engine: &Engine, lines: Vec<String>) -> Result<Vec<u32>, Failure> {
+        self.seeded.heat(engine.device(), &lines).await
     }
 
-    /// Times an FFF layer and a dense one of `neurons` neurons on `tokens` tokens: those of `text`, then of the corpus.
+    /// Times an FFF layer and a dense one of `neurons` neurons on `tokens` tokens: those of `text`, then of the corpus. Each way to compute them is
+    /// measured for about `row_seconds`.
+    #[allow(clippy::too_many_arguments, reason = "JavaScript has no other way to name them")]
     pub async fn race(
         &self,
         engine: &Engine,
@@ -79,13 +81,15 @@ impl Views {
         layer: usize,
         neurons: usize,
         tokens: usize,
+        row_seconds: f64,
     ) -> Result<String, Failure> {
         let (weights, x) = if engine.is_loaded() {
             Shown::of(engine)?.layer_input(text, &lines, layer, tokens).await?
         } else {
             self.seeded.layer_input(text, &lines, tokens)
         };
-        answer(&race::race(engine.device(), &weights, &x, neurons, self.software).await?)
+        let software = self.software;
+        answer(&race::race(engine.device(), &weights, &x, neurons, software, row_seconds).await?)
     }
 
     /// Runs a benchmark of the library; `progress` gets the report, JSON, after every row.

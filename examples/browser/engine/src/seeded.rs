@@ -1,5 +1,6 @@
-//! A small layer of random weights, and words as random vectors: what the page runs on before the model is there.
+//! A layer of random weights, and words as random vectors: what the page runs on before the model is there.
 
+use std::cell::OnceCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cmm::{Device, FffLayer, FffShape, FffWeights, Precision, host};
@@ -7,46 +8,47 @@ use cmm_web::Failure;
 
 use crate::walk::{Walk, steps};
 
-const WIDTH: usize = 128;
+/// As wide as FastMiniLM's layers, so that times say something about them.
+const WIDTH: usize = 384;
 const DEPTH: usize = 11;
 const SEED: u64 = 42;
 
 /// The layer.
 pub struct Seeded {
     weights: FffWeights,
-    /// On the GPU; none: the host runs it.
-    layer: Option<FffLayer>,
+    /// On the GPU, from when it is first asked for: compiling its kernel takes a while on some.
+    layer: OnceCell<FffLayer>,
 }
 
 impl Seeded {
-    pub async fn upload(device: &Device) -> Result<Self, Failure> {
+    pub fn new() -> Result<Self, Failure> {
         let weights = FffWeights::random(FffShape::new(WIDTH, 1, DEPTH)?, SEED);
-        let layer = match device {
-            Device::Gpu(gpu) => Some(FffLayer::upload(gpu, &weights, Precision::F32).await?),
-            Device::Host => None,
-        };
-        Ok(Self { weights, layer })
+        Ok(Self { weights, layer: OnceCell::new() })
     }
 
     /// The nodes that these tokens engage.
-    async fn path(&self, x: &[f32]) -> Result<Vec<u32>, Failure> {
-        let forward = match &self.layer {
-            Some(layer) => layer.forward_with_path(x).await?,
-            None => host::fff(&self.weights, x)?,
+    async fn path(&self, device: &Device, x: &[f32]) -> Result<Vec<u32>, Failure> {
+        let Device::Gpu(gpu) = device else { return Ok(host::fff(&self.weights, x)?.path) };
+        let layer = match self.layer.get() {
+            Some(layer) => layer,
+            None => {
+                let layer = FffLayer::upload(gpu, &self.weights, Precision::F32).await?;
+                self.layer.get_or_init(|| layer)
+            }
         };
-        Ok(forward.path)
+        Ok(layer.forward_with_path(x).await?.path)
     }
 
-    pub async fn walk(&self, text: &str) -> Result<Walk, Failure> {
+    pub async fn walk(&self, device: &Device, text: &str) -> Result<Walk, Failure> {
         let words = words(text);
         let x = vectors(&words);
-        let path = self.path(&x).await?;
+        let path = self.path(device, &x).await?;
         steps(&self.weights, words, &x, &path, false)
     }
 
-    pub async fn heat(&self, lines: &[String]) -> Result<Vec<u32>, Failure> {
+    pub async fn heat(&self, device: &Device, lines: &[String]) -> Result<Vec<u32>, Failure> {
         let words: Vec<_> = lines.iter().flat_map(|line| words(line)).collect();
-        let path = self.path(&vectors(&words)).await?;
+        let path = self.path(device, &vectors(&words)).await?;
         let mut counts = vec![0; self.weights.shape().nodes()];
         path.iter().for_each(|node| counts[*node as usize] += 1);
         Ok(counts)

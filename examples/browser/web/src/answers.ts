@@ -19,20 +19,23 @@ export interface Sizes {
 }
 
 export interface CorpusSizes {
-  lines: number;
+  passages: number;
   tokens: number;
-  milliseconds: number;
+  /** What embedding it took; null: its vectors came with the page. */
+  milliseconds: number | null;
 }
 
 export interface Found {
-  line: number;
   text: string;
+  place: string | undefined;
+  /** The cosine of the two vectors. */
   similarity: number;
 }
 
 export interface Answer {
   found: Found[];
-  milliseconds: number;
+  /** From text to ranking; null: the question's vector came with the page. */
+  milliseconds: number | null;
   tokens: number;
   engaged: number[][];
 }
@@ -76,7 +79,8 @@ export interface Row {
 export interface Race {
   width: number;
   fff: Row;
-  dense: Row;
+  /** Ways to compute the dense layer, the fastest first. */
+  dense: [Row, ...Row[]];
 }
 
 export interface Report {

@@ -1,53 +1,73 @@
 /** Semantic search, with the neurons that the question woke. */
 
-import type { Answer } from "./answers.js";
+import type { Answer, Found } from "./answers.js";
+import { corpus, examples, title } from "./corpus.js";
 import { colour, count, element, get, latest, time } from "./dom.js";
-import { corpus, examples } from "./corpus.js";
+import { passagesOf, textOf } from "./own-text.js";
 import type { Page, View } from "./page.js";
 
-const SHOWN = 8;
+const SHOWN = 5;
+/** Cosines between a question and a passage: questions that have nothing to do with the page's corpus stay below the first, with FastMiniLM 1x11. */
+const LOOSE = 0.25;
+const CLOSE = 0.45;
 
 export function ask(page: Page): View {
   const query = get<HTMLInputElement>("query");
   const found = get("found");
-  const own = get<HTMLTextAreaElement>("own-lines");
+  const own = get<HTMLTextAreaElement>("own-text");
+  const file = get<HTMLInputElement>("own-file");
+  const [first = ""] = examples;
+  query.value = first;
 
   const search = latest(async (text: string) => {
-    if (!page.model || !page.indexed) return;
-    if (text.trim() === "") return clear();
+    page.changed();
+    if (text.trim() === "") return clear("Type a question, or press one of the examples.");
     try {
-      render(text, await page.engine.ask(text, SHOWN));
+      const ready = page.model && page.indexed;
+      const shipped = page.passages === corpus;
+      const answer = ready ? await page.engine.ask(text, SHOWN) : shipped ? await page.engine.askShipped(text, SHOWN) : null;
+      if (answer) render(text, answer);
+      else clear(`The questions above came with their answers. For any other the model is needed: ${get("load-size").textContent}, which the button loads.`);
     } catch (error) {
       page.failed(error);
     }
   });
 
-  function clear(): void {
+  function clear(why: string): void {
     found.replaceChildren();
     found.removeAttribute("aria-label");
-    get("ask-cost").textContent = "Type a question, or take one of the examples.";
-    get("fields").replaceChildren();
+    get("ask-verdict").textContent = why;
+    for (const id of ["ask-cost", "fields"]) get(id).replaceChildren();
+    get("ask-scale").hidden = true;
+    press(query.value);
+  }
+
+  /** Shows which of the examples is asked. */
+  function press(question: string): void {
+    for (const button of get("examples").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.textContent === question));
   }
 
   function render(question: string, answer: Answer): void {
     // While somebody types, what is shown may answer an earlier question: a reader, and the tests, are told which.
-    found.setAttribute("aria-label", `The lines nearest to: ${question}`);
-    const best = Math.max(...answer.found.map((line) => line.similarity), 0.01);
-    found.replaceChildren(
-      ...answer.found.map(({ text, similarity }) => {
-        const bar = element("span", { class: "bar", style: `--share: ${Math.max(0, similarity / best)}` });
-        return element("li", {}, bar, element("span", { class: "text" }, text), element("data", {}, similarity.toFixed(3)));
-      }),
-    );
-    const { neurons = 0, engaged = 0, layers = 0 } = page.model ?? {};
+    found.setAttribute("aria-label", `What is nearest to: ${question}`);
+    press(question);
+    const near = answer.found.filter(({ similarity }) => similarity >= LOOSE);
+    found.replaceChildren(...(near.length ? near : answer.found.slice(0, 1)).map(line));
+    found.classList.toggle("far", near.length === 0);
+    const best = answer.found[0]?.similarity ?? 0;
+    get("ask-verdict").textContent = near.length ? "" : `Nothing close. The nearest of ${count(page.passages.length)} passages scores ${best.toFixed(2)}:`;
+    get("ask-scale").hidden = false;
+    const { neurons, engaged, layers } = page.model ?? { neurons: 4095, engaged: 12, layers: answer.engaged.length };
     get("ask-cost").replaceChildren(
-      element("b", {}, time(answer.milliseconds / 1e3)),
-      ` for ${answer.tokens} tokens, from text to ranking, on ${page.device}. Each token woke `,
+      ...(answer.milliseconds === null
+        ? ["This answer came with the page. "]
+        : [element("b", {}, time(answer.milliseconds / 1e3)), ` from the question to this list, on ${page.device}. `]),
+      `Each of the question's ${answer.tokens} tokens computed `,
       element("b", {}, `${engaged} of ${count(neurons)}`),
-      ` neurons in each of ${layers} layers:`,
+      ` neurons in each of ${layers} layers. Lit are those that any of them computed:`,
     );
     get("fields").replaceChildren(
-      ...answer.engaged.map((nodes, layer) => field(nodes, neurons, `layer ${layer + 1}: ${nodes.length} neurons awake`)),
+      ...answer.engaged.map((nodes, layer) => field(nodes, neurons, `layer ${layer + 1}: ${count(nodes.length)}`)),
     );
   }
 
@@ -66,36 +86,68 @@ export function ask(page: Page): View {
       return button;
     }),
   );
-  const use = async (lines: readonly string[]) => {
-    await page.setLines(lines);
-    search(query.value);
-  };
-  get("use-own").addEventListener("click", () => {
-    const lines = own.value.split("\n").map((line) => line.trim());
-    const some = lines.filter((line) => line !== "");
-    get("own-note").textContent = some.length ? "" : "Paste at least one line first.";
-    if (some.length) void use(some);
+
+  const note = (words: string) => (get("own-note").textContent = words);
+  async function useOwn(text: string, name?: string): Promise<void> {
+    try {
+      const passages = passagesOf(text, name);
+      if (!page.model) return void note("To search a text of your own, load the model first.");
+      note("");
+      // The page's own questions are about the page's own corpus.
+      if (examples.includes(query.value)) query.value = "";
+      await page.setPassages(passages);
+      query.focus();
+    } catch (error) {
+      note((error as Error).message);
+    }
+  }
+  get("use-own").addEventListener("click", () => void useOwn(own.value));
+  file.addEventListener("change", async () => {
+    const chosen = file.files?.[0];
+    if (!chosen) return;
+    // The same file may have changed when it is chosen again.
+    file.value = "";
+    await textOf(chosen).then((text) => useOwn(text, chosen.name), (error: Error) => note(error.message));
   });
-  get("use-shipped").addEventListener("click", () => void use(corpus));
+  get("use-shipped").addEventListener("click", () => {
+    note("");
+    void page.setPassages(corpus);
+  });
 
   return {
+    settings: (): Record<string, string> => (query.value === first ? {} : { q: query.value }),
+    take: (settings) => (query.value = settings.get("q") ?? first),
     show() {
-      const ready = !!page.model && !!page.indexed;
-      query.disabled = !ready;
-      for (const button of get("examples").querySelectorAll("button")) button.disabled = !ready;
-      get("ask-needs").hidden = ready;
-      get("ask-answer").hidden = !ready;
-      get("corpus-size").textContent = page.indexed
-        ? `${count(page.indexed.lines)} lines, ${count(page.indexed.tokens)} tokens, embedded here in ${time(page.indexed.milliseconds / 1e3)}.`
-        : "";
-      if (ready) search(query.value);
+      const shipped = page.passages === corpus;
+      get("ask-title").textContent = `Ask ${shipped ? title : "your text"}`;
+      get("ask-needs").hidden = !!page.model;
+      get("examples").hidden = !shipped;
+      get("use-shipped").hidden = shipped;
+      const { passages = page.passages.length, tokens = 0, milliseconds = null } = page.indexed ?? {};
+      get("corpus-size").textContent =
+        milliseconds === null
+          ? `${count(passages)} passages, whose vectors came with the page.`
+          : `${count(passages)} passages, ${count(tokens)} tokens, embedded here in ${time(milliseconds / 1e3)}.`;
+      search(query.value);
     },
   };
 }
 
+function line({ text, place, similarity }: Found): HTMLElement {
+  const length = element("i");
+  length.style.setProperty("--share", String(Math.max(0, similarity)));
+  return element(
+    "li",
+    { class: similarity >= CLOSE ? "close" : "loose" },
+    element("span", { class: "text" }, text),
+    element("span", { class: "place" }, place ?? ""),
+    element("span", { class: "score" }, element("span", { class: "track" }, length), element("data", { value: String(similarity) }, similarity.toFixed(2))),
+  );
+}
+
 /** All neurons of a layer as dots, those awake bright. */
 function field(awake: number[], neurons: number, label: string): HTMLElement {
-  const canvas = element("canvas", { role: "img", "aria-label": label });
+  const canvas = element("canvas", { role: "img", "aria-label": `${label} of ${count(neurons)} neurons computed` });
   const side = Math.ceil(Math.sqrt(neurons));
   const cell = 3;
   canvas.width = canvas.height = side * cell;

@@ -2,28 +2,36 @@
 
 import type { Report, Row } from "./answers.js";
 import { chart, type Line } from "./chart.js";
-import { element, get, time } from "./dom.js";
+import { count, element, get, time } from "./dom.js";
 import type { Page, View } from "./page.js";
+import { compared } from "./race.js";
+
+/** A result file of the native command has some hundred kilobytes. */
+const MOST_BYTES = 8 << 20;
 
 export function benchmark(page: Page): View {
   const run = get<HTMLButtonElement>("bench-run");
   const copy = get<HTMLButtonElement>("bench-copy");
+  const preset = get<HTMLSelectElement>("bench-preset");
   const file = get<HTMLInputElement>("bench-file");
   let here: Report | null = null;
   let there: Report | null = null;
 
   run.addEventListener("click", async () => {
     run.disabled = true;
+    get("bench-verdict").textContent = "";
     get("bench-state").textContent = "Measuring…";
     try {
-      here = await page.engine.bench(get<HTMLSelectElement>("bench-preset").value, (report) => {
-        get("bench-state").textContent = `${report.rows.length} rows measured and checked…`;
+      here = await page.engine.bench(preset.value, (report) => {
+        get("bench-state").textContent = `${count(report.rows.length)} rows measured and checked…`;
         void render(report);
       });
       const wrong = here.rows.filter((row) => !row.check.passed).length;
       get("bench-state").textContent = wrong
         ? `${wrong} of ${here.rows.length} rows are wrong, and must not be published.`
         : `All ${here.rows.length} rows agree with the f64 reference.`;
+      const sentence = verdict(here);
+      get("bench-verdict").replaceChildren(page.software ? sentence : element("b", {}, sentence));
       copy.disabled = false;
       await render(here);
     } catch (error) {
@@ -47,6 +55,11 @@ export function benchmark(page: Page): View {
   file.addEventListener("change", async () => {
     const chosen = file.files?.[0];
     if (!chosen) return;
+    const named = chosen.name;
+    if (chosen.size > MOST_BYTES) {
+      get("bench-imported").textContent = `${named} is no result of cmm bench: it has ${count(Math.ceil(chosen.size / 1e6))} MB.`;
+      return;
+    }
     const text = await chosen.text();
     // The same file may have changed when it is chosen again.
     file.value = "";
@@ -54,20 +67,23 @@ export function benchmark(page: Page): View {
       // The library reads it, and refuses what is no result.
       await page.engine.table(text);
       there = JSON.parse(text) as Report;
-      get("bench-imported").textContent = `${chosen.name}: ${there.machine.adapter}, ${there.rows.length} rows.`;
+      get("bench-imported").textContent = `${named}: ${there.machine.adapter}, ${there.rows.length} rows.`;
       if (here) await render(here);
       else await renderTable(there);
     } catch (error) {
-      get("bench-imported").textContent = `${chosen.name} is no result of cmm bench: ${(error as Error).message}`;
+      get("bench-imported").textContent = `${named} is no result of cmm bench: ${(error as Error).message}`;
     }
   });
 
   async function renderTable(report: Report): Promise<void> {
+    get("bench-table").replaceChildren(...brief(report));
+    // Every column that the library prints.
     const [head = [], ...rows] = await page.engine.table(JSON.stringify(report));
-    get("bench-table").replaceChildren(
+    get("bench-full").replaceChildren(
       element("thead", {}, element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell))))),
     );
+    get("bench-all").hidden = false;
   }
 
   async function render(report: Report): Promise<void> {
@@ -76,7 +92,7 @@ export function benchmark(page: Page): View {
     // An imported file may hold much more: what this page measured sets the frame.
     const names = new Set(report.rows.map((row) => row.workload));
     const shown = there && !there.rows.some((row) => names.has(row.workload)) ? linesOf(report, "here", "") : lines;
-    get("bench-chart").replaceChildren(chart(shown, "Time of each layer over the number of tokens at once"));
+    chart(get("bench-chart"), shown, "Time of each layer over the number of tokens at once");
     if (!there) return;
     const rows = await page.engine.compare(JSON.stringify(report), JSON.stringify(there));
     get("bench-compared").replaceChildren(
@@ -86,6 +102,7 @@ export function benchmark(page: Page): View {
             "table",
             {},
             element("caption", {}, `This browser beside ${there.machine.adapter}`),
+            element("thead", {}, element("tr", {}, ...["", "here", "there", ""].map((name) => element(name ? "th" : "td", {}, name)))),
             ...rows.map(({ what, seconds: [a, b], beyond_noise }) =>
               element(
                 "tr",
@@ -100,25 +117,70 @@ export function benchmark(page: Page): View {
     );
   }
 
+  preset.addEventListener("change", () => page.changed());
+
   return {
+    settings: (): Record<string, string> => (preset.value === "small" ? {} : { run: preset.value }),
+    take(settings) {
+      const wanted = settings.get("run");
+      preset.value = [...preset.options].some(({ value }) => value === wanted) ? (wanted as string) : "small";
+    },
     show() {
       copy.disabled = !here;
     },
   };
 }
 
-/** A line for each layer: of its kernels the fastest at each size. */
-function linesOf(report: Report, style: string, suffix: string): Line[] {
-  const lines = new Map<string, Map<number, number>>();
+/** Of the kernels that computed the same, the fastest: that is what a layer takes. */
+function best(report: Report): Map<string, Map<number, Row>> {
+  const layers = new Map<string, Map<number, Row>>();
   for (const row of report.rows.filter((row) => row.check.passed)) {
-    const points = lines.get(name(row)) ?? new Map<number, number>();
-    points.set(row.tokens, Math.min(row.seconds.median, points.get(row.tokens) ?? Infinity));
-    lines.set(name(row), points);
+    const bySize = layers.get(name(row)) ?? new Map<number, Row>();
+    const other = bySize.get(row.tokens);
+    if (!other || row.seconds.median < other.seconds.median) bySize.set(row.tokens, row);
+    layers.set(name(row), bySize);
   }
-  return [...lines].map(([name, points]) => ({
+  return layers;
+}
+
+/** The dense row beside which one of an FFF layer stands. */
+function rivalOf(layers: Map<string, Map<number, Row>>, tokens: number): Row | undefined {
+  return [...layers].find(([name]) => name.startsWith("dense"))?.[1].get(tokens);
+}
+
+/** What was measured, in a sentence: for the fewest tokens and for the most. */
+function verdict(report: Report): string {
+  const layers = best(report);
+  const fff = [...layers].find(([name]) => name.startsWith("FFF"));
+  const sizes = [...(fff?.[1].keys() ?? [])].filter((size) => rivalOf(layers, size)).sort((a, b) => a - b);
+  const ends = [...new Set([sizes[0], sizes.at(-1)])].filter((size) => size !== undefined);
+  const said = ends.map((size) => {
+    const [own, other] = [fff?.[1].get(size), rivalOf(layers, size)];
+    return own && other ? `${compared(own, other)} ${name(other)} for ${count(size)} ${size === 1 ? "token" : "tokens"}` : "";
+  });
+  return fff && said.length ? `${fff[0]} ${said.join(", and ")}.` : "";
+}
+
+/** What matters of every row, narrow enough for a phone. */
+function brief(report: Report): HTMLElement[] {
+  const layers = best(report);
+  const head = ["layer", "tokens", "time", "vs dense", "check"].map((name) => element("th", { scope: "col" }, name));
+  const rows = report.rows.map((row) => {
+    const rival = name(row).startsWith("FFF") ? rivalOf(layers, row.tokens) : undefined;
+    const beside = rival ? `${(rival.seconds.median / row.seconds.median).toPrecision(3)}x` : "";
+    const layer = element("td", {}, name(row), element("small", {}, row.kernel));
+    const check = element("td", { class: row.check.passed ? "passed" : "wrong" }, row.check.passed ? "right" : "WRONG");
+    return element("tr", {}, layer, ...[count(row.tokens), time(row.seconds.median), beside].map((cell) => element("td", {}, cell)), check);
+  });
+  return [element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)];
+}
+
+/** A line for each layer. */
+function linesOf(report: Report, style: string, suffix: string): Line[] {
+  return [...best(report)].map(([name, bySize]) => ({
     name: name + suffix,
     style: `${name.startsWith("FFF") ? "fff" : "dense"} ${style}`,
-    points: [...points].map(([x, y]) => ({ x, y })),
+    points: [...bySize].map(([x, row]) => ({ x, y: row.seconds.median })),
   }));
 }
 

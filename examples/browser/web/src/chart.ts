@@ -1,6 +1,6 @@
 /** Lines over logarithmic axes, as SVG. */
 
-import { time } from "./dom.js";
+import { count, time } from "./dom.js";
 
 export interface Line {
   name: string;
@@ -10,8 +10,8 @@ export interface Line {
 }
 
 const NS = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT] = [640, 300];
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 150, 14, 40];
+const HEIGHT = 300;
+const [LEFT, TOP, BOTTOM] = [60, 14, 40];
 
 function svg(name: string, attributes: Record<string, string | number>, text = ""): SVGElement {
   const made = document.createElementNS(NS, name);
@@ -20,11 +20,30 @@ function svg(name: string, attributes: Record<string, string | number>, text = "
   return made;
 }
 
-/** Seconds over tokens. */
-export function chart(lines: Line[], label: string): SVGElement {
-  const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": label });
+/** What is drawn where, to be drawn again when there is another width. */
+const drawn = new WeakMap<Element, { lines: Line[]; label: string }>();
+const resized = new ResizeObserver((entries) => {
+  for (const { target } of entries) draw(target as HTMLElement);
+});
+
+/** Draws seconds over tokens, as wide as the box is. */
+export function chart(box: HTMLElement, lines: Line[], label: string): void {
+  drawn.set(box, { lines, label });
+  resized.observe(box);
+  draw(box);
+}
+
+function draw(box: HTMLElement): void {
+  const { lines: given = [], label = "" } = drawn.get(box) ?? {};
+  // A time of 0, too short for the clock, has no place on a logarithmic axis: its grid would have no end.
+  const lines = given.map((line) => ({ ...line, points: line.points.filter(({ x, y }) => x > 0 && y > 0 && y < Infinity) }));
   const all = lines.flatMap((line) => line.points);
-  if (all.length === 0) return root;
+  const WIDTH = box.clientWidth;
+  if (all.length === 0 || WIDTH === 0) return box.replaceChildren();
+  // Room for the longest name beside the lines.
+  const RIGHT = 20 + 7 * Math.max(...lines.map(({ name }) => name.length));
+  const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": label });
+  box.replaceChildren(root);
   const span = (values: number[]): [number, number] => {
     const [least, most] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
     const pad = Math.max(0.08, (most - least) * 0.06, most - least < 0.3 ? 0.3 : 0);
@@ -46,7 +65,7 @@ export function chart(lines: Line[], label: string): SVGElement {
     const at = x(tick);
     if (at < free) continue;
     free = at + 36;
-    root.append(svg("text", { x: at, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, String(tick)));
+    root.append(svg("text", { x: at, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, count(tick)));
   }
   root.append(
     svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "tokens at once"),
@@ -69,5 +88,4 @@ export function chart(lines: Line[], label: string): SVGElement {
     taken = [...taken, at];
     root.append(svg("text", { x: x(last.x) + 9, y: at, class: `name ${style}` }, name));
   }
-  return root;
 }

@@ -3,10 +3,12 @@
 import { ask } from "./ask.js";
 import { benchmark } from "./benchmark.js";
 import { type Because, CmmError, type Description, type LoadProgress, type Wanted } from "./cmm-web/index.js";
-import { corpus } from "./corpus.js";
+import { corpus, type Passage } from "./corpus.js";
 import { count, get, megabytes, time } from "./dom.js";
 import { Engine } from "./engine.js";
 import { isOfModel, words } from "./failure.js";
+import { drawIdea, measureHere } from "./hero.js";
+import * as link from "./link.js";
 import type { Page, View } from "./page.js";
 import { path } from "./path.js";
 import { race } from "./race.js";
@@ -21,11 +23,14 @@ let device: Wanted = deviceOf(new URLSearchParams(location.search).get("device")
 const page: Page = {
   engine: makeEngine(),
   device: "this GPU",
+  software: false,
   model: null,
-  lines: corpus,
+  passages: corpus,
   indexed: null,
   failed,
-  setLines,
+  setPassages,
+  loadModel,
+  changed,
 };
 
 const views: Record<string, View> = {
@@ -47,7 +52,14 @@ function deviceOf(asked: string | null): Wanted {
   return asked === "webgpu" || asked === "cpu" ? asked : "auto";
 }
 
-const shown = () => (location.hash.slice(1) in views ? location.hash.slice(1) : "ask");
+const shown = () => (Object.hasOwn(views, link.read().view) ? link.read().view : "ask");
+
+/** Browsers stop a page that changes its address at every letter. */
+let noting = 0;
+function changed(): void {
+  clearTimeout(noting);
+  noting = setTimeout(() => link.write(shown(), views[shown()]?.settings() ?? {}), 250);
+}
 
 function show(): void {
   const name = shown();
@@ -56,7 +68,11 @@ function show(): void {
     if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
-  if (document.body.dataset["state"] !== "opening") views[name]?.show();
+  get("copied").textContent = "";
+  // What it is about is said where everybody begins.
+  get("hero").hidden = name !== "ask";
+  // Ask has answers that came with the page, whatever becomes of the engine.
+  if (name === "ask" || document.body.dataset["state"] !== "opening") views[name]?.show();
 }
 
 /** Says what went wrong, once, with a way on. */
@@ -78,6 +94,8 @@ function failed(error: unknown): void {
   get("failure-title").textContent = title;
   get("failure-text").textContent = text;
   get("failure-words").textContent = message;
+  // Whoever pressed something further down would not see it.
+  box.scrollIntoView({ block: "center" });
   const button = get<HTMLButtonElement>("failure-action");
   button.hidden = !action;
   button.textContent = action ?? "";
@@ -94,6 +112,7 @@ function failed(error: unknown): void {
   else {
     page.model = page.indexed = null;
     document.body.dataset["state"] = "failed";
+    get("saves").hidden = true;
     get("loading").hidden = true;
   }
 }
@@ -104,6 +123,7 @@ async function start(): Promise<void> {
   page.engine = makeEngine();
   page.model = page.indexed = null;
   get("on-cpu").hidden = true;
+  get("saves").hidden = false;
   document.body.dataset["state"] = "opening";
   try {
     describe(await page.engine.open(device));
@@ -119,33 +139,37 @@ async function start(): Promise<void> {
     get("load-size").textContent = megabytes(wire);
     if (complete || wanted) await loadModel();
     else idle();
+    get("measure").hidden = page.device !== "a GPU in software";
+    if (document.body.dataset["state"] === "failed") return;
+    if (get("measure").hidden) await measureHere(page);
+    else get("here").textContent = "What that saves here is not measured yet: on a GPU in software it takes some seconds.";
   } catch (error) {
     failed(error);
   }
 }
 
 const WHY_CPU: Record<Because, string> = {
-  asked: "The page runs on the processor, as was asked for.",
-  "no-webgpu": "This browser has no WebGPU, or keeps it from pages that are not served over https: the page runs on the processor.",
-  "no-adapter": "This browser has WebGPU, but found no GPU: the page runs on the processor.",
-  software: "This browser plays a GPU in software, which is slower than the processor itself: the page runs on the processor.",
-  refused: "This browser's GPU could not be opened: the page runs on the processor.",
-  unsupported: "This GPU lacks something that the engine needs: the page runs on the processor.",
+  asked: "The page runs on the processor, as was asked for",
+  "no-webgpu": "This browser has no WebGPU, or keeps it from pages that are not served over https: the page runs on the processor",
+  "no-adapter": "This browser has WebGPU, but found no GPU: the page runs on the processor",
+  software: "This browser plays a GPU in software, which is slower than the processor itself: the page runs on the processor",
+  refused: "This browser's GPU could not be opened: the page runs on the processor",
+  unsupported: "This GPU lacks something that the engine needs: the page runs on the processor",
 };
 
 function describe({ adapter, device, because, software, features, variants, timestamps }: Description): void {
   page.device = device === "cpu" ? "this CPU" : software ? "a GPU in software" : "this GPU";
+  page.software = software;
   // Of a GPU in software the page says what it is, and leads back.
   const chosen = because === "asked" || (because === null && software);
   get("on-cpu").hidden = because === null && !software;
-  get("why-cpu").textContent = because === null ? "The page runs on a GPU that the processor plays, which is slow." : WHY_CPU[because];
+  get("why-cpu").textContent = `${because === null ? "The page runs on a GPU that the processor plays, which is slow" : WHY_CPU[because]}. Its times say little about GPUs.`;
   const other = get<HTMLAnchorElement>("other-device");
   other.hidden = !chosen && because !== "software";
   other.dataset["search"] = chosen ? location.pathname : "?device=webgpu";
   other.textContent = chosen ? "Let the page choose" : "Take that GPU all the same";
   for (const part of document.querySelectorAll<HTMLElement>(".of-gpu")) part.hidden = device === "cpu";
   get("adapter").textContent = device === "cpu" ? "the processor, one thread, WebAssembly with SIMD" : adapter;
-  get("race-software").hidden = !software;
   get("features").textContent = features.join(", ") || "none";
   get("variants").textContent = variants.join(", ");
   get("timing").textContent = timestamps ? "GPU timestamps" : "the page's clock";
@@ -168,13 +192,13 @@ async function loadModel(): Promise<void> {
   get("loading").hidden = false;
   try {
     page.model = await page.engine.load(stage);
-    get("stage").textContent = "Embedding the corpus…";
     await index();
     get("loading").hidden = true;
     cacheSize((await page.engine.cached()).bytes);
     const { parameters, bytes } = page.model;
     get("model").textContent = `FastMiniLM, ${(parameters / 1e6).toFixed(1)} million parameters, ${megabytes(bytes)}`;
     document.body.dataset["state"] = "ready";
+    document.body.dataset["modelReady"] = String(Math.round(performance.now() - started));
     show();
   } catch (error) {
     failed(error);
@@ -201,16 +225,16 @@ function stage(now: LoadProgress): void {
 
 async function index(): Promise<void> {
   const bar = get<HTMLProgressElement>("bar");
-  const lines = page.lines;
+  const { passages } = page;
   const start = performance.now();
-  page.indexed = await page.engine.index(lines, (done) => {
-    bar.value = done / lines.length;
-    get("stage").textContent = `Embedding the corpus: ${count(done)} of ${count(lines.length)} lines, ${time((performance.now() - start) / 1e3)}`;
+  page.indexed = await page.engine.index(passages, (done) => {
+    bar.value = done / passages.length;
+    get("stage").textContent = `Embedding: ${count(done)} of ${count(passages.length)} passages, ${time((performance.now() - start) / 1e3)}`;
   });
 }
 
-async function setLines(lines: readonly string[]): Promise<void> {
-  page.lines = lines;
+async function setPassages(passages: readonly Passage[]): Promise<void> {
+  page.passages = passages;
   if (!page.model) return;
   get("loading").hidden = false;
   try {
@@ -244,11 +268,30 @@ get<HTMLAnchorElement>("other-device").addEventListener("click", (event) => {
   event.preventDefault();
   location.href = `${get("other-device").dataset["search"]}${location.hash}`;
 });
-addEventListener("hashchange", show);
+get("copy-link").addEventListener("click", async () => {
+  link.write(shown(), views[shown()]?.settings() ?? {});
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  get("copied").textContent = copied ? "Copied." : "This browser does not let a page copy: take it from the address bar.";
+});
+
+/** Follows a link: to a view, and to the settings that it names, if it does. */
+function follow(): void {
+  const { settings } = link.read();
+  if (settings.size) views[shown()]?.take(settings);
+  show();
+  changed();
+}
+get("measure").addEventListener("click", () => {
+  get("measure").hidden = true;
+  get("here").textContent = "Measuring…";
+  measureHere(page).catch(failed);
+});
+addEventListener("hashchange", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
 // For tests and for the curious: the engine, as the views use it.
 Object.assign(globalThis, { cmm: page });
 
-show();
+drawIdea();
+follow();
 void start();

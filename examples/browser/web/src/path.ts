@@ -5,27 +5,34 @@ import { count, element, get, latest } from "./dom.js";
 import type { Page, View } from "./page.js";
 import { Rings } from "./tree.js";
 
+const POINT = "Each ring is a level of the tree, with the root in the middle; the stronger a neuron's colour, the more of the corpus' tokens came by. Point at one.";
+const TEXT = "The owl hunts at night";
+
 export function path(page: Page): View {
   const text = get<HTMLInputElement>("path-text");
   const layer = get<HTMLSelectElement>("path-layer");
+  text.value = TEXT;
+  /** The layer that a link asks for, until there are so many. */
+  let wantedLayer = "0";
   let walk: Walk | null = null;
   let chosen = 0;
   let heated = "";
 
+  get("pointed").textContent = POINT;
   const rings = new Rings(get<HTMLCanvasElement>("rings"), (node) => {
     get("pointed").textContent =
       node === null
-        ? "Brightness: how many of the corpus' tokens came by. Point at a node."
-        : `Node ${count(node)}: ${count(rings.countOf(node))} of the corpus' tokens came by.`;
+        ? POINT
+        : `Neuron ${count(node)}: ${count(rings.countOf(node))} of the corpus' tokens came by.`;
   });
 
   const update = latest(async (then: "keep" | "first") => {
     try {
       const index = Number(layer.value);
       const [engine, model] = [page.engine, page.model];
-      const wanted = `${!!model} ${index} ${page.lines.length} ${page.indexed?.tokens}`;
+      const wanted = `${!!model} ${index} ${page.passages.length} ${page.indexed?.tokens}`;
       if (wanted !== heated && (!model || page.indexed)) {
-        rings.setHeat(await engine.heat(index, page.lines));
+        rings.setHeat(await engine.heat(index, page.passages));
         heated = wanted;
       }
       walk = await engine.walk(text.value.trim() || "nothing", index);
@@ -54,7 +61,7 @@ export function path(page: Page): View {
     get("path-what").textContent = walk.trained
       ? "FastMiniLM's own tree. Its decisions are the device's" +
         (walk.flips ? `; ${walk.flips} of these walks are not the f64 reference's.` : ", and the f64 reference takes the same.")
-      : "A seeded random tree, words as random vectors: it shows how the walk works. With the model, this is language.";
+      : "A seeded random tree, words as random vectors: it shows how the walk works. Load the model under Ask, and this is language.";
     select(chosen);
   }
 
@@ -82,12 +89,13 @@ export function path(page: Page): View {
         );
       }),
     );
+    get("path-mark").textContent = markOf(token.token);
     get("engaged-count").textContent =
       `“${token.token}” computed ${token.steps.length} neurons; the other ${count(walk.nodes - token.steps.length)} were neither read nor computed.`;
   }
 
-  text.addEventListener("input", () => update("first"));
-  layer.addEventListener("change", () => update("keep"));
+  text.addEventListener("input", () => (page.changed(), update("first")));
+  layer.addEventListener("change", () => ((wantedLayer = layer.value), page.changed(), update("keep")));
   get("path-play").addEventListener("click", async () => {
     // All tokens in turn, once.
     const tokens = walk?.tokens ?? [];
@@ -98,6 +106,16 @@ export function path(page: Page): View {
   });
 
   return {
+    settings: () => ({
+      ...(text.value === TEXT ? {} : { text: text.value }),
+      ...(wantedLayer === "0" ? {} : { layer: String(Number(wantedLayer) + 1) }),
+    }),
+    take(settings) {
+      text.value = settings.get("text")?.slice(0, text.maxLength) ?? TEXT;
+      const wanted = Number(settings.get("layer") ?? 1);
+      wantedLayer = String(Number.isInteger(wanted) && wanted > 0 ? wanted - 1 : 0);
+      layer.value = wantedLayer;
+    },
     show() {
       const layers = page.model?.layers ?? 1;
       if (layer.options.length !== layers || layer.dataset["trained"] !== String(!!page.model)) {
@@ -107,8 +125,17 @@ export function path(page: Page): View {
         );
         layer.dataset["trained"] = String(!!page.model);
       }
+      layer.value = Number(wantedLayer) < layers ? wantedLayer : "0";
       rings.redraw();
       update(walk?.trained === !!page.model ? "keep" : "first");
     },
   };
+}
+
+/** What a token is that is no word. */
+function markOf(token: string): string {
+  if (token === "[CLS]" || token === "[SEP]") return `${token} is a mark that every text gets, at its ${token === "[CLS]" ? "beginning" : "end"}.`;
+  if (token.startsWith("##")) return "## says that this token goes on with the word before it: rare words are read in pieces.";
+  if (token === "[UNK]") return "[UNK] stands for what the vocabulary does not have.";
+  return "";
 }

@@ -12,14 +12,14 @@ startSession(browserPort, browser, { initialise, Engine, sha256 }, (engine) => {
   const parsed = async (json: string | Promise<string>) => JSON.parse(await json);
   return {
     async opened(engine, { adapter, software }) {
-      made = await Views.open(engine, adapter, software, navigator.userAgent);
+      made = Views.open(engine, adapter, software, navigator.userAgent);
     },
     methods: {
       sizes: () => parsed(views().sizes(engine())),
       walk: (_, text: string, layer: number) => parsed(views().walk(engine(), text, layer)),
-      heat: (_, lines: string[]) => views().heat(lines),
-      race: (_, text: string, lines: string[], layer: number, neurons: number, tokens: number) =>
-        parsed(views().race(engine(), text, lines, layer, neurons, tokens)),
+      heat: (_, lines: string[]) => views().heat(engine(), lines),
+      race: (_, text: string, lines: string[], layer: number, neurons: number, tokens: number, seconds: number) =>
+        parsed(views().race(engine(), text, lines, layer, neurons, tokens, seconds)),
       bench: ({ progress }, preset: string) =>
         parsed(views().bench(engine(), preset, (json: string) => progress(JSON.parse(json)))),
       table: (_, report: string) => parsed(table(report)),

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cosine, dist, firefox, jsonLines, launchFirefox, onModel, open, said, sentences, serve, state, vectors, view } from "./browser.mjs";
+import { click, cosine, dist, firefox, jsonLines, launchFirefox, onModel, open, said, sentences, serve, state, vectors, view } from "./browser.mjs";
 
 test("Firefox computes what the native engine computes", async (t) => {
   if (!firefox) {
@@ -17,14 +17,14 @@ test("Firefox computes what the native engine computes", async (t) => {
     await view(page, "path");
     await said(page, "#engaged-count", /computed 12 neurons/);
     await view(page, "ask");
-    await page.click("#load");
+    await click(page, "#load");
     await state(page, "ready");
     const few = sentences.slice(0, 8);
     const here = await vectors(page, few);
     const there = jsonLines(onModel("embed", "--json", ...few));
     few.forEach((sentence, i) => assert.ok(cosine(here[i], there[i].embedding) > 0.9999, sentence));
-    await page.click("footer summary");
-    await page.click("#compile");
+    await click(page, "footer summary");
+    await click(page, "#compile");
     console.log(await said(page, "#compiled", /^all \d+ accepted/));
   } finally {
     await browser.close();

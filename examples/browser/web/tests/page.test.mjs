@@ -5,7 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, type, vectors, view } from "./browser.mjs";
+import {
+  answered, ask, barriers, click, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, type, until,
+  vectors, view, worst,
+} from "./browser.mjs";
 
 let server;
 let browser;
@@ -48,19 +51,46 @@ const inkOf = (page, selector) =>
     return new Set(new Uint32Array(data.buffer)).size;
   });
 
-test("before the model is there, Path, Race and Benchmark run on seeded layers", async () => {
-  const page = await open(browser, `${server.address}#path`);
+/** The answer that Ask shows. */
+const found = (page) =>
+  page.$$eval("#found li", (lines) => lines.map((line) => [line.querySelector(".text").textContent, Number(line.querySelector("data").value)]));
+
+/** Lines in a file, for as long as `work` takes. */
+function withLines(lines, work) {
+  const folder = mkdtempSync(join(tmpdir(), "cmm-"));
+  writeFileSync(join(folder, "lines.txt"), lines.join("\n"));
+  try {
+    return work(join(folder, "lines.txt"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("before the model is there, its own questions are answered, and Path, Race and Benchmark run on seeded layers", async () => {
+  const page = await open(browser, server.address);
+  await answered(page, "May I leave my country and come back?");
+  assert.match((await found(page))[0][0], /right to leave any country/);
+  assert.equal(await text(page, "#found li:first-child .place"), "Article 13.2");
   await state(page, "seeded");
   console.log(`first interactive view after ${await page.$eval("body", (body) => body.dataset.ready)} ms`);
+  await click(page, "#examples button:last-child");
+  await said(page, "#ask-verdict", /^Nothing close\. The nearest of 57 passages scores 0\.\d\d:$/);
+  assert.equal((await found(page)).length, 1);
+  await until(page, () => location.hash === "#ask?q=How+long+do+I+boil+an+egg%3F");
+  await type(page, "#query", "owls");
+  await said(page, "#ask-verdict", /For any other the model is needed: 35 MB/);
+  await shot(page, "ask-before-the-model");
+
+  await view(page, "path");
   await said(page, "#engaged-count", /computed 12 neurons; the other 4,083/);
   await type(page, "#path-text", "owl owl mouse");
   await said(page, "#path-tokens", /^owlowlmouse$/);
   await assertWalk(page);
-  await page.click("#path-tokens button:nth-child(1)");
+  await click(page, "#path-tokens button:nth-child(1)");
   const first = await steps(page);
-  await page.click("#path-tokens button:nth-child(2)");
+  await click(page, "#path-tokens button:nth-child(2)");
   assert.deepEqual(await steps(page), first, "the same word walks the same way");
-  await page.click("#path-tokens button:nth-child(3)");
+  await click(page, "#path-tokens button:nth-child(3)");
   assert.notDeepEqual(await steps(page), first);
   await new Promise((resolve) => setTimeout(resolve, 1200));
   assert.ok((await inkOf(page, "#rings")) > 20, "the tree is drawn");
@@ -69,12 +99,11 @@ test("before the model is there, Path, Race and Benchmark run on seeded layers",
   await view(page, "race");
   await page.$eval("#race-tokens", (slider) => ((slider.value = "2"), slider.dispatchEvent(new Event("input"))));
   assert.equal(await text(page, "#race-size"), "4");
-  await page.click("#race-go");
-  await said(page, "#race-verdict", /times (faster|slower) than the dense layer of 4,095 neurons.*FFF right.*dense right/s);
-
-  await view(page, "ask");
-  assert.ok(await page.$eval("#query", (input) => input.disabled));
-  await shot(page, "ask-before-the-model");
+  await page.select("#race-against", "equal");
+  await click(page, "#race-go");
+  await said(page, "#race-verdict", /^For 4 tokens, choosing 12 neurons (is .* as fast as|takes .* as long as) computing 12 fixed ones\.$/);
+  // The rival at equal work is the faster of two ways to compute it.
+  assert.match(await text(page, "#race-checked"), /^All lanes agree.*Fixed neurons are fastest in the .* they take/);
   assert.deepEqual(page.errors, []);
   await page.close();
 });
@@ -82,11 +111,11 @@ test("before the model is there, Path, Race and Benchmark run on seeded layers",
 test("a model that does not arrive, or arrives damaged, is said so, and the way on works", async () => {
   const page = await open(browser, server.address);
   await state(page, "seeded");
-  await page.waitForSelector("#load:not([hidden])");
+  await until(page, () => !document.getElementById("load").hidden);
   const weights = "/model/model.safetensors.gz";
 
   server.faults.set(weights, (response) => response.writeHead(404).end());
-  await page.click("#load");
+  await click(page, "#load");
   let shown = await failure(page);
   assert.match(shown.title, /did not arrive/);
   assert.match(shown.words, /model\.safetensors: the server answered 404/);
@@ -97,7 +126,7 @@ test("a model that does not arrive, or arrives damaged, is said so, and the way 
     response.writeHead(200, { "content-length": content.length });
     response.write(content.subarray(0, content.length / 2), () => response.destroy());
   });
-  await page.click("#failure-action");
+  await click(page, "#failure-action");
   shown = await failure(page);
   assert.match(shown.words, /the connection broke after \d+ bytes/);
 
@@ -106,15 +135,15 @@ test("a model that does not arrive, or arrives damaged, is said so, and the way 
     content[content.length >> 1] ^= 0x10;
     response.writeHead(200, { "content-length": content.length }).end(content);
   });
-  await page.click("#failure-action");
-  await page.waitForSelector("#failure[hidden]");
+  await click(page, "#failure-action");
+  await until(page, () => document.getElementById("failure").hidden);
   shown = await failure(page);
   assert.match(shown.title, /arrived damaged/);
   assert.match(shown.words, /model\.safetensors/);
   await shot(page, "failure-corrupt");
 
   server.faults.clear();
-  await page.click("#failure-action");
+  await click(page, "#failure-action");
   await state(page, "ready");
   assert.match(await text(page, "#cache"), /^3\d MB$/);
   ready = page;
@@ -123,50 +152,74 @@ test("a model that does not arrive, or arrives damaged, is said so, and the way 
   page.errors.length = 0;
 });
 
-test("vectors are the native engine's", async () => {
+test("vectors are the native engine's, and so are those that come with the page", async () => {
   const here = await vectors(ready, sentences);
-  const folder = mkdtempSync(join(tmpdir(), "cmm-"));
-  writeFileSync(join(folder, "lines.txt"), sentences.join("\n"));
-  const there = jsonLines(onModel("embed", "--json", "--in", join(folder, "lines.txt")));
-  rmSync(folder, { recursive: true });
+  const native = (texts) => withLines(texts, (file) => jsonLines(onModel("embed", "--json", "--device", "cpu", "--in", file)).map(({ embedding }) => embedding));
+  const there = native(sentences);
   assert.equal(there.length, sentences.length);
-  const cosines = sentences.map((_, i) => cosine(here[i], there[i].embedding));
+  const cosines = sentences.map((_, i) => cosine(here[i], there[i]));
   console.log(`smallest cosine of ${cosines.length}: ${Math.min(...cosines)}`);
   cosines.forEach((value, i) => assert.ok(value > 0.9999, `${sentences[i]}: ${value}`));
+
+  const { passages, questions, values } = await ready.evaluate(async () => ({
+    passages: cmm.passages.map(({ text }) => text),
+    questions: [...document.querySelectorAll("#examples button")].map((button) => button.textContent),
+    values: [...new Float32Array(await (await fetch("corpus/vectors.f32")).arrayBuffer())],
+  }));
+  const texts = [...passages, ...questions];
+  const width = values.length / texts.length;
+  const difference = worst(texts.map((_, i) => values.slice(i * width, (i + 1) * width)), native(texts));
+  console.log(`largest difference of ${texts.length} vectors that come with the page: ${difference}`);
+  assert.ok(difference < 1e-4);
 });
 
 test("a search finds what the native engine finds", async () => {
   await view(ready, "ask");
-  await ask(ready, "birds that travel in winter");
-  await said(ready, "#ask-cost", /for 7 tokens.*12 of 4,095/);
-  const found = await ready.$$eval("#found li", (lines) =>
-    lines.map((line) => [line.querySelector(".text").textContent, Number(line.querySelector("data").textContent)]),
-  );
-  const lines = await ready.evaluate(() => cmm.lines);
-  const folder = mkdtempSync(join(tmpdir(), "cmm-"));
-  writeFileSync(join(folder, "lines.txt"), lines.join("\n"));
-  const native = onModel("search", "birds that travel in winter", "--in", join(folder, "lines.txt"), "--top", "8", "--json");
-  rmSync(folder, { recursive: true });
-  const wanted = jsonLines(native);
-  assert.equal(found.length, wanted.length);
-  wanted.forEach(({ text, similarity }, i) => {
-    assert.equal(found[i][0], text);
-    assert.ok(Math.abs(found[i][1] - similarity) < 1e-3);
+  const question = "is slavery forbidden";
+  await ask(ready, question);
+  await said(ready, "#ask-cost", /from the question to this list, on a GPU in software.*12 of 4,095/);
+  const shown = await found(ready);
+  const lines = await ready.evaluate(() => cmm.passages.map(({ text }) => text));
+  const wanted = withLines(lines, (file) => jsonLines(onModel("search", question, "--in", file, "--top", "5", "--json")));
+  const near = wanted.filter(({ similarity }) => similarity >= 0.25);
+  assert.ok(near.length > 0);
+  assert.equal(shown.length, near.length);
+  near.forEach(({ text, similarity }, i) => {
+    assert.equal(shown[i][0], text);
+    assert.ok(Math.abs(shown[i][1] - similarity) < 1e-3);
   });
   assert.equal(await ready.$$eval("#fields canvas", (all) => all.length), 6);
 });
 
-test("the visitor's own lines are searched, and the page's own come back", async () => {
-  await ready.click("#ask details summary");
-  await ready.click("#use-own");
-  assert.match(await text(ready, "#own-note"), /at least one line/);
-  await ready.type("#own-lines", "The cat sleeps.\n\nStocks fell on Tuesday.\n");
-  await ready.click("#use-own");
-  await said(ready, "#corpus-size", /^2 lines/);
+test("the visitor's own text is searched, pasted or from a file, within limits, and the page's own comes back", async () => {
+  const paste = (words) => ready.$eval("#own-text", (area, words) => (area.value = words), words);
+  const refused = async (pattern) => (await click(ready, "#use-own"), said(ready, "#own-note", pattern));
+  await click(ready, "#own summary");
+  await paste(" \n\n");
+  await refused(/no text yet/);
+  await paste("a\n".repeat(2001));
+  await refused(/^This text has 2,001 lines; this page searches 2,000/);
+  await paste("long ".repeat(60_000));
+  await refused(/^This text has 293 KB; this page searches 256 KB/);
+
+  await paste("The cat sleeps.\n\nStocks fell on Tuesday.\n");
+  await click(ready, "#use-own");
+  await said(ready, "#corpus-size", /^2 passages/);
   await ask(ready, "a pet takes a nap");
-  await said(ready, "#found li:first-child .text", /The cat sleeps/);
-  await ready.click("#use-shipped");
-  await said(ready, "#corpus-size", /^100 lines/);
+  await said(ready, "#found li:first-child", /The cat sleeps\.line 1/);
+
+  const input = await ready.$("#own-file");
+  const folder = mkdtempSync(join(tmpdir(), "cmm-"));
+  writeFileSync(join(folder, "text.txt"), `Bread is baked.\n${"The moon pulls the sea. ".repeat(20)}`);
+  writeFileSync(join(folder, "picture.txt"), Buffer.from([0x89, 0x50, 0, 0xff]));
+  await input.uploadFile(join(folder, "picture.txt"));
+  await said(ready, "#own-note", /^picture\.txt is not plain text/);
+  await input.uploadFile(join(folder, "text.txt"));
+  await said(ready, "#corpus-size", /^21 passages/);
+  rmSync(folder, { recursive: true });
+  await click(ready, "#use-shipped");
+  await said(ready, "#corpus-size", /^57 passages, whose vectors came with the page/);
+  await click(ready, "#own summary");
 });
 
 test("with the model, Path shows its own trees, layer by layer", async () => {
@@ -178,29 +231,78 @@ test("with the model, Path shows its own trees, layer by layer", async () => {
   assert.match(await text(ready, "#path-what"), /FastMiniLM's own tree.*the f64 reference takes the same/);
   const first = await steps(ready);
   await ready.select("#path-layer", "5");
-  await ready.waitForFunction((before) => document.getElementById("steps").textContent !== before, {}, first.flat().join(""));
-  await ready.waitForFunction((before) => document.querySelector("#steps td:nth-child(3)").textContent !== before, {}, first[0][2]);
+  await until(ready, (before) => document.getElementById("steps").textContent !== before, first.flat().join(""));
+  await until(ready, (before) => document.querySelector("#steps td:nth-child(3)").textContent !== before, first[0][2]);
   await assertWalk(ready);
   // The path is the native engine's.
   const inspected = JSON.parse(onModel("inspect", "--text", "The owl hunts", "--json"));
   const nodes = (await steps(ready)).map((row) => Number(row[1]));
   assert.deepEqual(nodes, inspected.layers[5].tokens[3][1][0]);
-  // Pointing tells of a node: the middle is the root, which every token of the corpus engaged.
-  await ready.hover("#rings");
+  // Pointing tells of a neuron: the middle is the root, which every token of the corpus engaged.
+  await ready.$eval("#rings", (rings) => {
+    const { left, top, width, height } = rings.getBoundingClientRect();
+    rings.dispatchEvent(new PointerEvent("pointermove", { clientX: left + width / 2, clientY: top + height / 2 }));
+  });
   const tokens = await ready.evaluate(() => cmm.indexed.tokens.toLocaleString("en"));
-  await said(ready, "#pointed", new RegExp(`^Node 0: ${tokens} of the corpus`));
+  await said(ready, "#pointed", new RegExp(`^Neuron 0: ${tokens} of the corpus`));
 });
 
-test("a race runs on the model's own layer, against any of the dense ones", async () => {
+test("a race runs on the model's own layer, against each dense one, its bars to one scale", async () => {
   await view(ready, "race");
   await said(ready, "#race-layer", /Layer 4 of FastMiniLM, 384 wide/);
-  for (const [value, neurons] of [["12", "12"], ["1536", "1,536"]]) {
-    await ready.select("#race-against", value);
-    await ready.click("#race-go");
-    await said(ready, "#race-verdict", new RegExp(`dense layer of ${neurons} neurons.*FFF right.*dense right`, "s"));
-  }
-  assert.equal(await ready.$$eval("#race-chart path", (all) => all.length), 3);
-  assert.match(await text(ready, "#race-crossing"), /Against dense|is faster from/);
+  await ready.$eval("#race-tokens", (slider) => ((slider.value = "0"), slider.dispatchEvent(new Event("input"))));
+  await click(ready, "#race-go");
+  await said(ready, "#race-verdict", /^For 1 token, .* 12 fixed ones, .* MiniLM's own 1,536, and .* all 4,095\.$/);
+  const rows = await ready.$$eval("#race-lanes li", (rows) =>
+    rows.map((row) => [row.querySelector("span").textContent, Number(row.querySelector("i").style.getPropertyValue("--share"))]),
+  );
+  assert.deepEqual(rows.map(([name]) => name), ["12 chosen of 4,095", "12 fixed neurons", "MiniLM's own 1,536", "all 4,095"]);
+  const shares = rows.map(([, share]) => share);
+  assert.equal(Math.max(...shares), 1);
+  // Computing all cannot be as fast as computing 12: drawn to scale, that is seen.
+  assert.ok(shares[0] < 0.5 && shares[1] < 0.5, shares.join());
+  assert.equal(await ready.$$eval("#race-chart path", (all) => all.length), 4);
+});
+
+test("a time that a browser's clock rounds to nothing is left out of a chart", async () => {
+  const drawn = await ready.evaluate(async () => {
+    const { chart } = await import("./chart.js");
+    const box = document.createElement("div");
+    document.body.append(box);
+    // Once the grid below a time of 0 had no end, and the page stood still for good.
+    chart(box, [{ name: "FFF", style: "fff", points: [{ x: 1, y: 0 }, { x: 4, y: 1e-5 }, { x: 16, y: 1e-3 }] }], "");
+    const dots = box.querySelectorAll("circle").length;
+    box.remove();
+    return dots;
+  });
+  assert.equal(drawn, 2);
+});
+
+test("a link shows what its sender saw, and the page runs nothing but its own program", async () => {
+  await until(ready, () => location.hash === "#race?tokens=1");
+  await ready.evaluate(() => (location.hash = "#race?tokens=64&against=all&text=owl"));
+  await until(ready, () => document.getElementById("race-size").textContent === "64");
+  assert.deepEqual(await ready.$$eval("#race-text, #race-against", (all) => all.map(({ value }) => value)), ["owl", "all"]);
+  await ready.evaluate(() => (location.hash = "#path?text=bread&layer=3"));
+  await said(ready, "#path-tokens", /^\[CLS\]bread\[SEP\]$/);
+  assert.equal(await ready.$eval("#path-layer", ({ value }) => value), "2");
+  // What makes no sense is what it begins with.
+  await ready.evaluate(() => (location.hash = "#path?layer=-7.5"));
+  await said(ready, "#path-tokens", /hunts/);
+  await ready.evaluate(() => (location.hash = "#race?tokens=many&against=nobody"));
+  await until(ready, () => document.getElementById("race-against").value === "each");
+  assert.equal(await text(ready, "#race-size"), "16");
+
+  const ran = await ready.evaluate(async () => {
+    const script = document.createElement("script");
+    script.textContent = "globalThis.foreign = true";
+    document.head.append(script);
+    const sent = await fetch("http://127.0.0.1:9/").then(() => true, () => false);
+    return globalThis.foreign === true || sent;
+  });
+  assert.ok(!ran);
+  assert.ok(ready.errors.every((error) => /Content Security Policy/.test(error)), ready.errors.join("\n"));
+  ready.errors.length = 0;
 });
 
 test("the benchmark's result is the native command's, both ways", async () => {
@@ -208,9 +310,9 @@ test("the benchmark's result is the native command's, both ways", async () => {
   await context.overridePermissions(server.address, ["clipboard-read", "clipboard-sanitized-write"]);
   await view(ready, "benchmark");
   await ready.bringToFront();
-  await ready.click("#bench-run");
+  await click(ready, "#bench-run");
   await said(ready, "#bench-state", /All 6 rows agree with the f64 reference/);
-  await ready.click("#bench-copy");
+  await click(ready, "#bench-copy");
   await said(ready, "#bench-state", /Copied/);
   const copied = await ready.evaluate(() => navigator.clipboard.readText());
   const report = JSON.parse(copied);
@@ -224,7 +326,7 @@ test("the benchmark's result is the native command's, both ways", async () => {
   const input = await ready.$("#bench-file");
   await input.uploadFile(native);
   await said(ready, "#bench-imported", /native\.json: .*, 6 rows/);
-  await ready.waitForFunction(() => document.querySelectorAll("#bench-compared tr").length === 6);
+  await until(ready, () => document.querySelectorAll("#bench-compared tr").length === 7);
   assert.match(cmm("bench", "compare", mine, native), /dense 4095/);
 
   writeFileSync(native, "{}");
@@ -234,24 +336,24 @@ test("the benchmark's result is the native command's, both ways", async () => {
 });
 
 test("the browser's own compiler takes every kernel it may get", async () => {
-  await ready.click("footer summary");
-  await ready.click("#compile");
+  await click(ready, "footer summary");
+  await click(ready, "#compile");
   console.log(await said(ready, "#compiled", /^all \d+ accepted by this browser's compiler$/));
 });
 
 test("a lost device is said so, and the page starts again, from its cache", async () => {
   assert.deepEqual(ready.errors, []);
-  await ready.click("#lose");
+  await click(ready, "#lose");
   const shown = await failure(ready);
   assert.match(shown.title, /taken away/);
   await shot(ready, "failure-lost");
   server.asked.length = 0;
-  await ready.click("#failure-action");
+  await click(ready, "#failure-action");
   await state(ready, "ready");
   assert.ok(!server.asked.some((path) => path.endsWith(".gz")), "nothing is fetched again");
   await view(ready, "ask");
-  await ask(ready, "thunderstorm");
-  await said(ready, "#found li:first-child .text", /Lightning/);
+  await ask(ready, "is torture allowed");
+  await said(ready, "#found li:first-child .text", /subjected to torture/);
 });
 
 test("typing, switching and changing batches leave no error and no memory behind", async () => {
@@ -263,12 +365,12 @@ test("typing, switching and changing batches leave no error and no memory behind
   const pick = (from) => from[(seed = (seed * 16807) % 2147483647) % from.length];
   const memory = async () => {
     await view(ready, "ask");
-    await ask(ready, "plants and sunlight");
-    await said(ready, "#found li:first-child .text", /Leaves/);
+    await ask(ready, "can I join a union");
+    await said(ready, "#found li:first-child .text", /trade unions/);
     await new Promise((resolve) => setTimeout(resolve, 300));
     return Number.parseFloat(await text(ready, "#memory"));
   };
-  const quiet = () => ready.waitForFunction(() => !document.getElementById("race-go").disabled, { timeout: 300_000 });
+  const quiet = () => until(ready, () => !document.getElementById("race-go").disabled);
   const actions = [
     async () => (await view(ready, "ask"), await type(ready, "#query", pick(words))),
     async () => (await view(ready, "path"), await type(ready, "#path-text", pick(words))),
@@ -276,9 +378,9 @@ test("typing, switching and changing batches leave no error and no memory behind
     async () => {
       await view(ready, "race");
       await quiet();
-      await ready.select("#race-against", pick(["12", "1536"]));
+      await ready.select("#race-against", pick(["equal", "minilm"]));
       await ready.$eval("#race-tokens", (slider, value) => ((slider.value = value), slider.dispatchEvent(new Event("input"))), pick(["0", "2", "4"]));
-      await ready.click("#race-go");
+      await click(ready, "#race-go");
     },
     async () => view(ready, pick(["ask", "path", "race", "benchmark"])),
   ];
@@ -296,7 +398,7 @@ test("typing, switching and changing batches leave no error and no memory behind
   assert.deepEqual(ready.errors, []);
 });
 
-test("every view in both themes and at a phone's width fits, and is pictured", async () => {
+test("every view in both themes and at a phone's width fits, keeps nobody out, and is pictured", async () => {
   for (const [name, width] of [["desktop", 1200], ["phone", 390]]) {
     await ready.setViewport({ width, height: 900, deviceScaleFactor: name === "phone" ? 2 : 1 });
     for (const scheme of ["light", "dark"]) {
@@ -309,6 +411,7 @@ test("every view in both themes and at a phone's width fits, and is pictured", a
         await new Promise((resolve) => setTimeout(resolve, 700));
         const [wide, seen] = await ready.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
         assert.ok(wide <= seen, `${which} is ${wide} wide in a window of ${seen}`);
+        if (name === "desktop") assert.deepEqual(await barriers(ready), [], `${which}, ${scheme}`);
         await shot(ready, `${which}-${scheme}-${name}`);
       }
     }
