@@ -9,6 +9,8 @@ use crate::bench::effort;
 
 /// Samples of each lane, at most.
 const SAMPLES: usize = 5;
+/// Tokens up to which software adapters get the dense kernels for few rows.
+const FEW_ON_SOFTWARE: usize = 16;
 
 #[derive(Serialize)]
 pub struct Race {
@@ -36,6 +38,14 @@ pub async fn race(
         let fixed = FffShape::with_output(shape.input(), shape.output(), neurons, 0)?;
         let fixed = FffWeights::random(fixed, 13);
         dense.extend(cmm::bench::race(device, &fixed, neurons, x, effort).await?);
+    }
+    let tokens = x.len() / shape.input();
+    if software && matches!(device, Device::Gpu(_)) && tokens <= FEW_ON_SOFTWARE {
+        // Without subgroups those take twice as long there as tiles do, which compute more tokens: tokens once more fill them up.
+        let more = (FEW_ON_SOFTWARE + 1) * shape.input();
+        let x: Vec<_> = x.iter().copied().cycle().take(more).collect();
+        let [_, tiles] = cmm::bench::race(device, weights, neurons, &x, effort).await?;
+        dense.push(tiles);
     }
     // A wrong row is no rival.
     let key = |row: &Measurement| if row.check.passed { row.seconds.median } else { f64::INFINITY };
