@@ -71,9 +71,12 @@ function draw(box: HTMLElement): void {
     svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "tokens at once"),
   );
 
-  let taken: number[] = [];
-  for (const { name, style, points } of lines) {
-    const sorted = [...points].sort((a, b) => a.x - b.x);
+  const taken: { x: number; y: number }[] = [];
+  // From above to below, so that a name which makes way for another stays in its order.
+  const ordered = lines
+    .map((line) => ({ ...line, points: line.points.slice().sort((a, b) => a.x - b.x) }))
+    .sort((a, b) => (b.points.at(-1)?.y ?? 0) - (a.points.at(-1)?.y ?? 0));
+  for (const { name, style, points: sorted } of ordered) {
     const last = sorted.at(-1);
     if (!last) continue;
     const path = sorted.map((point, i) => `${i ? "L" : "M"}${x(point.x)} ${y(point.y)}`).join("");
@@ -84,8 +87,8 @@ function draw(box: HTMLElement): void {
       root.append(dot);
     }
     let at = y(last.y) + 4;
-    while (taken.some((other) => Math.abs(other - at) < 15)) at += 15;
-    taken = [...taken, at];
+    while (taken.some((other) => Math.abs(other.y - at) < 15 && Math.abs(other.x - x(last.x)) < RIGHT)) at += 15;
+    taken.push({ x: x(last.x), y: at });
     root.append(svg("text", { x: x(last.x) + 9, y: at, class: `name ${style}` }, name));
   }
 }
