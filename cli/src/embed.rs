@@ -10,13 +10,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::model::{ModelArguments, TEXTS_PER_STEP};
+use crate::model::ModelArguments;
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
-use crate::stages::in_stages;
+use crate::stages::{in_stages, steps};
 use crate::tensor_out::TensorsOut;
 use crate::text_in::TextArguments;
+
+/// Bytes of texts that run as one step, for each token of a batch: about eight batches.
+const BYTES_PER_STEP: usize = 32;
 
 #[derive(Args)]
 pub struct EmbedArguments {
@@ -29,7 +32,7 @@ pub struct EmbedArguments {
     /// Vectors [texts, width] to a .npy or .safetensors file (there as tensor `y`)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A line of JSON for each text; with --output one line, with the seconds that tokenizing, the device and writing took, side by side
+    /// A line of JSON for each text; with --output one line, with the seconds that tokenizing, the device and writing took; they overlap
     #[arg(long)]
     json: bool,
 }
@@ -64,8 +67,8 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
     let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
-    // Short texts fill several batches, so that the device has the next one while this one's vectors are read.
-    let step = model.batch_tokens().max(TEXTS_PER_STEP);
+    // Some batches, so that the device has the next one while this one's vectors are read.
+    let steps = steps(&texts, model.batch_tokens() * BYTES_PER_STEP);
     let tokenize = |texts: &[String]| {
         model.tokenize(prompt, &texts.iter().map(String::as_str).collect::<Vec<_>>())
     };
@@ -83,11 +86,11 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
             let lines: Result<String, _> = texts.par_iter().zip(&vectors).map(line).collect();
             print(&lines?)
         };
-        in_stages(&texts, step, tokenize, run, show)?;
+        in_stages(&steps, tokenize, run, show)?;
         return Ok(ExitCode::SUCCESS);
     };
     let write = |_: &[String], vectors: Vec<Vec<f32>>| file.write(&vectors.concat(), &[]);
-    let times = in_stages(&texts, step, tokenize, run, write)?;
+    let times = in_stages(&steps, tokenize, run, write)?;
     let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
     let text = if arguments.json {
         let [tokenize, device, write] =

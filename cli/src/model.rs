@@ -13,7 +13,7 @@ use crate::output::Failure;
 use crate::run::PrecisionArgument;
 
 /// Texts between two steps of the progress bar.
-pub const TEXTS_PER_STEP: usize = 2048;
+const TEXTS_PER_STEP: usize = 2048;
 
 #[derive(Args, Clone)]
 pub struct ModelArguments {

@@ -16,24 +16,38 @@ pub struct Times {
     pub write: Duration,
 }
 
-/// Runs `tokenize`, `run` and `write` on so many texts at a time, each stage on a thread of its own, `write` on the caller's; with a progress bar where
-/// that is more than once. The first that fails ends all.
+/// Divides texts into steps of at most so many bytes, or of one text.
+pub fn steps(texts: &[String], bytes: usize) -> Vec<&[String]> {
+    let (mut steps, mut begin, mut sum) = (Vec::new(), 0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        if at > begin && sum + text.len() > bytes {
+            steps.push(&texts[begin..at]);
+            (begin, sum) = (at, 0);
+        }
+        sum += text.len();
+    }
+    steps.push(&texts[begin..]);
+    steps
+}
+
+/// Runs `tokenize`, `run` and `write` on each step, every stage on a thread of its own, `write` on the caller's, and shows a progress bar. The first
+/// that fails ends all.
 pub fn in_stages<S: Send, T: Send>(
-    texts: &[String],
-    step: usize,
+    steps: &[&[String]],
     tokenize: impl Fn(&[String]) -> Result<S> + Send,
     run: impl Fn(S) -> Result<T> + Send,
     mut write: impl FnMut(&[String], T) -> std::result::Result<(), Failure>,
 ) -> std::result::Result<Times, Failure> {
-    let progress = ProgressBar::new(texts.len() as u64);
+    let progress = ProgressBar::new(steps.iter().map(|texts| texts.len() as u64).sum());
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left")?);
+    progress.tick();
     let mut times = Times::default();
     let (to_run, tokenized) = sync_channel(1);
     let (to_write, done) = sync_channel(1);
     std::thread::scope(|scope| {
         // Sending fails when a later stage has failed: then nobody waits for the rest.
         scope.spawn(move || {
-            for texts in texts.chunks(step) {
+            for texts in steps {
                 let (tokens, took) = timed(|| tokenize(texts));
                 let failed = tokens.is_err();
                 if to_run.send((tokens, took)).is_err() || failed {
@@ -50,7 +64,7 @@ pub fn in_stages<S: Send, T: Send>(
                 }
             }
         });
-        for (texts, (result, [tokenizing, running])) in texts.chunks(step).zip(done) {
+        for (texts, (result, [tokenizing, running])) in steps.iter().zip(done) {
             times.tokenize += tokenizing;
             times.device += running;
             let result = result?;
@@ -73,15 +87,33 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+
     use super::*;
+
+    /// Steps that may be under way behind the one that is written: one in each channel, and one in the hands of each stage.
+    const AHEAD: usize = 4;
 
     fn texts(count: usize) -> Vec<String> {
         (0..count).map(|number| number.to_string()).collect()
     }
 
     #[test]
+    fn steps_are_all_texts_in_order_and_no_longer_than_they_may_be() {
+        for (count, bytes) in [(0, 3), (1, 3), (10, 3), (9, 3), (30, 5), (30, 0)] {
+            let texts = texts(count);
+            let steps = steps(&texts, bytes);
+            assert_eq!(steps.concat(), texts);
+            let size = |step: &[String]| step.iter().map(String::len).sum::<usize>();
+            assert!(steps.iter().all(|step| step.len() < 2 || size(step) <= bytes));
+        }
+    }
+
+    #[test]
     fn every_text_passes_all_stages_in_order() {
-        for (count, step) in [(0, 3), (1, 3), (10, 3), (9, 3)] {
+        for (count, bytes) in [(0, 3), (1, 3), (10, 3), (30, 5)] {
             let texts = texts(count);
             let mut written = Vec::new();
             let tokenize = |texts: &[String]| Ok(texts.iter().map(|t| t.len()).collect::<Vec<_>>());
@@ -89,10 +121,35 @@ mod tests {
                 written.extend(texts.iter().cloned().zip(lengths));
                 Ok(())
             };
-            in_stages(&texts, step, tokenize, Ok, write).unwrap();
+            in_stages(&steps(&texts, bytes), tokenize, Ok, write).unwrap();
             let expected: Vec<_> = texts.iter().map(|text| (text.clone(), text.len())).collect();
             assert_eq!(written, expected);
         }
+    }
+
+    #[test]
+    fn a_step_is_tokenized_while_the_one_before_runs_and_the_one_before_that_is_written() {
+        let texts = texts(3);
+        let (began, waits) = channel();
+        let (began_run, waits_run) = channel();
+        let (waits, waits_run) = (Mutex::new(waits), Mutex::new(waits_run));
+        let tokenize = |texts: &[String]| {
+            began.send(texts[0].clone()).unwrap();
+            Ok(texts[0].clone())
+        };
+        // Each waits for what comes two stages earlier: in turn, this would wait for ever.
+        let run = |text: String| {
+            began_run.send(text.clone()).unwrap();
+            let waits = waits.lock().unwrap();
+            while text == "0" && waits.recv().unwrap() != "1" {}
+            Ok(text)
+        };
+        let write = |_: &[String], text: String| {
+            let waits = waits_run.lock().unwrap();
+            while text == "0" && waits.recv().unwrap() != "1" {}
+            Ok(())
+        };
+        in_stages(&steps(&texts, 1), tokenize, run, write).unwrap();
     }
 
     #[test]
@@ -103,9 +160,10 @@ mod tests {
                 true => Err(cmm::Error::MissingHead { head: stage, found: String::new() }),
                 false => Ok(()),
             };
-            let mut written = 0;
+            let (tokenized, mut written) = (AtomicUsize::new(0), 0);
             let tokenize = |texts: &[String]| {
                 failure("tokenize", &texts[0])?;
+                tokenized.fetch_add(1, Ordering::Relaxed);
                 Ok(texts[0].clone())
             };
             let run = |text: String| failure("run", &text).map(|()| text);
@@ -114,9 +172,10 @@ mod tests {
                 written += 1;
                 Ok(())
             };
-            let failed = in_stages(&texts, 1, tokenize, run, write).unwrap_err();
+            let failed = in_stages(&steps(&texts, 1), tokenize, run, write).unwrap_err();
             assert!(failed.to_string().contains(stage), "{failed}");
             assert_eq!(written, 7);
+            assert!(tokenized.into_inner() <= written + 1 + AHEAD);
         }
     }
 }

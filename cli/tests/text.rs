@@ -102,14 +102,19 @@ fn every_line_has_its_vector_in_its_place_whatever_is_in_it() {
 fn more_lines_than_one_step_takes_keep_their_places() {
     let texts: Vec<_> = (0..2_050).map(|number| format!("line {number}")).collect();
     let (stdin, folder) = (texts.join("\n"), tempfile::tempdir().unwrap());
-    let on_cpu = [&EMBED[..], &["--device", "cpu"]].concat();
+    // Steps are of a few batches.
+    let on_cpu = [&EMBED[..], &["--device", "cpu", "--batch-tokens", "64"]].concat();
     let Some(printed) = cmm(&on_cpu, stdin.as_bytes()) else { return };
     let printed = lines(&printed);
     assert!(printed.iter().map(|line| &line["text"]).eq(&texts));
     let file = folder.path().join("vectors.safetensors");
     let written =
         cmm(&[&on_cpu[..], &["--output", file.to_str().unwrap()]].concat(), stdin.as_bytes());
-    assert_eq!(lines(&written.unwrap())[0]["texts"], 2_050);
+    let report = &lines(&written.unwrap())[0];
+    assert_eq!(report["texts"], 2_050);
+    for stage in ["tokenize", "device", "write"] {
+        assert!(report["seconds"][stage].as_f64().is_some_and(|seconds| seconds > 0.0), "{report}");
+    }
     let bytes = std::fs::read(file).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let y = tensors.tensor("y").unwrap();

@@ -25,9 +25,9 @@ fn main() -> Outcome<()> {
     let mut seen = HashSet::new();
     let lines: Vec<&str> =
         lines.lines().filter(|line| !line.trim().is_empty() && seen.insert(*line)).collect();
-    if lines.len() <= queries {
+    if queries == 0 || lines.len() <= queries {
         return Err(format!(
-            "{} different lines: {queries} are queries, more are needed",
+            "{queries} queries of {} different lines: expected at least one query, and more lines than queries",
             lines.len()
         )
         .into());

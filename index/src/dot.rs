@@ -8,71 +8,60 @@ use crate::precision::in_int8;
 
 /// Sums that do not wait for each other.
 const SUMS: usize = 32;
-/// Values whose product in int8 an i32 holds.
+/// So many products of int8 values sum to less than 2^31.
 const INT8_AT_ONCE: usize = 1 << 16;
 
 /// A value of a row.
 pub(crate) trait Value: Copy + Send + Sync {
-    /// What a query is made into, once.
-    type Query: Sync;
+    /// What the values of a query become, once for all rows.
+    type Query: Copy + Into<f64> + Sync;
 
-    fn query(vector: &[f32]) -> Vec<Self::Query>;
+    /// A query of length 1, so that no product with a row exceeds the row's length.
+    fn query(unit: &[f32]) -> Vec<Self::Query>;
 
     /// `room` is what a row is unpacked into.
     fn dot(arch: Arch, query: &[Self::Query], row: &[Self], room: &mut Vec<f32>) -> f64;
 
-    /// The product of a row and itself.
-    fn square(arch: Arch, row: &[Self], room: &mut Vec<f32>) -> f64;
-
-    fn length(arch: Arch, query: &[Self::Query]) -> f64;
+    fn length(row: &[Self], room: &mut Vec<f32>) -> f64;
 }
 
 impl Value for f32 {
     type Query = f32;
 
-    fn query(vector: &[f32]) -> Vec<f32> {
-        vector.to_vec()
+    fn query(unit: &[f32]) -> Vec<f32> {
+        unit.to_vec()
     }
 
     fn dot(arch: Arch, query: &[f32], row: &[f32], _: &mut Vec<f32>) -> f64 {
         floats(arch, query, row)
     }
 
-    fn square(arch: Arch, row: &[f32], _: &mut Vec<f32>) -> f64 {
-        floats(arch, row, row)
-    }
-
-    fn length(arch: Arch, query: &[f32]) -> f64 {
-        floats(arch, query, query).sqrt()
+    fn length(row: &[f32], _: &mut Vec<f32>) -> f64 {
+        length(row)
     }
 }
 
 impl Value for f16 {
     type Query = f32;
 
-    fn query(vector: &[f32]) -> Vec<f32> {
-        vector.to_vec()
+    fn query(unit: &[f32]) -> Vec<f32> {
+        unit.to_vec()
     }
 
     fn dot(arch: Arch, query: &[f32], row: &[f16], room: &mut Vec<f32>) -> f64 {
         floats(arch, query, unpacked(row, room))
     }
 
-    fn square(arch: Arch, row: &[f16], room: &mut Vec<f32>) -> f64 {
-        let row = unpacked(row, room);
-        floats(arch, row, row)
-    }
-
-    fn length(arch: Arch, query: &[f32]) -> f64 {
-        floats(arch, query, query).sqrt()
+    fn length(row: &[f16], room: &mut Vec<f32>) -> f64 {
+        length(unpacked(row, room))
     }
 }
 
 impl Value for i8 {
     type Query = i8;
 
-    fn query(vector: &[f32]) -> Vec<i8> {
-        in_int8(vector).collect()
+    fn query(unit: &[f32]) -> Vec<i8> {
+        in_int8(unit).collect()
     }
 
     fn dot(arch: Arch, query: &[i8], row: &[i8], _: &mut Vec<f32>) -> f64 {
@@ -80,13 +69,18 @@ impl Value for i8 {
         parts.map(|(a, b)| f64::from(integers(arch, a, b))).sum()
     }
 
-    fn square(arch: Arch, row: &[i8], room: &mut Vec<f32>) -> f64 {
-        Self::dot(arch, row, row, room)
+    fn length(row: &[i8], _: &mut Vec<f32>) -> f64 {
+        length(row)
     }
+}
 
-    fn length(arch: Arch, query: &[i8]) -> f64 {
-        Self::dot(arch, query, query, &mut Vec::new()).sqrt()
-    }
+/// In f64, which the square of every f32 fits.
+pub(crate) fn length<T: Copy + Into<f64>>(values: &[T]) -> f64 {
+    let square = |value: &T| {
+        let value: f64 = (*value).into();
+        value * value
+    };
+    values.iter().map(square).sum::<f64>().sqrt()
 }
 
 fn unpacked<'r>(row: &[f16], room: &'r mut Vec<f32>) -> &'r [f32] {

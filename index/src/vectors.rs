@@ -4,7 +4,7 @@ use half::f16;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::dot::Value;
+use crate::dot::{Value, length};
 use crate::precision::Precision;
 
 /// Rows that a thread compares at once.
@@ -69,8 +69,7 @@ impl Collector {
 }
 
 fn norms<T: Value>(rows: &[T], width: usize) -> Vec<f32> {
-    let arch = Arch::new();
-    let norm = |room: &mut Vec<f32>, row: &[T]| T::square(arch, row, room).sqrt() as f32;
+    let norm = |room: &mut Vec<f32>, row: &[T]| T::length(row, room) as f32;
     rows.par_chunks(width).map_init(Vec::new, norm).collect()
 }
 
@@ -86,10 +85,12 @@ impl Vectors {
 
     fn among<T: Value>(&self, rows: &[T], query: &[f32], top: usize) -> Vec<(f64, usize)> {
         let arch = Arch::new();
-        let query = T::query(query);
-        let length = T::length(arch, &query);
+        let whole = length(query);
+        let unit = |value: &f32| if whole > 0.0 { (f64::from(*value) / whole) as f32 } else { 0.0 };
+        let query = T::query(&query.iter().map(unit).collect::<Vec<_>>());
+        let whole = length(&query);
         let cosine = |row: &[T], norm: f32, room: &mut Vec<f32>| {
-            let lengths = length * f64::from(norm);
+            let lengths = whole * f64::from(norm);
             if lengths > 0.0 { T::dot(arch, &query, row, room) / lengths } else { 0.0 }
         };
         let best = |(block, rows): (usize, &[T])| {
@@ -148,7 +149,7 @@ mod tests {
         for (precision, allowed) in
             [(Precision::F32, 1e-6), (Precision::F16, 1e-3), (Precision::Int8, 2e-2)]
         {
-            for (count, width, top) in [(1, 3, 5), (10_000, 19, 7), (4097, 384, 1), (50, 1, 60)] {
+            for (count, width, top) in [(1, 3, 5), (10_000, 83, 7), (4097, 384, 1), (50, 1, 60)] {
                 let rows = rows(count, width);
                 let mut all = Collector::new(precision, width);
                 let mut bytes = Vec::new();
@@ -182,5 +183,24 @@ mod tests {
         let mut all = Collector::new(Precision::Int8, 2);
         all.take(&[0, 0, 1, 1]);
         assert_eq!(all.finish().unwrap().nearest(&[0.0, 1.0], 2).last(), Some(&(0.0, 0)));
+    }
+
+    #[test]
+    fn neither_long_nor_short_vectors_nor_wide_ones_lose_their_direction() {
+        for scale in [1e20_f32, 1.0, 1e-25] {
+            let mut all = Collector::new(Precision::F32, 2);
+            all.take(&[3.0 * scale, 4.0 * scale, scale, 0.0].map(f32::to_le_bytes).concat());
+            let vectors = all.finish().unwrap();
+            for query in [[0.0, 1e20_f32], [0.0, 1e-25]] {
+                let found = vectors.nearest(&query, 2);
+                assert_eq!(found[0].1, 0);
+                assert!((found[0].0 - 0.8).abs() < 1e-6 && found[1].0 == 0.0, "{scale} {found:?}");
+            }
+        }
+        let width = 200_000;
+        let mut all = Collector::new(Precision::Int8, width);
+        all.take(&vec![127; width]);
+        let found = all.finish().unwrap().nearest(&vec![1.0; width], 1);
+        assert!((found[0].0 - 1.0).abs() < 1e-6, "{found:?}");
     }
 }

@@ -4,8 +4,10 @@
 local route = os.getenv("ROUTE") or "/embed"
 local model = os.getenv("MODEL")
 local texts = {}
-for line in io.lines(os.getenv("TEXTS")) do
-  texts[#texts + 1] = line:gsub("\\", "\\\\"):gsub('"', '\\"')
+for line in io.lines(assert(os.getenv("TEXTS"), "TEXTS: expected a file with a text on each line")) do
+  local text = line:gsub("\\", "\\\\"):gsub('"', '\\"')
+  text = text:gsub("%c", function(c) return ("\\u%04x"):format(c:byte()) end)
+  if text:find("%S") then texts[#texts + 1] = text end
 end
 local at = 0
 

@@ -37,7 +37,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--process", type=int, help="its process, whose memory is watched")
     parser.add_argument("--name", default="fastminilm", help="what OpenAI's requests call the model")
     parser.add_argument("--serve", nargs=argparse.REMAINDER, default=[], help="more arguments of cmm serve")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.url:
+        place = urlsplit(options.url)
+        if place.hostname not in ("127.0.0.1", "localhost") or place.port is None:
+            parser.error(f"--url {options.url}: expected a server of this machine, http://127.0.0.1:PORT/ROUTE")
+    return options
 
 
 def start(options: argparse.Namespace) -> tuple[subprocess.Popen, str, int]:
@@ -133,16 +138,21 @@ async def watch(process: int, begin: float):
 async def drive(options: argparse.Namespace, host: str, port: int, path: str, process: int) -> None:
     texts = [line for line in options.texts.read_text().splitlines() if line.strip()]
     groups = [texts[at : at + options.batch] for at in range(0, len(texts), options.batch)]
-    openai = path.endswith("/embeddings")
-    body = lambda group: {"input": group, "model": options.name} if openai else {"inputs": group, "truncate": True}
+
+    def body(group: list[str]) -> dict:
+        if options.openai or options.url:
+            return {"input": group, "model": options.name}
+        return {"inputs": group, "truncate": True}
+
     bodies = [(json.dumps(body(group)).encode(), len(group)) for group in groups]
     clients = [Client(host, port) for _ in range(options.clients)]
-    while (await clients[0].ask("/health"))[0] != 200:
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while (await clients[0].ask("/health"))[0] != 200:
+            await asyncio.sleep(0.1)
     warm = Measured()
     await closed(clients, path, bodies, time.monotonic() + 2, warm)
     measured, begin = Measured(), time.monotonic()
-    watcher = asyncio.create_task(watch(process, begin))
+    watcher = asyncio.create_task(watch(process, begin) if process else asyncio.sleep(0))
     end = begin + options.seconds
     if options.rate:
         await opened(clients, path, bodies, end, options.rate, measured)
@@ -156,7 +166,9 @@ async def drive(options: argparse.Namespace, host: str, port: int, path: str, pr
     print(f"{kind}, {options.clients} connections, {options.batch} texts a request, {took:.1f} s")
     print(f"{measured.texts / took:.0f} texts/s, {len(latencies) / took:.0f} requests/s; statuses {dict(measured.statuses)}")
     mean = 1e3 * statistics.fmean(latencies) if latencies else float("nan")
-    print(f"ms: mean {mean:.1f}, p50 {at(0.5):.1f}, p95 {at(0.95):.1f}, p99 {at(0.99):.1f}, most {at(1):.1f}; {memory(process)} MiB at the end")
+    print(f"ms: mean {mean:.1f}, p50 {at(0.5):.1f}, p95 {at(0.95):.1f}, p99 {at(0.99):.1f}, most {at(1):.1f}")
+    if process:
+        print(f"{memory(process)} MiB at the end")
 
 
 def embed(options: argparse.Namespace) -> None:

@@ -11,9 +11,11 @@ use crate::meter::Meter;
 use crate::problem::{Kind, Problem};
 use crate::queue::{Job, Queue, Work};
 
-/// Bytes of texts that are tokenized where they are read: it takes less than a millisecond, and handing them to another thread would cost as much as
-/// half of that.
+/// Bytes of a request that is tokenized by the thread that read it: that takes less than a millisecond, and to hand it to another thread would cost half
+/// as much again.
 const AT_ONCE: usize = 1024;
+/// Bytes that a token stands for, at most, in nearly all texts.
+const BYTES_OF_AN_ID: usize = 16;
 
 /// A model on its device.
 pub(crate) struct Loaded {
@@ -124,12 +126,15 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Bytes of all texts, those of a token counted as one.
+    /// Bytes that the tokenizer reads, about.
     fn bytes(&self) -> usize {
-        let bytes = |part: &Part| match &part.text {
-            Text::One(text) => text.len(),
-            Text::Pair(first, second) => first.len() + second.len(),
-            Text::Ids(ids) => ids.len(),
+        let bytes = |part: &Part| {
+            part.prompt.len()
+                + match &part.text {
+                    Text::One(text) => text.len(),
+                    Text::Pair(first, second) => first.len() + second.len(),
+                    Text::Ids(ids) => ids.len() * BYTES_OF_AN_ID,
+                }
         };
         self.parts.iter().map(bytes).sum()
     }
@@ -148,7 +153,7 @@ pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) status: StatusCell,
     pub(crate) queue: Arc<Queue>,
-    /// Tokenizers that may run at once, of all models: as many as the machine has threads.
+    /// Long requests that may be tokenized at once, of all models: as many as the machine has threads.
     pub(crate) tokenizers: Arc<Semaphore>,
     pub(crate) most_texts: usize,
 }

@@ -163,7 +163,7 @@ impl FastBert {
         &self.tokenizer
     }
 
-    /// The tokens of each text with this prompt before it, on all threads.
+    /// The tokens of each text with this prompt before it, on all threads where there are any.
     ///
     /// # Errors
     /// [`Error::Tokenizer`].
@@ -209,10 +209,10 @@ impl FastBert {
         self.embed_sequences(&self.tokenize(prompt, texts)?).await
     }
 
-    /// As [`FastBert::embed`], of texts that are tokenized already.
+    /// As [`FastBert::embed`], of texts that are tokenized already, with their prompt: see [`FastBert::tokenize`].
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::Input`] for sequences that the model cannot have.
+    /// Those of [`Encoder::forward`]; [`Error::Input`] for sequences that the model cannot have.
     pub async fn embed_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
         let (pooler, normalized) = self.pooling;
         self.rows(sequences, &Output::Pooled { pooler, normalized }).await

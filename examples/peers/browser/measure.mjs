@@ -4,9 +4,9 @@
 //     npm ci --ignore-scripts --prefix examples/peers/browser
 //     python3 examples/peers/browser/prepare.py MINILM_DIR OUT_DIR/onnx/minilm
 //     node web/pack-model.mjs MINILM_DIR OUT_DIR/minilm
-//     node examples/peers/browser/measure.mjs MINILM_DIR OUT_DIR [RESULT.json]
+//     node examples/peers/browser/measure.mjs MINILM_DIR OUT_DIR LINES.txt [RESULT.json]
 //
-// Each row is a browser of its own, on the lines that the demo page ships. Everything comes from this machine by HTTP: programs gzipped, models as they are.
+// Each row is a browser of its own, on the same lines, a text each. Everything comes from this machine by HTTP: programs gzipped, models as they are.
 
 import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -18,8 +18,8 @@ import { cosine, nativeVectors } from "../../../web/tests/support/native.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "../../..");
-const [minilm, out, result] = process.argv.slice(2);
-const { corpus: lines } = await import(join(root, "examples/browser/dist/corpus.js"));
+const [minilm, out, texts, result] = process.argv.slice(2);
+const lines = readFileSync(texts, "utf8").split("\n").filter((line) => line.trim());
 /** Runs of all lines, of which the first is not counted unless it is the only one: a GPU may be one in software, which takes minutes. */
 const RUNS = { cpu: 5, gpu: Number(process.env.GPU_RUNS ?? 1) };
 const LIMIT = 100_000;
