@@ -1,5 +1,6 @@
 // The built page in a browser, and what every test asks of it.
 
+import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -110,6 +111,24 @@ export async function barriers(page) {
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`);
+}
+
+/** A regular expression of how the page says what one time is beside another. */
+export const BESIDE = "(?:is [\\d.,]+ times as fast as|takes (?:about|[\\d.,]+ times) as long as|is too short for this browser's clock beside)";
+
+const SECONDS = { "s": 1, "ms": 1e-3, "µs": 1e-6 };
+
+/** Holds every bar's length against the time printed beside it; returns the bars' names. */
+export async function assertToScale(page, list) {
+  const rows = await page.$$eval(`${list} li`, (rows) =>
+    rows.map((row) => [row.querySelector("span").textContent, Number(row.querySelector("i").style.getPropertyValue("--share")), row.querySelector("b").textContent]),
+  );
+  const times = rows.map(([, , printed]) => Number.parseFloat(printed) * SECONDS[printed.split(" ")[1]]);
+  const longest = Math.max(...times);
+  assert.ok(longest > 0, "at least one lane is long enough for the clock");
+  // Times are printed with three digits.
+  rows.forEach(([name, share], i) => assert.ok(Math.abs(share - times[i] / longest) < 0.012, `${name}: ${share} for ${times[i]} of ${longest}`));
+  return rows.map(([name]) => name);
 }
 
 /** The native engine on the page's model. */

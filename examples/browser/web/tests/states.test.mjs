@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { ask, click, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, vectors, view } from "./browser.mjs";
+import { ask, assertToScale, BESIDE, click, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, vectors, view } from "./browser.mjs";
 
 let server;
 before(async () => (server = await serve(dist)));
@@ -32,6 +32,10 @@ test("no WebGPU at all: the page runs on the CPU, with the native engine's vecto
     async (page) => {
       await state(page, "seeded");
       assert.match(await text(page, "#why-cpu"), /no WebGPU/);
+      // What choosing saves is measured without being asked for.
+      const sentence = `Choosing 12 ${BESIDE} computing all 4,095, and ${BESIDE} a layer that has only 12\\.`;
+      await said(page, "#here", new RegExp(`^One layer, 16 tokens, measured just now on this CPU\\. ${sentence}$`));
+      assert.deepEqual(await assertToScale(page, "#here-bars"), ["12 chosen of 4,095", "12 fixed neurons", "all 4,095"]);
       await view(page, "path");
       await said(page, "#engaged-count", /computed 12 neurons; the other 4,083/);
       await view(page, "ask");
@@ -56,6 +60,7 @@ test("no WebGPU at all: the page runs on the CPU, with the native engine's vecto
       await view(page, "race");
       await click(page, "#race-go");
       await said(page, "#race-verdict", /^For 16 tokens, .* 12 fixed ones, .* MiniLM's own 1,536, and .* all 4,095\.$/);
+      await said(page, "#race-checked", /^All lanes agree/);
       await view(page, "benchmark");
       await click(page, "#bench-run");
       await said(page, "#bench-state", /All 6 rows agree with the f64 reference/);
