@@ -6,12 +6,19 @@ export interface Line {
   name: string;
   /** A class of the style sheet, which gives the colour. */
   style: string;
-  points: { x: number; y: number }[];
+  points: Point[];
+}
+
+interface Point {
+  x: number;
+  y: number;
 }
 
 const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 300;
-const [LEFT, TOP, BOTTOM] = [60, 14, 40];
+const [LEFT, TOP, BOTTOM] = [60, 24, 40];
+/** Where there is less width than that, names stand above their lines rather than beside them. */
+const NARROW = 520;
 
 function svg(name: string, attributes: Record<string, string | number>, text = ""): SVGElement {
   const made = document.createElementNS(NS, name);
@@ -40,8 +47,9 @@ function draw(box: HTMLElement): void {
   const all = lines.flatMap((line) => line.points);
   const WIDTH = box.clientWidth;
   if (all.length === 0 || WIDTH === 0) return box.replaceChildren();
-  // Room for the longest name beside the lines.
-  const RIGHT = 20 + 7 * Math.max(...lines.map(({ name }) => name.length));
+  const narrow = WIDTH < NARROW;
+  const longest = 7 * Math.max(...lines.map(({ name }) => name.length));
+  const RIGHT = narrow ? 12 : 20 + longest;
   const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": label });
   box.replaceChildren(root);
   const span = (values: number[]): [number, number] => {
@@ -71,7 +79,15 @@ function draw(box: HTMLElement): void {
     svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "tokens at once"),
   );
 
+  /** Whether a line from one point to another goes through a name. */
+  const crosses = (from: Point, to: Point, { left, right, at }: { left: number; right: number; at: number }) => {
+    const [x0, x1] = [Math.max(x(from.x), left), Math.min(x(to.x), right)];
+    if (x0 > x1) return false;
+    const along = (px: number) => y(from.y) + ((y(to.y) - y(from.y)) * (px - x(from.x))) / (x(to.x) - x(from.x) || 1);
+    return Math.min(along(x0), along(x1)) < at + 3 && Math.max(along(x0), along(x1)) > at - 13;
+  };
   const taken: { x: number; y: number }[] = [];
+  const names: SVGElement[] = [];
   // From above to below, so that a name which makes way for another stays in its order.
   const ordered = lines
     .map((line) => ({ ...line, points: line.points.slice().sort((a, b) => a.x - b.x) }))
@@ -86,9 +102,19 @@ function draw(box: HTMLElement): void {
       dot.append(svg("title", {}, `${name}: ${point.x} tokens, ${time(point.y)}`));
       root.append(dot);
     }
-    let at = y(last.y) + 4;
-    while (taken.some((other) => Math.abs(other.y - at) < 15 && Math.abs(other.x - x(last.x)) < RIGHT)) at += 15;
+    // Where there is room a name stands to the right of its line's end, else above it, or below it where another name stands above.
+    const width = 7 * name.length;
+    const end = narrow ? Math.min(WIDTH - 2, Math.max(width, x(last.x) + width / 2)) : x(last.x) + 9;
+    const over = sorted.filter((point) => x(point.x) >= end - width - 40).map((point) => y(point.y));
+    const free = (at: number) => !taken.some((other) => Math.abs(other.y - at) < 15 && Math.abs(other.x - x(last.x)) < longest + 20);
+    const [above, below] = [Math.min(...over) - 9, Math.min(Math.max(...over) + 18, HEIGHT - BOTTOM - 4)];
+    const clear = (at: number) =>
+      free(at) && !ordered.some(({ points }) => points.some((to, i) => crosses(points[i - 1] ?? to, to, { left: end - width, right: end, at })));
+    let at = narrow ? ([above, below].find(clear) ?? below) : y(last.y) + 4;
+    while (!free(at)) at += 15;
     taken.push({ x: x(last.x), y: at });
-    root.append(svg("text", { x: x(last.x) + 9, y: at, class: `name ${style}` }, name));
+    names.push(svg("text", { x: end, y: at, "text-anchor": narrow ? "end" : "start", class: `name ${style}` }, name));
   }
+  // Above all lines.
+  root.append(...names);
 }

@@ -24,8 +24,9 @@ export const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7
 
 /** A time in the unit that suits it. */
 export function time(seconds: number): string {
-  if (seconds >= 1) return `${seconds.toFixed(2)} s`;
-  if (seconds >= 1e-3) return `${(seconds * 1e3).toPrecision(3)} ms`;
+  // Three digits, of which none is an exponent's: what rounds to 1,000 of a unit is 1 of the next.
+  if (seconds >= 0.9995) return `${seconds.toFixed(2)} s`;
+  if (seconds >= 0.9995e-3) return `${(seconds * 1e3).toPrecision(3)} ms`;
   return `${(seconds * 1e6).toPrecision(3)} µs`;
 }
 
