@@ -17,21 +17,35 @@ export function ask(page: Page): View {
   const own = get<HTMLTextAreaElement>("own-text");
   const file = get<HTMLInputElement>("own-file");
   const [first = ""] = examples;
+  /** What was answered last, and in what: a change of colours, or a return to this view, asks nothing anew. */
+  let last: { of: unknown[]; answer: Answer } | null = null;
   query.value = first;
 
   const search = latest(async (text: string) => {
     page.changed();
-    if (text.trim() === "") return clear("Type a question, or press one of the examples.");
+    if (text.trim() === "") return clear(page.passages === corpus ? "Type a question, or press one of the examples." : "Type a question about your text.");
     try {
+      const of = [text, page.engine, page.passages, page.indexed];
+      if (last && of.every((what, i) => what === last?.of[i])) return render(text, last.answer);
       const ready = page.model && page.indexed;
       const shipped = page.passages === corpus;
       const answer = ready ? await page.engine.ask(text, SHOWN) : shipped ? await page.engine.askShipped(text, SHOWN) : null;
+      last = answer && { of, answer };
       if (answer) render(text, answer);
-      else clear(`The questions above came with their answers. For any other the model is needed: ${get("load-size").textContent}, which the button loads.`);
+      else clear(needed(text));
     } catch (error) {
       page.failed(error);
     }
   });
+
+  /** Why there is no answer, and what would bring one. */
+  function needed(question: string): string {
+    const [load, loading] = [get("load"), get("loading")];
+    const how = !load.hidden ? `: ${get("load-size").textContent}, which the button loads` : !loading.hidden ? ", which is being loaded" : "";
+    if (page.passages !== corpus) return `Your text is searched by the model${how}.`;
+    if (examples.includes(question)) return `The answers that come with the page did not arrive. Without them the model is needed${how}.`;
+    return `The questions above came with their answers. For any other the model is needed${how}.`;
+  }
 
   function clear(why: string): void {
     found.replaceChildren();
@@ -91,7 +105,10 @@ export function ask(page: Page): View {
   async function useOwn(text: string, name?: string): Promise<void> {
     try {
       const passages = passagesOf(text, name);
-      if (!page.model) return void note("To search a text of your own, load the model first.");
+      if (!page.model) {
+        const then = get("loading").hidden ? ": load it first" : ", which is being loaded: try again when it is there";
+        return void note(`A text of your own is searched by the model${then}.`);
+      }
       note("");
       // The page's own questions are about the page's own corpus.
       if (examples.includes(query.value)) query.value = "";
@@ -116,21 +133,25 @@ export function ask(page: Page): View {
 
   return {
     settings: (): Record<string, string> => (query.value === first ? {} : { q: query.value }),
-    take: (settings) => (query.value = settings.get("q") ?? first),
+    take: (settings) => (query.value = settings.get("q")?.slice(0, query.maxLength) ?? first),
     show() {
       const shipped = page.passages === corpus;
       get("ask-title").textContent = `Ask ${shipped ? title : "your text"}`;
       get("ask-needs").hidden = !!page.model;
       get("examples").hidden = !shipped;
       get("use-shipped").hidden = shipped;
-      const { passages = page.passages.length, tokens = 0, milliseconds = null } = page.indexed ?? {};
-      get("corpus-size").textContent =
-        milliseconds === null
-          ? `${count(passages)} passages, whose vectors came with the page.`
-          : `${count(passages)} passages, ${count(tokens)} tokens, embedded here in ${time(milliseconds / 1e3)}.`;
+      get("corpus-size").textContent = sizeOf(page);
       search(query.value);
     },
   };
+}
+
+/** How much is searched, and where its vectors are from; before the model is there that is not known. */
+function sizeOf({ passages, indexed }: Page): string {
+  const size = `${count(passages.length)} ${passages.length === 1 ? "passage" : "passages"}`;
+  if (!indexed) return `${size}.`;
+  if (indexed.milliseconds === null) return `${size}, whose vectors came with the page.`;
+  return `${size}, ${count(indexed.tokens)} tokens, embedded here in ${time(indexed.milliseconds / 1e3)}.`;
 }
 
 function line({ text, place, similarity }: Found): HTMLElement {

@@ -4,7 +4,7 @@ import type { Report, Row } from "./answers.js";
 import { chart, type Line } from "./chart.js";
 import { count, element, get, time } from "./dom.js";
 import type { Page, View } from "./page.js";
-import { compared } from "./race.js";
+import { compared, ratio, right } from "./race.js";
 
 /** A result file of the native command has some hundred kilobytes. */
 const MOST_BYTES = 8 << 20;
@@ -24,14 +24,14 @@ export function benchmark(page: Page): View {
     try {
       here = await page.engine.bench(preset.value, (report) => {
         get("bench-state").textContent = `${count(report.rows.length)} rows measured and checked…`;
-        void render(report);
+        render(report).catch(page.failed);
       });
-      const wrong = here.rows.filter((row) => !row.check.passed).length;
+      const wrong = here.rows.filter((row) => !right(row)).length;
       get("bench-state").textContent = wrong
         ? `${wrong} of ${here.rows.length} rows are wrong, and must not be published.`
         : `All ${here.rows.length} rows agree with the f64 reference.`;
       const sentence = verdict(here);
-      get("bench-verdict").replaceChildren(page.software ? sentence : element("b", {}, sentence));
+      get("bench-verdict").replaceChildren(page.software || wrong ? sentence : element("b", {}, sentence));
       copy.disabled = false;
       await render(here);
     } catch (error) {
@@ -56,14 +56,14 @@ export function benchmark(page: Page): View {
     const chosen = file.files?.[0];
     if (!chosen) return;
     const named = chosen.name;
-    if (chosen.size > MOST_BYTES) {
-      get("bench-imported").textContent = `${named} is no result of cmm bench: it has ${count(Math.ceil(chosen.size / 1e6))} MB.`;
-      return;
-    }
-    const text = await chosen.text();
-    // The same file may have changed when it is chosen again.
-    file.value = "";
+    // What an earlier file said is gone, whatever becomes of this one.
+    there = null;
+    get("bench-compared").replaceChildren();
     try {
+      if (chosen.size > MOST_BYTES) throw new Error(`it has ${count(Math.ceil(chosen.size / 1e6))} MB.`);
+      const text = await chosen.text();
+      // The same file may have changed when it is chosen again.
+      file.value = "";
       // The library reads it, and refuses what is no result.
       await page.engine.table(text);
       there = JSON.parse(text) as Report;
@@ -71,7 +71,10 @@ export function benchmark(page: Page): View {
       if (here) await render(here);
       else await renderTable(there);
     } catch (error) {
+      there = null;
       get("bench-imported").textContent = `${named} is no result of cmm bench: ${(error as Error).message}`;
+      if (here) await render(here).catch(page.failed);
+      else clearTable();
     }
   });
 
@@ -84,6 +87,11 @@ export function benchmark(page: Page): View {
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell))))),
     );
     get("bench-all").hidden = false;
+  }
+
+  function clearTable(): void {
+    for (const id of ["bench-table", "bench-full"]) get(id).replaceChildren();
+    get("bench-all").hidden = true;
   }
 
   async function render(report: Report): Promise<void> {
@@ -134,7 +142,7 @@ export function benchmark(page: Page): View {
 /** Of the kernels that computed the same, the fastest: that is what a layer takes. */
 function best(report: Report): Map<string, Map<number, Row>> {
   const layers = new Map<string, Map<number, Row>>();
-  for (const row of report.rows.filter((row) => row.check.passed)) {
+  for (const row of report.rows.filter(right)) {
     const bySize = layers.get(name(row)) ?? new Map<number, Row>();
     const other = bySize.get(row.tokens);
     if (!other || row.seconds.median < other.seconds.median) bySize.set(row.tokens, row);
@@ -143,22 +151,36 @@ function best(report: Report): Map<string, Map<number, Row>> {
   return layers;
 }
 
-/** The dense row beside which one of an FFF layer stands. */
-function rivalOf(layers: Map<string, Map<number, Row>>, tokens: number): Row | undefined {
-  return [...layers].find(([name]) => name.startsWith("dense"))?.[1].get(tokens);
+/** The dense row beside which an FFF row stands: of the same tokens, in the same precision. */
+function rivalOf(layers: Map<string, Map<number, Row>>, { tokens, precision }: Row): Row | undefined {
+  const same = [...layers].filter(([name]) => name.startsWith("dense")).map(([, bySize]) => bySize.get(tokens));
+  return same.find((row) => row?.precision === precision);
 }
 
-/** What was measured, in a sentence: for the fewest tokens and for the most. */
+/** What was measured, in sentences: for the fewest tokens and for the most. */
 function verdict(report: Report): string {
   const layers = best(report);
   const fff = [...layers].find(([name]) => name.startsWith("FFF"));
-  const sizes = [...(fff?.[1].keys() ?? [])].filter((size) => rivalOf(layers, size)).sort((a, b) => a - b);
-  const ends = [...new Set([sizes[0], sizes.at(-1)])].filter((size) => size !== undefined);
-  const said = ends.map((size) => {
-    const [own, other] = [fff?.[1].get(size), rivalOf(layers, size)];
-    return own && other ? `${compared(own, other)} ${name(other)} for ${count(size)} ${size === 1 ? "token" : "tokens"}` : "";
+  const rows = [...(fff?.[1].values() ?? [])].filter((row) => rivalOf(layers, row)).sort((a, b) => a.tokens - b.tokens);
+  const [first, last] = [rows[0], rows.at(-1)];
+  if (!fff || !first || !last) return "";
+  const said = [...new Set([first, last])].map((own) => {
+    const other = rivalOf(layers, own) as Row;
+    return `${compared(own, other)} ${name(other)} for ${count(own.tokens)} ${own.tokens === 1 ? "token" : "tokens"}`;
   });
-  return fff && said.length ? `${fff[0]} ${said.join(", and ")}.` : "";
+  const [what, more] = work(first, rivalOf(layers, first) as Row);
+  return `${fff[0]}${what} ${said.join(", and ")}.${more}`;
+}
+
+/** What an FFF layer is, and how unequal the work is, where that can be counted. */
+function work({ layer: { cmm } }: Row, { layer: { dmm } }: Row): [what: string, more: string] {
+  if (!cmm || cmm.form === "leaf" || !dmm) return ["", ""];
+  const [nodes, engaged] = [cmm.trees * (2 ** (cmm.depth + 1) - 1), cmm.trees * (cmm.depth + 1)];
+  const trees = cmm.trees === 1 ? "one tree" : `${cmm.trees} trees`;
+  return [
+    ` (${trees}; a token computes ${count(engaged)} of ${count(nodes)} neurons)`,
+    ` The dense layer computes ${count(Math.round(dmm.neurons / engaged))} times as many neurons for a token; Race has a rival of equal work.`,
+  ];
 }
 
 /** What matters of every row, narrow enough for a phone. */
@@ -166,10 +188,11 @@ function brief(report: Report): HTMLElement[] {
   const layers = best(report);
   const head = ["layer", "tokens", "time", "vs dense", "check"].map((name) => element("th", { scope: "col" }, name));
   const rows = report.rows.map((row) => {
-    const rival = name(row).startsWith("FFF") ? rivalOf(layers, row.tokens) : undefined;
-    const beside = rival ? `${(rival.seconds.median / row.seconds.median).toPrecision(3)}x` : "";
+    const rival = name(row).startsWith("FFF") ? rivalOf(layers, row) : undefined;
+    const times = rival && right(row) ? rival.seconds.median / row.seconds.median : 0;
+    const beside = times > 0 && times < Infinity ? `${ratio(times)}x` : "";
     const layer = element("td", {}, name(row), element("small", {}, row.kernel));
-    const check = element("td", { class: row.check.passed ? "passed" : "wrong" }, row.check.passed ? "right" : "WRONG");
+    const check = element("td", { class: right(row) ? "passed" : "wrong" }, right(row) ? "right" : "WRONG");
     return element("tr", {}, layer, ...[count(row.tokens), time(row.seconds.median), beside].map((cell) => element("td", {}, cell)), check);
   });
   return [element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)];
@@ -184,8 +207,9 @@ function linesOf(report: Report, style: string, suffix: string): Line[] {
   }));
 }
 
-function name({ layer }: Row): string {
-  if (layer.cmm) return `FFF ${layer.cmm.form ? `${layer.cmm.form} ` : ""}${layer.cmm.trees}x${layer.cmm.depth}`;
-  if (layer.dmm) return `dense ${layer.dmm.neurons}`;
-  return layer.encoder?.trees ? "FFF encoder" : "dense encoder";
+function name({ layer, precision }: Row): string {
+  const suffix = precision === "f32" ? "" : ` ${precision}`;
+  if (layer.cmm) return `FFF ${layer.cmm.form ? `${layer.cmm.form} ` : ""}${layer.cmm.trees}x${layer.cmm.depth}${suffix}`;
+  if (layer.dmm) return `dense ${layer.dmm.neurons}${suffix}`;
+  return `${layer.encoder?.trees ? "FFF encoder" : "dense encoder"}${suffix}`;
 }

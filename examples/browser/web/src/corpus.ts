@@ -70,6 +70,9 @@ const articles: readonly [article: string, text: string][] = [
 
 export const corpus: readonly Passage[] = articles.map(([article, text]) => ({ text, place: `Article ${article}` }));
 
+/** Whose tokens these passages have, in a sentence's words. */
+export const whose = (passages: readonly Passage[]) => (passages === corpus ? "the Declaration's" : "your text's");
+
 /** Questions to begin with, of words that mostly do not stand in the answers; to the last one there is no answer. */
 export const examples: readonly string[] = [
   "May I leave my country and come back?",

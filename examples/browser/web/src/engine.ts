@@ -70,17 +70,19 @@ export class Engine {
     return this.sizes;
   }
 
-  /** Makes these the corpus; `onProgress` is called with the passages done. */
-  async index(searched: readonly Passage[], onProgress: (done: number) => void): Promise<CorpusSizes> {
+  /** Makes these the corpus, unless `signal` is aborted before; `onProgress` is called with the passages done. */
+  async index(searched: readonly Passage[], onProgress: (done: number) => void, signal: AbortSignal): Promise<CorpusSizes> {
     const found = searched === corpus ? await this.shipped : null;
-    this.corpus = found ? whole(found) : await this.embedded(searched, onProgress);
-    const { passages, tokens, milliseconds } = this.corpus;
+    const made = found ? whole(found) : await this.embedded(searched, onProgress, signal);
+    if (signal.aborted) throw new CmmError("aborted", "another text is searched instead");
+    this.corpus = made;
+    const { passages, tokens, milliseconds } = made;
     return { passages, tokens, milliseconds };
   }
 
-  private async embedded(searched: readonly Passage[], onProgress: (done: number) => void): Promise<Corpus> {
+  private async embedded(searched: readonly Passage[], onProgress: (done: number) => void, signal: AbortSignal): Promise<Corpus> {
     const start = performance.now();
-    const embeddings = await this.embed(searched.map(({ text }) => text), { nodes: true, onProgress });
+    const embeddings = await this.embed(searched.map(({ text }) => text), { nodes: true, onProgress, signal });
     const neurons = this.sizes?.neurons ?? 0;
     const heat = (layer: number) => {
       const heat = new Uint32Array(neurons);
@@ -93,11 +95,12 @@ export class Engine {
 
   /** The passages of the corpus that are most like a query. */
   async ask(query: string, top: number): Promise<Answer> {
-    if (!this.corpus) throw new CmmError("input", "there is nothing to search in yet");
+    const { corpus } = this;
+    if (!corpus) throw new CmmError("input", "there is nothing to search in yet");
     const start = performance.now();
     const { data, nodes } = await this.embed([query], { nodes: true });
     return {
-      found: ranked(data, this.corpus, top),
+      found: ranked(data, corpus, top),
       milliseconds: performance.now() - start,
       tokens: sum(nodes?.tokens ?? []),
       engaged: (nodes?.layers ?? []).map((layer) => [...new Set(layer)].sort((a, b) => a - b)),

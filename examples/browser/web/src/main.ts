@@ -14,6 +14,7 @@ import { path } from "./path.js";
 import { race } from "./race.js";
 
 const load = get<HTMLButtonElement>("load");
+const back = get<HTMLButtonElement>("use-shipped");
 const started = performance.now();
 /** Whether the model was asked for. */
 let wanted = false;
@@ -54,6 +55,15 @@ function deviceOf(asked: string | null): Wanted {
 
 const shown = () => (Object.hasOwn(views, link.read().view) ? link.read().view : "ask");
 
+/** Whether what choosing saves is to be measured as soon as the place where it is said is in sight. */
+let toMeasure = false;
+function measure(): void {
+  if (!toMeasure || get("hero").hidden) return;
+  toMeasure = false;
+  get("here").textContent = "Measuring what that saves here…";
+  measureHere(page).catch(failed);
+}
+
 /** Browsers stop a page that changes its address at every letter. */
 let noting = 0;
 function changed(): void {
@@ -68,11 +78,12 @@ function show(): void {
     if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
-  get("copied").textContent = "";
+  get("copied").textContent = get("said").textContent = "";
   // What it is about is said where everybody begins.
   get("hero").hidden = name !== "ask";
   // Ask has answers that came with the page, whatever becomes of the engine.
   if (name === "ask" || document.body.dataset["state"] !== "opening") views[name]?.show();
+  measure();
 }
 
 /** Says what went wrong, once, with a way on. */
@@ -83,6 +94,7 @@ function failed(error: unknown): void {
   if (kind === "disposed" || kind === "aborted") return;
   if (kind === "input") {
     get("said").textContent = message;
+    get("said").scrollIntoView({ block: "center" });
     return;
   }
   const { title, text, action, onCpu } = words(kind);
@@ -111,6 +123,7 @@ function failed(error: unknown): void {
   if (isOfModel(kind)) idle();
   else {
     page.model = page.indexed = null;
+    toMeasure = false;
     document.body.dataset["state"] = "failed";
     get("saves").hidden = true;
     get("loading").hidden = true;
@@ -119,9 +132,15 @@ function failed(error: unknown): void {
 
 /** A fresh worker and device; then the model, if it was there before or is in the cache. */
 async function start(): Promise<void> {
+  indexing.abort();
   page.engine.close();
   page.engine = makeEngine();
   page.model = page.indexed = null;
+  toMeasure = false;
+  // Another device has numbers of its own.
+  get("here-bars").replaceChildren();
+  get("here").textContent = "What that saves here is measured soon…";
+  get("measure").hidden = true;
   get("on-cpu").hidden = true;
   get("saves").hidden = false;
   document.body.dataset["state"] = "opening";
@@ -139,10 +158,12 @@ async function start(): Promise<void> {
     get("load-size").textContent = megabytes(wire);
     if (complete || wanted) await loadModel();
     else idle();
-    get("measure").hidden = page.device !== "a GPU in software";
     if (document.body.dataset["state"] === "failed") return;
-    if (get("measure").hidden) await measureHere(page);
-    else get("here").textContent = "What that saves here is not measured yet: on a GPU in software it takes some seconds.";
+    get("measure").hidden = page.device !== "a GPU in software";
+    if (get("measure").hidden) {
+      toMeasure = true;
+      measure();
+    } else get("here").textContent = "What that saves here is not measured yet: on a GPU in software it takes some seconds.";
   } catch (error) {
     failed(error);
   }
@@ -152,7 +173,7 @@ const WHY_CPU: Record<Because, string> = {
   asked: "The page runs on the processor, as was asked for",
   "no-webgpu": "This browser has no WebGPU, or keeps it from pages that are not served over https: the page runs on the processor",
   "no-adapter": "This browser has WebGPU, but found no GPU: the page runs on the processor",
-  software: "This browser plays a GPU in software, which is slower than the processor itself: the page runs on the processor",
+  software: "This browser emulates a GPU in software, which is slower than the processor itself: the page runs on the processor",
   refused: "This browser's GPU could not be opened: the page runs on the processor",
   unsupported: "This GPU lacks something that the engine needs: the page runs on the processor",
 };
@@ -163,7 +184,7 @@ function describe({ adapter, device, because, software, features, variants, time
   // Of a GPU in software the page says what it is, and leads back.
   const chosen = because === "asked" || (because === null && software);
   get("on-cpu").hidden = because === null && !software;
-  get("why-cpu").textContent = `${because === null ? "The page runs on a GPU that the processor plays, which is slow" : WHY_CPU[because]}. Its times say little about GPUs.`;
+  get("why-cpu").textContent = `${because === null ? "The page runs on a GPU emulated in software, which is slow" : WHY_CPU[because]}. Its times say little about GPUs.`;
   const other = get<HTMLAnchorElement>("other-device");
   other.hidden = !chosen && because !== "software";
   other.dataset["search"] = chosen ? location.pathname : "?device=webgpu";
@@ -184,24 +205,32 @@ const cacheSize = (bytes: number) => {
 function idle(): void {
   get("loading").hidden = true;
   load.hidden = false;
+  // Ask says how a question of one's own can be asked.
+  if (shown() === "ask") show();
 }
 
 async function loadModel(): Promise<void> {
   wanted = true;
   load.hidden = true;
   get("loading").hidden = false;
+  // Until the model is there, another text cannot take the place of the one that is embedded.
+  back.disabled = true;
+  if (shown() === "ask") show();
   try {
-    page.model = await page.engine.load(stage);
-    await index();
-    get("loading").hidden = true;
-    cacheSize((await page.engine.cached()).bytes);
-    const { parameters, bytes } = page.model;
+    const { engine, passages } = page;
+    const model = await engine.load(stage);
+    await index(passages);
+    page.model = model;
+    cacheSize((await engine.cached()).bytes);
+    const { parameters, bytes } = model;
     get("model").textContent = `FastMiniLM, ${(parameters / 1e6).toFixed(1)} million parameters, ${megabytes(bytes)}`;
     document.body.dataset["state"] = "ready";
     document.body.dataset["modelReady"] = String(Math.round(performance.now() - started));
     show();
   } catch (error) {
     failed(error);
+  } finally {
+    back.disabled = false;
   }
 }
 
@@ -223,34 +252,41 @@ function stage(now: LoadProgress): void {
   }
 }
 
-async function index(): Promise<void> {
+/** Ends the making of vectors that another text's take the place of. */
+let indexing = new AbortController();
+
+/** Makes these what is searched, as soon as their vectors are there. */
+async function index(passages: readonly Passage[]): Promise<void> {
+  indexing.abort();
+  const mine = (indexing = new AbortController());
   const bar = get<HTMLProgressElement>("bar");
-  const { passages } = page;
   const start = performance.now();
-  page.indexed = await page.engine.index(passages, (done) => {
+  const progress = (done: number) => {
     bar.value = done / passages.length;
     get("stage").textContent = `Embedding: ${count(done)} of ${count(passages.length)} passages, ${time((performance.now() - start) / 1e3)}`;
-  });
+  };
+  get("loading").hidden = false;
+  try {
+    const indexed = await page.engine.index(passages, progress, mine.signal);
+    Object.assign(page, { passages, indexed });
+  } finally {
+    if (mine === indexing) get("loading").hidden = true;
+  }
 }
 
 async function setPassages(passages: readonly Passage[]): Promise<void> {
-  page.passages = passages;
-  if (!page.model) return;
-  get("loading").hidden = false;
   try {
-    await index();
+    if (page.model) await index(passages);
+    else page.passages = passages;
     show();
   } catch (error) {
     failed(error);
-  } finally {
-    get("loading").hidden = true;
   }
 }
 
 load.addEventListener("click", () => void loadModel());
 get("clear").addEventListener("click", async () => {
-  await page.engine.clearCache();
-  cacheSize(0);
+  await page.engine.clearCache().then(() => cacheSize(0), failed);
 });
 get("compile").addEventListener("click", async () => {
   try {
@@ -263,7 +299,7 @@ get("compile").addEventListener("click", async () => {
     failed(error);
   }
 });
-get("lose").addEventListener("click", () => void page.engine.lose());
+get("lose").addEventListener("click", () => void page.engine.lose().catch(failed));
 get<HTMLAnchorElement>("other-device").addEventListener("click", (event) => {
   event.preventDefault();
   location.href = `${get("other-device").dataset["search"]}${location.hash}`;
@@ -271,20 +307,21 @@ get<HTMLAnchorElement>("other-device").addEventListener("click", (event) => {
 get("copy-link").addEventListener("click", async () => {
   link.write(shown(), views[shown()]?.settings() ?? {});
   const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
-  get("copied").textContent = copied ? "Copied." : "This browser does not let a page copy: take it from the address bar.";
+  const said = copied ? "Copied." : "This browser does not let a page copy: take it from the address bar.";
+  get("copied").textContent = page.passages === corpus ? said : `${said} Whoever opens it sees the Declaration: your text is not in the link.`;
 });
 
 /** Follows a link: to a view, and to the settings that it names, if it does. */
 function follow(): void {
   const { settings } = link.read();
-  if (settings.size) views[shown()]?.take(settings);
+  if ([...settings].length) views[shown()]?.take(settings);
   show();
   changed();
 }
 get("measure").addEventListener("click", () => {
   get("measure").hidden = true;
-  get("here").textContent = "Measuring…";
-  measureHere(page).catch(failed);
+  toMeasure = true;
+  measure();
 });
 addEventListener("hashchange", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
@@ -292,6 +329,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 // For tests and for the curious: the engine, as the views use it.
 Object.assign(globalThis, { cmm: page });
 
+// Where an origin is not secure there is no cache.
+get("kept").hidden = !("caches" in globalThis);
 drawIdea();
 follow();
 void start();

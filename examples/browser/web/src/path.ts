@@ -1,11 +1,13 @@
 /** Each token's walk through the tree of a layer, and where the corpus goes in it. */
 
 import type { Walk } from "./answers.js";
+import { whose } from "./corpus.js";
 import { count, element, get, latest } from "./dom.js";
 import type { Page, View } from "./page.js";
 import { Rings } from "./tree.js";
 
-const POINT = "Each ring is a level of the tree, with the root in the middle; the stronger a neuron's colour, the more of the corpus' tokens came by. Point at one.";
+/** FastMiniLM's: a link may name one of them before the model is there. */
+const LAYERS = 6;
 const TEXT = "The owl hunts at night";
 
 export function path(page: Page): View {
@@ -16,22 +18,24 @@ export function path(page: Page): View {
   let wantedLayer = "0";
   let walk: Walk | null = null;
   let chosen = 0;
-  let heated = "";
+  /** What the rings' colours are of. */
+  let heated: unknown[] = [];
 
-  get("pointed").textContent = POINT;
-  const rings = new Rings(get<HTMLCanvasElement>("rings"), (node) => {
+  const point = (node: number | null) => {
+    const tokens = `${whose(page.passages)} tokens came by.`;
     get("pointed").textContent =
       node === null
-        ? POINT
-        : `Neuron ${count(node)}: ${count(rings.countOf(node))} of the corpus' tokens came by.`;
-  });
+        ? `Each ring is a level of the tree, with the root in the middle; the stronger a neuron's colour, the more of ${tokens} Point at one.`
+        : `Neuron ${count(node)}: ${count(rings.countOf(node))} of ${tokens}`;
+  };
+  const rings = new Rings(get<HTMLCanvasElement>("rings"), point);
 
   const update = latest(async (then: "keep" | "first") => {
     try {
       const index = Number(layer.value);
       const [engine, model] = [page.engine, page.model];
-      const wanted = `${!!model} ${index} ${page.passages.length} ${page.indexed?.tokens}`;
-      if (wanted !== heated && (!model || page.indexed)) {
+      const wanted = [engine, model, index, page.passages, page.indexed];
+      if (wanted.some((what, i) => what !== heated[i]) && (!model || page.indexed)) {
         rings.setHeat(await engine.heat(index, page.passages));
         heated = wanted;
       }
@@ -113,7 +117,7 @@ export function path(page: Page): View {
     take(settings) {
       text.value = settings.get("text")?.slice(0, text.maxLength) ?? TEXT;
       const wanted = Number(settings.get("layer") ?? 1);
-      wantedLayer = String(Number.isInteger(wanted) && wanted > 0 ? wanted - 1 : 0);
+      wantedLayer = String(Number.isInteger(wanted) && wanted > 0 && wanted <= LAYERS ? wanted - 1 : 0);
       layer.value = wantedLayer;
     },
     show() {
@@ -127,6 +131,7 @@ export function path(page: Page): View {
       }
       layer.value = Number(wantedLayer) < layers ? wantedLayer : "0";
       rings.redraw();
+      point(null);
       update(walk?.trained === !!page.model ? "keep" : "first");
     },
   };

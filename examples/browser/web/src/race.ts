@@ -3,6 +3,7 @@
 import type { Race, Row } from "./answers.js";
 import { type Bar, bars } from "./bars.js";
 import { chart } from "./chart.js";
+import { whose } from "./corpus.js";
 import { count, element, get, time } from "./dom.js";
 import type { Page, View } from "./page.js";
 
@@ -19,9 +20,9 @@ export function race(page: Page): View {
   const buttons = [get<HTMLButtonElement>("race-go"), get<HTMLButtonElement>("race-all")];
   text.value = TEXT;
   slider.value = SIZE;
-  /** What has been measured, by the dense layer's neurons and by tokens; of one layer alone. */
+  /** What has been measured, by the dense layer's neurons and by tokens; on one device, with one layer and one text alone. */
   let results = new Map<number, Map<number, Race>>();
-  let layerOf = "";
+  let resultsOf: unknown[] = [];
 
   const tokens = () => 2 ** Number(slider.value);
   const all = () => page.model?.neurons ?? 4095;
@@ -35,16 +36,22 @@ export function race(page: Page): View {
 
   async function run(sizes: number[]): Promise<void> {
     buttons.forEach((button) => (button.disabled = true));
+    get("race-checked").textContent = "";
     try {
-      const layer = page.model ? Math.floor(page.model.layers / 2) : 0;
-      if (layerOf !== String(!!page.model)) results = new Map();
-      layerOf = String(!!page.model);
+      const { engine, model, passages } = page;
+      const layer = model ? Math.floor(model.layers / 2) : 0;
+      const given = text.value;
+      const of = [engine, model, passages, given];
+      if (of.some((what, i) => what !== resultsOf[i])) results = new Map();
+      resultsOf = of;
       for (const size of sizes) {
         const raced: Race[] = [];
         for (const neurons of rivals()) {
+          if (page.model !== model) return void (get("race-verdict").textContent = "The model has arrived meanwhile: race again, on its own layer.");
           get("race-verdict").textContent = `Measuring ${words(size)} against ${neurons === engaged() ? "12 fixed neurons" : `${count(neurons)} neurons`}…`;
-          const result = await page.engine.race(text.value, page.passages, layer, neurons, size, SECONDS);
+          const result = await engine.race(given, passages, layer, neurons, size, SECONDS);
           raced.push(result);
+          if (![result.fff, result.dense[0]].every(right)) continue;
           results.set(neurons, (results.get(neurons) ?? new Map<number, Race>()).set(size, result));
           lanes(raced, sizes.length === 1 && raced.length === rivals().length);
         }
@@ -73,20 +80,27 @@ export function race(page: Page): View {
     neurons === engaged() ? `${neurons} fixed neurons` : neurons === all() ? `all ${count(neurons)}` : `MiniLM's own ${count(neurons)}`;
 
   function verdict(raced: readonly Race[], size: number): void {
+    const rows = raced.flatMap(({ fff, dense }) => [fff, dense[0]]);
+    const wrong = rows.filter((row) => !right(row)).length;
+    if (wrong) {
+      get("race-lanes").replaceChildren();
+      const sentence = `For ${words(size)}, ${wrong} of ${rows.length} lanes gave a wrong result: their times say nothing.`;
+      get("race-verdict").replaceChildren(element("span", { class: "wrong" }, sentence));
+      get("race-checked").textContent = "";
+      return;
+    }
     const own = typical(raced);
     const said = raced.map(({ dense: [rival] }) => {
       const neurons = neuronsOf(rival);
       const than = neurons === engaged() ? `computing ${neurons} fixed ones` : `computing ${nameOf(neurons)}`;
       return `${compared(own, rival)} ${than}`;
     });
-    const rows = raced.flatMap(({ fff, dense }) => [fff, dense[0]]);
-    const wrong = rows.filter((row) => !row.check.passed).length;
     const sentence = `For ${words(size)}, choosing 12 neurons ${joined(said)}.`;
     const worst = Math.max(...rows.map((row) => row.check.error ?? Infinity));
     get("race-verdict").replaceChildren(page.software ? sentence : element("b", {}, sentence));
     get("race-checked").textContent =
-      (wrong ? `${wrong} of ${rows.length} lanes are WRONG. ` : `All lanes agree with the f64 reference in this run: the largest error is ${worst.toExponential(0)}. `) +
-      `The tokens took ${count(raced[0]?.fff.leaves ?? 0)} different paths. Medians, by ${raced[0]?.fff.timing === "timestamps" ? "GPU timestamps" : "the clock"}. ` +
+      `All lanes agree with the f64 reference in this run: the largest error is ${worst.toExponential(0)}. ` +
+      `The tokens took ${paths(raced[0]?.fff.leaves ?? 0)}. Medians, by ${raced[0]?.fff.timing === "timestamps" ? "GPU timestamps" : "the clock"}. ` +
       raced.map(kernelOf).filter(Boolean).join(" ");
   }
 
@@ -110,26 +124,28 @@ export function race(page: Page): View {
         points: [...bySize].map(([x, { dense: [rival] }]) => ({ x, y: rival.seconds.median })),
       })),
     ];
-    chart(get("race-chart"), lines, "Time of a layer over the number of tokens at once");
+    // One size has no line; the bars show it.
+    chart(get("race-chart"), sizes.length > 1 ? lines : [], "Time of a layer over the number of tokens at once");
     get("race-crossing").textContent = crossings(measured);
   }
 
-  /** Where, of the sizes measured, larger dense layers overtake. */
+  /** Where larger dense layers overtake, if all sizes measured agree on it. */
   function crossings(measured: readonly [number, Map<number, Race>][]): string {
-    const larger = measured.filter(([neurons, bySize]) => neurons > engaged() && bySize.size > 1);
     const won: string[] = [];
     const lost: string[] = [];
-    for (const [neurons, bySize] of larger) {
-      const from = [...bySize.values()].filter(({ fff, dense: [rival] }) => rival.seconds.median < fff.seconds.median).map(({ fff }) => fff.tokens);
-      if (from.length) lost.push(`From ${words(Math.min(...from))} on, computing ${nameOf(neurons)} is faster.`);
-      else won.push(nameOf(neurons));
+    for (const [neurons, bySize] of measured) {
+      if (neurons <= engaged() || bySize.size < 2) continue;
+      const races = [...bySize.values()].sort((a, b) => a.fff.tokens - b.fff.tokens);
+      const from = overtakes(races);
+      if (from === "never") won.push(nameOf(neurons));
+      else if (from !== null) lost.push(`${from === races.at(-1)?.fff.tokens ? `At ${words(from)}` : `From ${words(from)} on`}, computing ${nameOf(neurons)} is faster.`);
     }
     return [won.length ? `At every size measured, choosing is faster than computing ${won.join(", or ")}.` : "", ...lost].join(" ").trim();
   }
 
   const layerIs = () =>
     page.model
-      ? `Layer ${Math.floor(page.model.layers / 2) + 1} of FastMiniLM, ${page.model.hidden} wide, on what it really reads: your text's tokens, then the corpus'.`
+      ? `Layer ${Math.floor(page.model.layers / 2) + 1} of FastMiniLM, ${page.model.hidden} wide, on what it really reads: the line below, then ${whose(page.passages)} tokens.`
       : "A layer of random weights, of the size of FastMiniLM's. With the model, it is FastMiniLM's own.";
 
   slider.addEventListener("input", () => ((get("race-size").textContent = count(tokens())), page.changed()));
@@ -163,6 +179,10 @@ export function race(page: Page): View {
 
 export const neuronsOf = ({ layer: { dmm, cmm } }: Row) => dmm?.neurons ?? cmm?.trees ?? 0;
 
+/** Whether its result agrees with the reference: of one that does not, the time says nothing. */
+export const right = ({ check }: Row) => check.passed;
+
+const paths = (leaves: number) => (leaves === 1 ? "one path" : `${count(leaves)} different paths`);
 const words = (tokens: number) => `${count(tokens)} ${tokens === 1 ? "token" : "tokens"}`;
 
 /** The same lane was measured beside each rival: of these the middle one, or of two the slower. */
@@ -171,18 +191,29 @@ function typical(raced: readonly Race[]): Row {
   return rows[rows.length >> 1] as Row;
 }
 
-const ratio = (value: number) => (value < 10 ? value.toFixed(1) : count(Math.round(value)));
+export const ratio = (value: number) => (value < 1 ? value.toPrecision(2) : value < 10 ? value.toFixed(1) : count(Math.round(value)));
 
 /** Ratios up to this are noise. */
 const NOISE = 1.2;
 
-/** One time beside another, in words: a difference is one if medians and fastest samples agree on it. */
-export function compared({ seconds: own }: Row, { seconds: other }: Row): string {
-  if (own.median === 0 || other.median === 0) return "is too short for this browser's clock beside";
-  const differs = (by: "faster" | "slower") =>
-    [other.median / own.median, other.min / own.min].every((times) => (by === "faster" ? times : 1 / times) > NOISE);
-  if (differs("faster")) return `is ${ratio(other.median / own.median)} times as fast as`;
-  if (differs("slower")) return `takes ${ratio(own.median / other.median)} times as long as`;
+/** Whether a row takes less time than another: medians and fastest samples agree on it, and the clock could tell. */
+export const faster = ({ seconds: own }: Row, { seconds: other }: Row) =>
+  own.median > 0 && other.median / own.median > NOISE && other.min / own.min > NOISE;
+
+/** From how many tokens on computing all is faster, of races in the order of their tokens; null where larger ones do not agree with that, or none tells. */
+export function overtakes(races: readonly Race[]): number | "never" | null {
+  const winners = races.map(({ fff, dense: [rival] }) => (faster(fff, rival) ? "chosen" : faster(rival, fff) ? "all" : "neither"));
+  if (winners.every((winner) => winner === "chosen")) return "never";
+  const from = winners.indexOf("all");
+  return from >= 0 && winners.slice(from).every((winner) => winner === "all") ? (races[from]?.fff.tokens ?? null) : null;
+}
+
+/** One time beside another, in words. */
+export function compared(own: Row, other: Row): string {
+  const [a, b] = [own.seconds.median, other.seconds.median];
+  if (a === 0 || b === 0) return "is too short for this browser's clock beside";
+  if (faster(own, other)) return `is ${ratio(b / a)} times as fast as`;
+  if (faster(other, own)) return `takes ${ratio(a / b)} times as long as`;
   return "takes about as long as";
 }
 

@@ -116,7 +116,7 @@ export async function barriers(page) {
 /** A regular expression of how the page says what one time is beside another. */
 export const BESIDE = "(?:is [\\d.,]+ times as fast as|takes (?:about|[\\d.,]+ times) as long as|is too short for this browser's clock beside)";
 
-const SECONDS = { "s": 1, "ms": 1e-3, "µs": 1e-6 };
+const SECONDS = { s: 1, ms: 1e-3, µs: 1e-6 };
 
 /** Holds every bar's length against the time printed beside it; returns the bars' names. */
 export async function assertToScale(page, list) {

@@ -231,8 +231,28 @@ test("the visitor's own text is searched, pasted or from a file, within limits, 
   await input.uploadFile(join(folder, "text.txt"));
   await said(ready, "#corpus-size", /^21 passages/);
   rmSync(folder, { recursive: true });
+  await click(ready, "#copy-link");
+  await said(ready, "#copied", /Whoever opens it sees the Declaration/);
+
+  // Of two texts the later one is searched, though the former is still being embedded.
+  await paste("The tide comes in.\n".repeat(400));
+  await click(ready, "#use-own");
   await click(ready, "#use-shipped");
   await said(ready, "#corpus-size", /^57 passages, whose vectors came with the page/);
+  await until(ready, () => document.getElementById("loading").hidden);
+  await ask(ready, "is torture allowed");
+  await said(ready, "#found li:first-child .text", /subjected to torture/);
+  assert.deepEqual(await ready.evaluate(() => [cmm.passages.length, cmm.indexed.passages]), [57, 57]);
+  // To come back to a question asks nothing anew.
+  await ready.evaluate(() => {
+    const { engine } = cmm;
+    globalThis.asked = [];
+    engine.ask = (question, top) => (asked.push(question), Object.getPrototypeOf(engine).ask.call(engine, question, top));
+  });
+  await view(ready, "path");
+  await view(ready, "ask");
+  await ask(ready, "can I join a union");
+  assert.ok(await ready.evaluate(() => !asked.includes("is torture allowed") && asked.includes("can I join a union")));
   await click(ready, "#own summary");
 });
 
@@ -258,7 +278,7 @@ test("with the model, Path shows its own trees, layer by layer", async () => {
     rings.dispatchEvent(new PointerEvent("pointermove", { clientX: left + width / 2, clientY: top + height / 2 }));
   });
   const tokens = await ready.evaluate(() => cmm.indexed.tokens.toLocaleString("en"));
-  await said(ready, "#pointed", new RegExp(`^Neuron 0: ${tokens} of the corpus`));
+  await said(ready, "#pointed", new RegExp(`^Neuron 0: ${tokens} of the Declaration's tokens`));
 });
 
 test("a race runs on the model's own layer, against each dense one, its bars to one scale", async () => {
@@ -271,6 +291,31 @@ test("a race runs on the model's own layer, against each dense one, its bars to 
   assert.deepEqual(await assertToScale(ready, "#race-lanes"), ["12 chosen of 4,095", "12 fixed neurons", "MiniLM's own 1,536", "all 4,095"]);
   await raceOf(ready, 2, "equal");
   assert.equal(await ready.$$eval("#race-chart path", (all) => all.length), 4);
+
+  // Of a lane that is wrong no time is praised.
+  await ready.evaluate(() => {
+    const { race } = cmm.engine;
+    cmm.engine.race = async (...given) => {
+      const result = await race(...given);
+      result.fff.check.passed = false;
+      cmm.engine.race = race;
+      return result;
+    };
+  });
+  await raceOf(ready, 2, "equal");
+  assert.equal(await text(ready, "#race-verdict"), "For 4 tokens, 1 of 2 lanes gave a wrong result: their times say nothing.");
+  assert.equal(await ready.$$eval("#race-lanes li", (all) => all.length), 0);
+});
+
+test("a size from which computing all is faster is named only where every larger one agrees", async () => {
+  const said = await ready.evaluate(async () => {
+    const { overtakes } = await import("./race.js");
+    const row = (tokens, time) => ({ tokens, seconds: { median: time, min: time, max: time } });
+    // Of each race the time of what is chosen, and of all.
+    const of = (...times) => overtakes(times.map(([chosen, all], i) => ({ fff: row(4 ** i, chosen), dense: [row(4 ** i, all)] })));
+    return [of([1, 9], [1, 2], [3, 1], [9, 1]), of([1, 9], [3, 1], [1, 2]), of([1, 9], [1, 2]), of([1, 9], [1, 1.1]), of([0, 0], [2, 1])];
+  });
+  assert.deepEqual(said, [16, null, "never", null, 4]);
 });
 
 test("a time that a browser's clock rounds to nothing is left out of a chart", async () => {
@@ -295,9 +340,15 @@ test("a link shows what its sender saw, and the page runs nothing but its own pr
   await ready.evaluate(() => (location.hash = "#path?text=bread&layer=3"));
   await said(ready, "#path-tokens", /^\[CLS\]bread\[SEP\]$/);
   assert.equal(await ready.$eval("#path-layer", ({ value }) => value), "2");
-  // What makes no sense is what it begins with.
-  await ready.evaluate(() => (location.hash = "#path?layer=-7.5"));
+  // What makes no sense is what it begins with, in the address too.
+  for (const layer of ["-7.5", "99"]) {
+    await ready.evaluate((layer) => (location.hash = `#path?layer=${layer}`), layer);
+    await until(ready, () => location.hash === "#path");
+    assert.equal(await ready.$eval("#path-layer", ({ value }) => value), "0");
+  }
   await said(ready, "#path-tokens", /hunts/);
+  await ready.evaluate(() => (location.hash = `#ask?q=${"a".repeat(600)}`));
+  await until(ready, () => document.getElementById("query").value === "a".repeat(500));
   await ready.evaluate(() => (location.hash = "#race?tokens=many&against=nobody"));
   await until(ready, () => document.getElementById("race-against").value === "each");
   assert.equal(await text(ready, "#race-size"), "16");
@@ -325,6 +376,8 @@ test("the benchmark's result is the native command's, both ways", async () => {
   await ready.bringToFront();
   await click(ready, "#bench-run");
   await said(ready, "#bench-state", /All 6 rows agree with the f64 reference/);
+  const sentence = `^FFF 1x11 \\(one tree; a token computes 12 of 4,095 neurons\\) ${BESIDE} dense 4095 for 1 token, and ${BESIDE} dense 4095 for 64 tokens`;
+  assert.match(await text(ready, "#bench-verdict"), new RegExp(`${sentence}\\. The dense layer computes 341 times as many neurons`));
   await click(ready, "#bench-copy");
   await said(ready, "#bench-state", /Copied/);
   const copied = await ready.evaluate(() => navigator.clipboard.readText());
@@ -345,6 +398,8 @@ test("the benchmark's result is the native command's, both ways", async () => {
   writeFileSync(native, "{}");
   await input.uploadFile(native);
   await said(ready, "#bench-imported", /native\.json is no result of cmm bench/);
+  // The former file's rows are not shown as this one's.
+  await until(ready, () => document.getElementById("bench-compared").childElementCount === 0);
   rmSync(folder, { recursive: true });
 });
 

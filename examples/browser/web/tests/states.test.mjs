@@ -32,9 +32,10 @@ test("no WebGPU at all: the page runs on the CPU, with the native engine's vecto
     async (page) => {
       await state(page, "seeded");
       assert.match(await text(page, "#why-cpu"), /no WebGPU/);
+      assert.ok(await page.$eval("#kept", (words) => words.hidden), "a model that no cache keeps is not said to be kept");
       // What choosing saves is measured without being asked for.
-      const sentence = `Choosing 12 ${BESIDE} computing all 4,095, and ${BESIDE} a layer that has only 12\\.`;
-      await said(page, "#here", new RegExp(`^One layer, 16 tokens, measured just now on this CPU\\. ${sentence}$`));
+      const sentence = `Choosing 12 ${BESIDE} computing all 4,095, and ${BESIDE} computing 12 fixed ones\\.`;
+      await said(page, "#here", new RegExp(`^One layer, 16 tokens, measured just now on this CPU\\. ${sentence} Fixed: a layer that has only 12 neurons`));
       assert.deepEqual(await assertToScale(page, "#here-bars"), ["12 chosen of 4,095", "12 fixed neurons", "all 4,095"]);
       await view(page, "path");
       await said(page, "#engaged-count", /computed 12 neurons; the other 4,083/);
@@ -77,13 +78,13 @@ test("a GPU in software is left to those who ask for it", () =>
   shown(
     async (page) => {
       await state(page, "seeded");
-      assert.match(await text(page, "#why-cpu"), /plays a GPU in software/);
+      assert.match(await text(page, "#why-cpu"), /emulates a GPU in software/);
       await Promise.all([page.waitForNavigation(), click(page, "#other-device")]);
       await state(page, "seeded");
-      assert.match(await text(page, "#why-cpu"), /the processor plays/);
+      assert.match(await text(page, "#why-cpu"), /a GPU emulated in software/);
       await Promise.all([page.waitForNavigation(), click(page, "#other-device")]);
       await state(page, "seeded");
-      assert.match(await text(page, "#why-cpu"), /plays a GPU in software/);
+      assert.match(await text(page, "#why-cpu"), /emulates a GPU in software/);
     },
     { device: "auto" },
   ));
