@@ -3,8 +3,9 @@
 
 local route = os.getenv("ROUTE") or "/embed"
 local model = os.getenv("MODEL")
+local file = assert(os.getenv("TEXTS"), "TEXTS: expected a file with a text on each line")
 local texts = {}
-for line in io.lines(assert(os.getenv("TEXTS"), "TEXTS: expected a file with a text on each line")) do
+for line in io.lines(file) do
   local text = line:gsub("\\", "\\\\"):gsub('"', '\\"')
   text = text:gsub("%c", function(c) return ("\\u%04x"):format(c:byte()) end)
   if text:find("%S") then texts[#texts + 1] = text end
