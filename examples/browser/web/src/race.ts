@@ -177,7 +177,7 @@ export function race(page: Page): View {
   };
 }
 
-export const neuronsOf = ({ layer: { dmm, cmm } }: Row) => dmm?.neurons ?? cmm?.trees ?? 0;
+const neuronsOf = ({ layer: { dmm, cmm } }: Row) => dmm?.neurons ?? cmm?.trees ?? 0;
 
 /** Whether its result agrees with the reference: of one that does not, the time says nothing. */
 export const right = ({ check }: Row) => check.passed;
