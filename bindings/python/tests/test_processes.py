@@ -90,7 +90,7 @@ except KeyboardInterrupt:
             assert process.stdout.readline() == "ready\n"
             time.sleep(1.0)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=60)
         finally:
             process.kill()
     assert out == "(384,)\n"
