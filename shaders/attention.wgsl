@@ -26,12 +26,12 @@ var<workgroup> tile_masked: array<f32, KEYS>;
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let tile_index = group.z * groups.x + group.x;
+    let tile_index = group.z * groups.y + group.y;
     if tile_index >= extent() {
         return;
     }
     let tile = tiles[tile_index];
-    let head = group.y * HEAD4;
+    let head = group.x * HEAD4;
     let token = tile.query + min(thread, tile.queries - 1u);
 
     var query: array<vec4<f32>, HEAD4>;
@@ -85,7 +85,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
             context[token * OUT4 + head + d] = sum[d] / total;
         }
         // The padding of a row, which is multiplied by zeros: it must be a number.
-        if group.y + 1u == HEADS {
+        if group.x + 1u == HEADS {
             for (var unit = HEADS * HEAD4; unit < OUT4; unit++) {
                 context[token * OUT4 + unit] = vec4<f32>();
             }

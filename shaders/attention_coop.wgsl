@@ -5,14 +5,9 @@
 // the keys give passes through workgroup memory and is summed up by the lanes. The next keys are on their way in registers meanwhile.
 // src/kernels/attention.rs puts the launch constants before this file.
 
-override IN8: u32;   // units of eight f16 from one row of qkv to the next: q of all heads, then k, then v
+override IN4: u32;   // units of four f16 from one row of qkv to the next: q of all heads, then k, then v
 override OUT4: u32;  // units of four f16 from one row of context to the next
 override HEADS: u32;
-
-struct Half8 {
-    low: vec4<f16>,
-    high: vec4<f16>,
-}
 
 struct Tile {
     query: u32,    // first query's token
@@ -21,7 +16,7 @@ struct Tile {
     keys: u32,     // its tokens
 }
 
-@group(0) @binding(1) var<storage, read> qkv: array<Half8>;               // [tokens, IN8]
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f16>>;           // [tokens, IN4]
 @group(0) @binding(2) var<storage, read> masked: array<f32>;              // [tokens]: added to the scores of a key
 @group(0) @binding(3) var<storage, read> tiles: array<Tile>;
 @group(0) @binding(4) var<storage, read_write> context: array<vec4<f16>>; // [tokens, OUT4]
@@ -29,6 +24,7 @@ struct Tile {
 const GROUP: u32 = 2u * QUERIES;
 const KEYS: u32 = 64u; // as many as QUERIES: the same loads bring either
 const HEAD8: u32 = 2u * HEAD16;
+const HEAD4: u32 = 4u * HEAD16;
 const STRIDE: u32 = 4u * HEAD16 + 2u; // vec4s of a tile's row, and two so that rows meet in no bank
 const SCORES: u32 = 18u;              // vec4s of a row of 64 scores, and two
 
@@ -38,8 +34,8 @@ var<workgroup> tile_masked: array<vec4<f32>, KEYS / 4u>;
 var<workgroup> scores: array<vec4<f32>, QUERIES * SCORES>;
 var<workgroup> weights: array<vec4<f16>, QUERIES * SCORES>;
 
-fn load(token: u32, unit: u32) -> Half8 {
-    return qkv[token * IN8 + unit];
+fn load(token: u32, unit: u32) -> vec4<f16> {
+    return qkv[token * IN4 + unit];
 }
 
 // Past the sequence's end its last token again, with a score that leaves no weight.
@@ -47,16 +43,12 @@ fn key_token(tile: Tile, key: u32) -> u32 {
     return tile.sequence + min(key, tile.keys - 1u);
 }
 
-fn keep_key(i: u32, unit: Half8) {
-    let at = i / HEAD8 * STRIDE + 2u * (i % HEAD8);
-    tile_key[at] = unit.low;
-    tile_key[at + 1u] = unit.high;
+fn keep_key(i: u32, unit: vec4<f16>) {
+    tile_key[i / HEAD4 * STRIDE + i % HEAD4] = unit;
 }
 
-fn keep_value(i: u32, unit: Half8) {
-    let at = i / HEAD8 * STRIDE + 2u * (i % HEAD8);
-    tile_value[at] = unit.low;
-    tile_value[at + 1u] = unit.high;
+fn keep_value(i: u32, unit: vec4<f16>) {
+    tile_value[i / HEAD4 * STRIDE + i % HEAD4] = unit;
 }
 
 fn mask_of(tile: Tile, key: u32) -> f32 {
@@ -74,26 +66,26 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    let tile_index = group.z * groups.x + group.x;
+    let tile_index = group.z * groups.y + group.y;
     if tile_index >= extent() {
         return;
     }
     let tile = tiles[tile_index];
-    let head = group.y * HEAD8;
+    let head = group.x * HEAD4;
     let own = subgroup * 16u * SCORES;
     // A lane looks after every other vec4 of a row of scores.
     let row = lane / 2u;
     let half = lane % 2u;
 
-    let key_head = HEADS * HEAD8 + head;
-    let value_head = HEADS * HEAD8 + key_head;
-    var next_key: array<Half8, LOADS>;
-    var next_value: array<Half8, LOADS>;
+    let key_head = HEADS * HEAD4 + head;
+    let value_head = HEADS * HEAD4 + key_head;
+    var next_key: array<vec4<f16>, LOADS>;
+    var next_value: array<vec4<f16>, LOADS>;
     /* unrolled */ for (var n = 0u; n < LOADS; n++) {
         let i = thread + n * GROUP;
-        keep_key(i, load(tile.query + min(i / HEAD8, tile.queries - 1u), head + i % HEAD8));
-        next_key[n] = load(key_token(tile, i / HEAD8), key_head + i % HEAD8);
-        next_value[n] = load(key_token(tile, i / HEAD8), value_head + i % HEAD8);
+        keep_key(i, load(tile.query + min(i / HEAD4, tile.queries - 1u), head + i % HEAD4));
+        next_key[n] = load(key_token(tile, i / HEAD4), key_head + i % HEAD4);
+        next_value[n] = load(key_token(tile, i / HEAD4), value_head + i % HEAD4);
     }
     workgroupBarrier();
     var query: array<coop_mat16x16<f16, A>, HEAD16>;
@@ -119,8 +111,8 @@ fn main(
         if first + KEYS < tile.keys {
             /* unrolled */ for (var n = 0u; n < LOADS; n++) {
                 let i = thread + n * GROUP;
-                next_key[n] = load(key_token(tile, first + KEYS + i / HEAD8), key_head + i % HEAD8);
-                next_value[n] = load(key_token(tile, first + KEYS + i / HEAD8), value_head + i % HEAD8);
+                next_key[n] = load(key_token(tile, first + KEYS + i / HEAD4), key_head + i % HEAD4);
+                next_value[n] = load(key_token(tile, first + KEYS + i / HEAD4), value_head + i % HEAD4);
             }
         }
         /* unrolled */ for (var n = 0u; n < FOUR; n++) {
@@ -168,7 +160,7 @@ fn main(
     let query_row = 16u * subgroup + row;
     if query_row < tile.queries {
         /* unrolled */ for (var j = 0u; j < HEAD8; j++) {
-            context[(tile.query + query_row) * OUT4 + 4u * HEAD16 * group.y + 2u * j + half] = vec4<f16>(sum[j] / total);
+            context[(tile.query + query_row) * OUT4 + HEAD4 * group.x + 2u * j + half] = vec4<f16>(sum[j] / total);
         }
     }
 }

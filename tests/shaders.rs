@@ -156,7 +156,7 @@ fn kernels_on_cooperative_matrices_are_valid_and_fit_where_they_are_used() {
     for kernel in kernels {
         let module = parse(&kernel.wgsl, full).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
         let info = validate(&module, full).unwrap_or_else(|e| panic!("{}\n{e}", kernel.name));
-        if kernel.name.contains("_coop") {
+        if ["_coop", "_blocked"].iter().any(|kind| kernel.name.contains(kind)) {
             assert!(parse(&kernel.wgsl, base).is_err(), "passes without cooperative matrices");
         }
         let (module, info) = overridden(&kernel, &module, &info);

@@ -8,10 +8,10 @@ use crate::bench::{Check, Computation, Measurement, Unit, Workload};
 use crate::dtype::Precision;
 use crate::dtype::{pad, row_stride, unpadded};
 use crate::error::Result;
-use crate::executor::upload_dense;
+use crate::executor::{DenseLayout, upload_dense};
 use crate::fff::FffWeights;
 use crate::gpu::{Buffer, Buffers, Candidate, Gpu, Operation, Readback, Variant, WeightFormat};
-use crate::kernels::{CoopShape, DenseSpec, Schedule, TOKENS};
+use crate::kernels::{BlockedShape, DenseSpec, Schedule, TOKENS};
 use crate::layer::FffLayer;
 use crate::model::DenseWeights;
 use crate::plan::Activation;
@@ -157,11 +157,11 @@ impl Bench<'_> {
     pub(crate) async fn dmm_cooperative(
         &self,
         weights: &[DenseWeights; 2],
-        shapes: &[CoopShape],
+        shapes: &[BlockedShape],
         emit: &mut impl FnMut(Measurement),
     ) -> Result<()> {
         let device = self.gpu.capabilities();
-        let candidates = specs(weights).map(|spec| spec.cooperative(shapes, device));
+        let candidates = specs(weights).map(|spec| spec.blocked(shapes, device));
         let form = DenseForm { format: WeightFormat::Packed, activations: Precision::F16 };
         self.dense(weights, candidates, form, emit).await
     }
@@ -180,8 +180,9 @@ impl Bench<'_> {
             Precision::F16 => DENSE_RTOL_F16,
         };
         let [up, down] = weights;
-        let device_up = upload_dense(gpu, "W1", up, format).await?;
-        let device_down = upload_dense(gpu, "W2", down, format).await?;
+        let layout = form.layout();
+        let device_up = upload_dense(gpu, "W1", up, layout).await?;
+        let device_down = upload_dense(gpu, "W2", down, layout).await?;
         let device_up = Operation::new(candidates_up, device_up);
         let device_down = Operation::new(candidates_down, device_down);
         for count in &self.workload.tokens {
@@ -257,6 +258,14 @@ struct DenseForm {
 }
 
 impl DenseForm {
+    /// How the matrices lie.
+    fn layout(self) -> DenseLayout {
+        match self.activations {
+            Precision::F16 => DenseLayout::Blocks,
+            Precision::F32 => DenseLayout::Rows(self.format),
+        }
+    }
+
     /// What a row calls a kernel of this schedule.
     fn label(self, schedule: &str) -> String {
         match (self.activations, self.format) {

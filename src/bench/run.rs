@@ -7,7 +7,7 @@ use crate::dtype::Precision;
 use crate::error::Result;
 use crate::fff::FffWeights;
 use crate::gpu::{Gpu, WeightFormat};
-use crate::kernels::{Activations, OTHER_SHAPES, SHAPES};
+use crate::kernels::{Activations, BLOCKED_SHAPES};
 use crate::layer::FffLayer;
 
 /// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
@@ -74,11 +74,10 @@ pub async fn run(
         }
         let halves = workload.precisions.contains(&Precision::F16);
         if halves && gpu.capabilities().cooperative {
-            bench.dmm_cooperative(&twin, &SHAPES, &mut emit).await?;
+            bench.dmm_cooperative(&twin, &BLOCKED_SHAPES, &mut emit).await?;
             if workload.all_tiles {
                 let most = gpu.capabilities().limits.max_compute_invocations_per_workgroup;
-                let shapes = SHAPES.into_iter().chain(OTHER_SHAPES);
-                for shape in shapes.filter(|shape| shape.group() <= most) {
+                for shape in BLOCKED_SHAPES.into_iter().filter(|shape| shape.group() <= most) {
                     bench.dmm_cooperative(&twin, &[shape], &mut emit).await?;
                 }
             }

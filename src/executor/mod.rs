@@ -11,4 +11,4 @@ pub(crate) use encoder::GpuEncoder;
 #[cfg(feature = "text")]
 pub(crate) use encoder::Running;
 pub use options::EncoderOptions;
-pub(crate) use parts::upload_dense;
+pub(crate) use parts::{DenseLayout, upload_dense};

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::dtype::Precision;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Variant, WeightFormat, upload_matrix, upload_vector};
+use crate::gpu::{Buffer, Gpu, Variant, WeightFormat, upload_blocks, upload_matrix, upload_vector};
 use crate::kernels::{Activations, candidates};
 use crate::layer::upload_fff;
 use crate::model::{
@@ -115,7 +116,11 @@ impl Parts {
                 (Op::Dense { input, output, .. }, PartWeights::Dense(dense)) => {
                     let config = source.weights.config();
                     let dense = padded(dense, config.heads, *input, *output);
-                    upload_dense(gpu, &label(part), &dense, format).await
+                    let layout = match plan.stored(step.reads) {
+                        Precision::F16 => DenseLayout::Blocks,
+                        Precision::F32 => DenseLayout::Rows(format),
+                    };
+                    upload_dense(gpu, &label(part), &dense, layout).await
                 }
                 (Op::Fff { .. }, PartWeights::Fff(weights)) => {
                     let candidates = candidates(plan, step, variant, gpu.capabilities())?;
@@ -147,17 +152,30 @@ fn lacks(part: Part) -> Error {
     Error::config("this encoder", format!("weights of {part:?}"), "none")
 }
 
+/// How the matrix of a dense layer lies on a device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DenseLayout {
+    /// Row after row.
+    Rows(WeightFormat),
+    /// In blocks of 16 x 16 in f16, for f16 rows of x on cooperative matrices.
+    Blocks,
+}
+
 /// Uploads a dense layer: its matrix, and its bias or zeros.
 pub(crate) async fn upload_dense(
     gpu: &Gpu,
     label: &str,
     weights: &DenseWeights,
-    format: WeightFormat,
+    layout: DenseLayout,
 ) -> Result<Vec<Arc<Buffer>>> {
-    let matrix = upload_matrix(gpu, label, &weights.weight, weights.input, format, None).await?;
-    let zeros = vec![0.0; weights.output];
-    let bias = upload_vector(gpu, "bias", weights.bias.as_ref().unwrap_or(&zeros)).await?;
-    Ok(vec![matrix.into(), bias.into()])
+    let DenseWeights { weight, input, output, bias } = weights;
+    let matrix = match layout {
+        DenseLayout::Rows(format) => upload_matrix(gpu, label, weight, *input, format, None).await,
+        DenseLayout::Blocks => upload_blocks(gpu, label, weight, *input).await,
+    };
+    let zeros = vec![0.0; *output];
+    let bias = upload_vector(gpu, "bias", bias.as_ref().unwrap_or(&zeros)).await?;
+    Ok(vec![matrix?.into(), bias.into()])
 }
 
 /// What error messages and debuggers call the weights of a part.

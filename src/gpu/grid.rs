@@ -39,7 +39,8 @@ pub enum Grid {
         /// Rows that they share.
         rows: u32,
     },
-    /// A workgroup for each row, an attention tile of up to `queries` queries, in x and z, and each head in y.
+    /// A workgroup for each head, in x, of each row, an attention tile of up to `queries` queries, in y and then z: those that run side by side
+    /// read the same rows.
     Heads {
         /// Heads.
         heads: u32,
@@ -88,8 +89,8 @@ impl Grid {
                 [x, y, rows.div_ceil(each.max(1))]
             }
             Self::Heads { heads, .. } => {
-                let [x, z] = two(u64::from(rows));
-                [x, heads, z]
+                let [y, z] = two(u64::from(rows));
+                [heads, y, z]
             }
         }
     }

@@ -32,6 +32,37 @@ pub(crate) async fn upload_matrix(
     gpu.upload_rows(label, rows, stride * stored.bytes(), pack).await
 }
 
+/// Values along a side of a block.
+const BLOCK: usize = 16;
+
+/// Uploads `values: [rows, width]` in f16, in blocks of 16 x 16 values that lie one after another, row of blocks after row of blocks; zeros pad both
+/// dimensions to whole blocks.
+pub(crate) async fn upload_blocks(
+    gpu: &Gpu,
+    label: &str,
+    values: &[f32],
+    width: usize,
+) -> Result<Buffer> {
+    check_f16(label, values, F16_WEIGHTS)?;
+    let rows = values.len() / width;
+    let across = width.div_ceil(BLOCK);
+    let value = |row: usize, column: usize| match row < rows && column < width {
+        true => half::f16::from_f32(values[row * width + column]),
+        false => half::f16::ZERO,
+    };
+    let pack = |strip: usize, bytes: &mut Vec<u8>| {
+        for block in 0..across {
+            for row in 0..BLOCK {
+                let row = strip * BLOCK + row;
+                let columns = block * BLOCK..(block + 1) * BLOCK;
+                bytes.extend(columns.flat_map(|column| value(row, column).to_le_bytes()));
+            }
+        }
+    };
+    let strip_bytes = across * BLOCK * BLOCK * Precision::F16.bytes();
+    gpu.upload_rows(label, rows.div_ceil(BLOCK), strip_bytes, pack).await
+}
+
 /// Uploads one row in f32.
 pub(crate) async fn upload_vector(gpu: &Gpu, label: &str, values: &[f32]) -> Result<Buffer> {
     upload_matrix(gpu, label, values, values.len(), WeightFormat::F32, None).await

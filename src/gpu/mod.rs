@@ -21,7 +21,7 @@ pub use capabilities::{COOPERATIVE_STORAGE, Capabilities, Reduction, Variant, We
 pub use device::{Gpu, GpuOptions};
 pub use grid::Grid;
 pub(crate) use kernel::Kernel;
-pub(crate) use matrix::{unpacked, upload_matrix, upload_vector};
+pub(crate) use matrix::{unpacked, upload_blocks, upload_matrix, upload_vector};
 pub(crate) use operation::{Bound, Buffers, Candidate, Dispatch, Operation, Place, Scratch, Stage};
 pub use pci::PciBusId;
 pub(crate) use readback::Readback;

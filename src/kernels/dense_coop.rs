@@ -1,8 +1,8 @@
-//! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 or f32 out, activated, or added to f32.
+//! The dense layers of leaves on cooperative matrices (tensor cores): f16 in, f32 sums; f16 or f32 out, activated, or added to f32.
 
 use crate::dtype::row_stride;
-use crate::gpu::{Candidate, Capabilities, KernelDef, KernelSource, shader};
-use crate::kernels::{COOPERATIVE, DenseSpec, Tiling, Tuning, storage, units};
+use crate::gpu::{KernelDef, KernelSource, shader};
+use crate::kernels::{COOPERATIVE, DenseSpec, Tiling, units};
 
 /// What a workgroup of the kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +19,10 @@ const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
     CoopShape { groups, matrices, inputs }
 }
 
-/// What a workgroup may compute: for many rows, and for so few that its workgroups would leave a device idle.
-pub(crate) const SHAPES: [CoopShape; 2] = [shape([2, 4], [4, 2], 64), shape([2, 2], [2, 2], 64)];
-/// For leaves of up to 32 neurons; as high as the smaller of these.
+/// For leaves of more than 32 neurons.
+pub(crate) const LEAF_WIDE: CoopShape = shape([2, 2], [2, 2], 64);
+/// For leaves of up to 32 neurons; as high as the other.
 pub(crate) const LEAF_NARROW: CoopShape = shape([4, 1], [1, 2], 64);
-/// What else there is, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
-pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
-    shape([2, 2], [4, 2], 64),
-    shape([2, 4], [4, 4], 32),
-    shape([4, 4], [4, 2], 32),
-    shape([4, 4], [2, 2], 32),
-];
 
 impl CoopShape {
     /// Rows and outputs of a workgroup.
@@ -44,52 +37,6 @@ impl CoopShape {
 }
 
 impl DenseSpec {
-    /// The kernels on cooperative matrices that compute it, in tiles of these shapes, the larger first.
-    pub(crate) fn cooperative(
-        &self,
-        shapes: &[CoopShape],
-        device: &Capabilities,
-    ) -> Vec<Candidate> {
-        let tuning = Tuning::of(device);
-        let candidate = |place: usize| {
-            let [rows, columns] = shapes[place].tile();
-            // The larger tile takes over where it fills the device.
-            let up_to = match shapes[..place].last() {
-                None => u32::MAX,
-                Some(larger) => {
-                    let [rows, columns] = larger.tile();
-                    let across = (row_stride(self.output) as u32).div_ceil(columns);
-                    tuning.rows_of_small_tiles(across, rows)
-                }
-            };
-            let CoopShape { inputs, .. } = shapes[place];
-            let schedule = format!("{rows}x{columns}x{inputs} by {}", shapes[place].group());
-            Candidate::one(self.cooperative_source(shapes[place]), up_to, schedule)
-        };
-        (0..shapes.len()).rev().map(candidate).collect()
-    }
-
-    pub(crate) fn cooperative_source(&self, shape: CoopShape) -> KernelSource {
-        let store = match self.adds {
-            false => shader!("parts/store_f16.wgsl"),
-            true => shader!("parts/store_added.wgsl"),
-        };
-        let tiling = Tiling {
-            name: "dense_coop",
-            input: row_stride(self.input),
-            parts: vec![
-                shader!("parts/rows_all.wgsl"),
-                shader!("parts/coop_weight_by_output.wgsl"),
-                store,
-            ],
-            overrides: Vec::new(),
-            bindings: storage(3, 1),
-            groups: None,
-            written_out: true,
-        };
-        self.cooperative_tiles(shape, &tiling)
-    }
-
     /// In tiles of this shape.
     pub(crate) fn cooperative_tiles(&self, shape: CoopShape, tiling: &Tiling) -> KernelSource {
         let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;

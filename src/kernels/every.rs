@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fff::{FffForm, FffShape, LeafActivation, LeafForm};
 use crate::gpu::{Candidate, Capabilities, KernelSource, Variant, WeightFormat};
 use crate::kernels::{
-    Activations, DenseSpec, FffSpec, OTHER_SHAPES, Residual, SHAPES, TOKENS, attention, candidates,
+    Activations, BLOCKED_SHAPES, DenseSpec, FffSpec, Residual, TOKENS, attention, candidates,
 };
 use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
 use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
@@ -101,9 +101,9 @@ pub fn cooperative_kernels(device: &Capabilities) -> Result<Vec<KernelSource>> {
         adds,
         extent: TOKENS,
     };
-    for shape in SHAPES.into_iter().chain(OTHER_SHAPES) {
-        kernels.push(spec(768, 4095, Activation::Gelu, false).cooperative_source(shape));
-        kernels.push(spec(4095, 768, Activation::None, true).cooperative_source(shape));
+    for shape in BLOCKED_SHAPES {
+        kernels.push(spec(768, 4095, Activation::Gelu, false).blocked_source(shape));
+        kernels.push(spec(4095, 768, Activation::None, true).blocked_source(shape));
     }
     kernels.push(attention::attention_coop(12, 64, 0.125));
     Ok(unique(kernels))

@@ -7,10 +7,10 @@ use crate::gpu::{
     Binding, Candidate, Capabilities, Grid, KernelDef, KernelSource, Place, Scratch, Stage,
     Variant, WeightFormat, shader,
 };
-use crate::kernels::dense_coop::{LEAF_NARROW, SHAPES};
+use crate::kernels::dense_coop::{CoopShape, LEAF_NARROW, LEAF_WIDE};
 use crate::kernels::fff::{MAX_UNROLLED, Parts};
 use crate::kernels::{
-    Activations, Biases, CoopShape, DenseSpec, FffSpec, Launch, Residual, TOKENS, Tiling, Tuning,
+    Activations, Biases, DenseSpec, FffSpec, Launch, Residual, TOKENS, Tiling, Tuning,
 };
 use crate::plan::Activation;
 
@@ -173,7 +173,7 @@ impl FffSpec {
             self.neurons(leaf, variant, cooperative, written_out),
             self.outputs(leaf, variant, cooperative, written_out),
             order(leaves),
-            group(leaves, if cooperative { SHAPES[1].tile()[0] } else { 8 * SIDE }),
+            group(leaves, if cooperative { LEAF_WIDE.tile()[0] } else { 8 * SIDE }),
         ];
         let stride = row_stride(leaf.width) * between.bytes();
         Ok(Candidate {
@@ -359,7 +359,7 @@ fn routing(shape: FffShape) -> [(&'static str, u32); 3] {
 
 /// The tile on cooperative matrices for a result so wide.
 fn tile(width: usize) -> CoopShape {
-    if row_stride(width) <= 32 { LEAF_NARROW } else { SHAPES[1] }
+    if row_stride(width) <= 32 { LEAF_NARROW } else { LEAF_WIDE }
 }
 
 fn x_part(stored: Precision) -> &'static str {

@@ -3,6 +3,7 @@
 mod attention;
 mod biases;
 mod dense;
+mod dense_blocked;
 mod dense_coop;
 mod every;
 mod fff;
@@ -16,7 +17,7 @@ mod tuning;
 pub(crate) use attention::fits_cooperative;
 pub(crate) use biases::Biases;
 pub(crate) use dense::{DenseSpec, Tiling};
-pub(crate) use dense_coop::{CoopShape, OTHER_SHAPES, SHAPES};
+pub(crate) use dense_blocked::{BLOCKED_SHAPES, BlockedShape};
 pub use every::{cooperative_kernels, kernels_of};
 pub use fff::{Activations, Schedule};
 pub(crate) use fff::{FffSpec, Residual};
@@ -102,7 +103,7 @@ pub(crate) fn candidates(
                 DenseSpec { input: *input, output: *output, activation: *activation, adds, extent };
             match x {
                 Precision::F32 => spec.candidates(variant, device),
-                Precision::F16 => Ok(spec.cooperative(&SHAPES, device)),
+                Precision::F16 => Ok(spec.blocked(&BLOCKED_SHAPES, device)),
             }
         }
         Op::Fff { shape } => {
