@@ -1,6 +1,6 @@
 //! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
 
-use crate::bench::{Computation, Ratio, Report, SpeedUp, Timing, Unit};
+use crate::bench::{Computation, Measurement, Peaks, Ratio, Report, SpeedUp, Timing, Unit};
 use crate::dtype::Precision;
 
 /// The mark of a ratio that is above what counting neurons promises.
@@ -102,13 +102,21 @@ pub fn notes(report: &Report) -> Vec<String> {
     }
     if ratios.iter().any(|ratio| ratio.above_theory) {
         notes.push(format!(
-            "{ABOVE_THEORY} The ratio is above what counting neurons promises, so it also shows how badly the dense layer runs here."
+            "{ABOVE_THEORY} The ratio is above what counting neurons promises, so it also shows how badly the dense rival runs here."
         ));
     }
     if ratios.iter().any(|ratio| ratio.weak_rival) {
         notes.push(format!(
-            "{WEAK_RIVAL} The dense layer reaches less than 5 % of what this device was measured to reach: do not take the ratio for a gain."
+            "{WEAK_RIVAL} The dense rival reaches less than 5 % of what this device was measured to reach: do not take the ratio for a gain."
         ));
+    }
+    let above = |row: &Measurement, peaks: &Peaks| {
+        row.unit == Unit::Gpu && row.is_sound() && row.share_of_peak(peaks) > 1.0
+    };
+    if report.peaks.is_some_and(|peaks| report.measurements.iter().any(|row| above(row, &peaks))) {
+        notes.push(
+            "% peak counts plain arithmetic and memory: above 100 matrix units or caches did the work.".into(),
+        );
     }
     notes
 }
