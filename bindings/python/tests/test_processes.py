@@ -72,8 +72,11 @@ def test_threads_of_its_own(model):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_a_long_encode():
     # By itself it would take the better part of an hour.
+    # What a shell starts in the background ignores SIGINT, and so do its children.
     program = """
+import signal
 import cmm
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = cmm.SentenceTransformer(device="cpu")
 print("ready", flush=True)
 try:
