@@ -338,6 +338,9 @@ fn finish(report: &Report, output: &OutputArguments) -> Result<(), Failure> {
         Format::Table => {
             let mut text = machine_lines(report);
             text.push_str(&table(&rows));
+            for note in bench::notes(report) {
+                text.push_str(&format!("{}\n", shown(&note)));
+            }
             text.push_str(
                 "\nThe paper's table 2 (BERT-base layer, batch 16,384) for comparison:\n",
             );

@@ -73,7 +73,7 @@ fn every_adapter_gets_checked_rows_in_every_output() {
             assert!(row.seconds.n >= 3 && row.check.tokens > 0);
             if let Computation::Cmm { .. } = row.computation {
                 assert!(row.leaves.unwrap() >= row.tokens.min(2), "{row:?}");
-                assert!(result.speed_up(row).unwrap().best_dense.unwrap() > 0.0);
+                assert!(result.speed_up(row).unwrap().best_dense.times > 0.0);
             }
         }
         assert_eq!(stdout(&output).lines().count(), result.measurements.len() + 1);
@@ -128,11 +128,57 @@ fn encoders_get_checked_rows() {
             assert!(
                 conditional.computation.is_conditional() && !dense.computation.is_conditional()
             );
-            let ratio = result.speed_up(conditional).unwrap().best_dense.unwrap();
+            let ratio = result.speed_up(conditional).unwrap().best_dense.times;
             assert!((ratio - dense.seconds.median / conditional.seconds.median).abs() < 1e-9);
             assert!(conditional.flops < dense.flops && conditional.check.tokens == 16);
         }
     }
+}
+
+/// A ratio above what counting neurons promises, one to a dense layer that hardly runs, and all ratios of a software adapter: each is told.
+#[test]
+fn ratios_that_mislead_are_marked_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("result.json");
+    let json = path.display().to_string();
+    let output = bench(&[&SMALL[..], &["--cpu", "--no-gpu", "--out", &json]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut file: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let shown = |file: &serde_json::Value| {
+        std::fs::write(&path, file.to_string()).unwrap();
+        stdout(&bench(&["show", &json])).to_owned()
+    };
+    let take = |file: &mut serde_json::Value, conditional: bool, seconds: f64| {
+        for row in file["rows"].as_array_mut().unwrap() {
+            if row["layer"].get("cmm").is_some() == conditional {
+                row["seconds"]["median"] = seconds.into();
+            }
+        }
+    };
+    take(&mut file, true, 1e-3);
+    take(&mut file, false, 1e-3);
+    let plain = shown(&file);
+    assert!(
+        plain.contains("1.00x ") && !plain.contains("1.00x!") && !plain.contains("1.00x*"),
+        "{plain}"
+    );
+    take(&mut file, false, 1e3);
+    let above = shown(&file);
+    assert!(
+        above.contains("e6x!") && above.contains("above what counting neurons promises"),
+        "{above}"
+    );
+    assert!(!above.contains("say nothing about GPUs") && !above.contains("less than 5 %"));
+    // The same rows, as if a software adapter had been that slow.
+    file["machine"]["backend"] = "vulkan".into();
+    file["peaks"] = serde_json::json!({ "copy": 1e12, "f32": 1e12, "f16": null, "dispatch": 1e-6 });
+    for row in file["rows"].as_array_mut().unwrap() {
+        row["unit"] = "gpu".into();
+    }
+    let weak = shown(&file);
+    assert!(weak.contains("x!*") && weak.contains("less than 5 %"), "{weak}");
+    assert!(weak.contains("say nothing about GPUs"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use crate::bench::table::short;
-use crate::bench::{Computation, Measurement, Report, Unit, table};
+use crate::bench::{Computation, Measurement, Report, Unit, notes, table};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffForm;
@@ -36,12 +36,12 @@ pub fn html(report: &Report) -> Result<String> {
         let rows: Vec<&Measurement> = report
             .measurements
             .iter()
-            .filter(|row| row.workload == workload && sound(row))
+            .filter(|row| row.workload == workload && row.is_sound())
             .collect();
         charts.push_str(&format!("<h2>{}</h2>\n", escaped(workload)));
         let by_tokens = series(&rows, |row| Some((row.tokens as f64, row.seconds.median * 1e6)));
         let faster =
-            series(&rows, |row| Some((row.tokens as f64, report.speed_up(row)?.best_dense?)));
+            series(&rows, |row| Some((row.tokens as f64, report.speed_up(row)?.best_dense.times)));
         let by_depth = depths(report, &rows);
         let roofline = roofline(report, &rows);
         for (title, x, y, series) in [
@@ -79,6 +79,8 @@ pub fn html(report: &Report) -> Result<String> {
     });
     let incomplete =
         if report.complete { "" } else { "<p><strong>This run was interrupted.</strong></p>" };
+    let notes: String =
+        notes(report).iter().map(|note| format!("<p>{}</p>\n", escaped(note))).collect();
     Ok(format!(
         include_str!("page.html"),
         adapter = escaped(&machine.adapter),
@@ -90,15 +92,11 @@ pub fn html(report: &Report) -> Result<String> {
         commit = escaped(report.commit.as_deref().unwrap_or(&report.version)),
         peaks = peaks,
         incomplete = incomplete,
+        notes = notes,
         charts = charts,
         head = line(&rows[0], "th"),
         body = body,
     ))
-}
-
-/// What charts are drawn of.
-fn sound(row: &Measurement) -> bool {
-    row.check.passed && row.broken().is_none()
 }
 
 fn name(row: &Measurement) -> String {
@@ -130,7 +128,7 @@ fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     let mut series = Series::new();
     for row in rows {
         let Computation::Cmm { depth, form, .. } = row.computation else { continue };
-        let Some(ratio) = report.speed_up(row).and_then(|s| s.best_dense) else { continue };
+        let Some(ratio) = report.speed_up(row).map(|s| s.best_dense.times) else { continue };
         let form = match form {
             FffForm::Published => "",
             FffForm::Signed => "signed ",

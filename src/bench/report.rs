@@ -12,6 +12,9 @@ use crate::reference::Comparison;
 /// Version of the file's form.
 pub const SCHEMA: u32 = 1;
 
+/// The backend of a machine whose GPUs were not asked.
+const NO_BACKEND: &str = "none";
+
 /// Seconds that a measurement may be: below is less than a clock's tick, above more than ten years.
 const PLAUSIBLE_SECONDS: std::ops::Range<f64> = 1e-12..3e8;
 /// Operations or bytes of a forward.
@@ -342,6 +345,11 @@ impl Measurement {
         off.or_else(|| sizes.into_iter().find(size).map(|v| format!("{v:e} operations or bytes")))
     }
 
+    /// Whether the row passed its check and is not broken: only such rows are compared and drawn.
+    pub fn is_sound(&self) -> bool {
+        self.check.passed && self.broken().is_none()
+    }
+
     /// Tokens a second.
     pub fn rate(&self) -> f64 {
         self.tokens as f64 / self.seconds.median
@@ -355,17 +363,6 @@ impl Measurement {
         };
         (self.flops / rate).max(self.bytes / peaks.copy) / self.seconds.median
     }
-}
-
-/// How many times faster a conditional row is than dense ones of the same workload, unit and tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct SpeedUp {
-    /// Than this crate's dense layer with weights of the same precision.
-    pub same_precision: Option<f64>,
-    /// Than the fastest dense layer measured on that unit, of whatever precision.
-    pub best_dense: Option<f64>,
-    /// What counting neurons promises: neurons of the dense layer over neurons engaged.
-    pub theoretical: f64,
 }
 
 impl Report {
@@ -400,36 +397,14 @@ impl Report {
         serde_json::from_slice(json).map_err(|e| bad(e.to_string()))
     }
 
+    /// Whether the adapter is a program on a CPU: what it measures says nothing about GPUs.
+    pub fn is_software(&self) -> bool {
+        self.machine.kind == "Cpu" && self.machine.backend != NO_BACKEND
+    }
+
     /// Whether every row passed its check.
     pub fn passed(&self) -> bool {
         self.measurements.iter().all(|row| row.check.passed)
-    }
-
-    /// How a conditional row compares with the dense rows beside it; none for dense rows, and from rows that failed.
-    pub fn speed_up(&self, row: &Measurement) -> Option<SpeedUp> {
-        if !row.computation.is_conditional() {
-            return None;
-        }
-        if row.broken().is_some() {
-            return None;
-        }
-        let dense = |precision: Option<Precision>| {
-            let peers = self.measurements.iter().filter(|other| {
-                !other.computation.is_conditional()
-                    && (other.workload == row.workload && other.tokens == row.tokens)
-                    && (other.unit == row.unit && other.check.passed && other.broken().is_none())
-                    && precision.is_none_or(|p| p == other.precision)
-            });
-            peers.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))
-        };
-        let fastest = dense(None)?;
-        let ratio = |other: &Measurement| other.seconds.median / row.seconds.median;
-        row.check.passed.then(|| SpeedUp {
-            same_precision: dense(Some(row.precision)).map(ratio),
-            best_dense: Some(ratio(fastest)),
-            theoretical: fastest.computation.neurons().0 as f64
-                / row.computation.neurons().1 as f64,
-        })
     }
 }
 
@@ -440,7 +415,7 @@ impl Machine {
             adapter: "none".into(),
             ids: (0, 0),
             kind: "Cpu".into(),
-            backend: "none".into(),
+            backend: NO_BACKEND.into(),
             driver: String::new(),
             features: Vec::new(),
             subgroup: None,

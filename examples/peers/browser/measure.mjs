@@ -6,7 +6,7 @@
 //     node web/pack-model.mjs MINILM_DIR OUT_DIR/minilm
 //     node examples/peers/browser/measure.mjs MINILM_DIR OUT_DIR LINES.txt [RESULT.json]
 //
-// Each row is a browser of its own, on the same lines, a text each. Everything comes from this machine by HTTP: programs gzipped, models as they are.
+// ROWS='wasm|CPU' measures those rows alone whose names match. Each row is a browser of its own, on the same lines, a text each. Everything comes from this machine by HTTP: programs gzipped, models as they are.
 
 import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -160,7 +160,7 @@ const rows = [
   ours("cmm-web, FastMiniLM, WebGPU", "fastminilm", "webgpu"),
   ours("cmm-web, MiniLM, WebGPU", "minilm", "webgpu"),
   theirs("transformers.js, MiniLM, WebGPU f32", "webgpu", "fp32", 1),
-];
+].filter(({ name }) => new RegExp(process.env.ROWS ?? "").test(name));
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 console.log("| | lines/s | first vector, s | model, MB | code, MB | memory, MB | cosine to native, mean | least |\n|---|---|---|---|---|---|---|---|");
 const measured = [];
