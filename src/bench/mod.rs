@@ -1,7 +1,9 @@
-//! The portable benchmark: what CMM buys on a device, against a dense layer tuned as hard.
+//! The portable benchmark: how much CMM saves on a device, against a dense layer that is tuned as
+//! hard.
 //!
-//! Every row is measured over distinct random inputs, on paths that spread over the tree, and its output is held against the f64
-//! reference in the same run. The command `cmm bench` and a browser use this code alike.
+//! Every row is measured over distinct random inputs whose paths spread over the tree, and its
+//! output is compared with the f64 reference in the same run. The command `cmm bench` and the
+//! browser demo share this code.
 
 #[cfg(feature = "cpu")]
 mod cpu;
