@@ -46,7 +46,8 @@ pub use text::{
 /// The version of wgpu whose devices, buffers and passes this crate takes.
 pub use wgpu;
 
-/// What the kernels are made of, for tests, experiments and readers of shaders. It changes from one version to the next without notice.
+/// The parts of the kernels, for tests, experiments and readers of shaders. This module changes
+/// from one version to the next without notice.
 pub mod low_level {
     pub use crate::gpu::{Binding, COOPERATIVE_STORAGE, Grid, KernelSource};
     pub use crate::kernels::{cooperative_kernels, kernels_of, peak_kernels};

@@ -1,4 +1,5 @@
-//! Code of the tokenizers crate, which indexes, unwraps and loops by what a file says: its panics and its hanging become errors.
+//! Guards code of the tokenizers crate. That code indexes, unwraps and loops as a file tells it;
+//! here its panics and endless loops become errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +14,8 @@ pub(crate) fn without_panic<T>(name: &str, work: impl FnOnce() -> Result<T>) -> 
     })
 }
 
-/// As [`without_panic`], for at most so many seconds: what takes longer goes on in a thread that nobody waits for.
+/// Works like [`without_panic`], for at most `seconds`. Work that takes longer goes on in a thread
+/// that nobody waits for.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn within<T: Send + 'static>(
     seconds: f64,
@@ -36,7 +38,7 @@ pub(crate) fn within<T: Send + 'static>(
     }
 }
 
-/// In a browser there is no second thread; the page's worker can be ended.
+/// A browser has no second thread here, but the page can end its worker.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn within<T>(_: f64, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     without_panic(name, work)
