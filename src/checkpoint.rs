@@ -267,7 +267,7 @@ fn floats_from_bytes(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metadata, u64)> {
     let bad = |reason: String| Error::Checkpoint { name: name.into(), reason };
     let mut size = [0; 8];
-    source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are no header")))?;
+    source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are too few for a header")))?;
     if &size == b"version " {
         let reason = "it is a git-lfs pointer to the file; run `git lfs pull` in its folder";
         return Err(bad(reason.into()));
@@ -277,17 +277,17 @@ fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metada
         return Err(bad(format!("its header claims {header} bytes, more than {MAX_HEADER}")));
     }
     if header > length.saturating_sub(8) {
-        return Err(bad(format!("its header claims {header} bytes, the file has {length}")));
+        return Err(bad(format!("its header claims {header} bytes, but the file has {length}")));
     }
     let mut text = vec![0; header as usize];
     source.read_exact(&mut text).map_err(|e| bad(e.to_string()))?;
     // The deserializer of Metadata checks names, order and overlap, and that shape, dtype and
     // offsets agree, without overflow.
     let metadata: Metadata =
-        serde_json::from_slice(&text).map_err(|e| bad(format!("its header: {e}")))?;
+        serde_json::from_slice(&text).map_err(|e| bad(format!("its header is malformed: {e}")))?;
     let end = 8 + header + metadata.data_len() as u64;
     if end != length {
-        return Err(bad(format!("its header describes {end} bytes, the file has {length}")));
+        return Err(bad(format!("its header describes {end} bytes, but the file has {length}")));
     }
     Ok((metadata, 8 + header))
 }

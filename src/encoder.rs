@@ -193,7 +193,7 @@ impl Encoder {
                 encoder.forward(&batch, &output, tap)
             }
             #[cfg(feature = "cpu")]
-            _ => Err(Error::input("a batch", "one that this encoder began", "another's")),
+            _ => Err(Error::input("a batch", "one that this encoder began", "one of another encoder")),
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn html(report: &Report) -> Result<String> {
         let roofline = roofline(report, &rows);
         for (title, x, y, series) in [
             (
-                "Time of a forward: where the lines cross, dense wins on one side",
+                "Time of a forward: where lines cross, another layer becomes the fastest",
                 "tokens",
                 "us",
                 by_tokens,

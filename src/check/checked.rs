@@ -74,7 +74,7 @@ impl Checked {
         Err(Error::Unsupported {
             what: what.into(),
             adapter: self.device(),
-            missing: format!("a form of {} for them", self.form()),
+            missing: format!("a form of {} that runs them", self.form()),
         })
     }
 }

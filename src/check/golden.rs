@@ -46,9 +46,9 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     let (layers, others): (Vec<_>, Vec<_>) =
         index.into_iter().partition(|entry| FFF_LAYERS.contains(&entry.kind.as_str()));
     if layers.is_empty() {
-        let found = if others.is_empty() { "no case" } else { "other kinds only" };
+        let found = if others.is_empty() { "none" } else { "only other kinds" };
         let what = format!("{}: cases", folder.join("index.json").display());
-        return Err(Error::shape(what, format!("some of kind {}", FFF_LAYERS.join(" or ")), found));
+        return Err(Error::shape(what, format!("cases of kind {}", FFF_LAYERS.join(" or ")), found));
     }
     let mut cases = Vec::new();
     for entry in &layers {

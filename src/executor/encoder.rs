@@ -230,8 +230,8 @@ impl GpuEncoder {
         }
         // Sums may overflow, and f16 values between operations overflow sooner.
         let result = match self.activations() {
-            Precision::F32 => "the encoder's result, whose sums overflowed:",
-            Precision::F16 => "the encoder's result with f16 activations, which f32 ones may help:",
+            Precision::F32 => "the encoder's result (its sums overflowed)",
+            Precision::F16 => "the encoder's result (f16 activations overflowed; try f32 ones)",
         };
         check_finite(result, &encoded.values)?;
         for stage in tapped {

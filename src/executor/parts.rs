@@ -165,8 +165,8 @@ fn label(part: Part) -> String {
     match part {
         Part::Layer(layer, LayerPart::Qkv) => format!("query, key, value of layer {layer}"),
         Part::Layer(layer, LayerPart::AttentionOut) => format!("attention output of layer {layer}"),
-        Part::Layer(layer, LayerPart::Up) => format!("feedforward in of layer {layer}"),
-        Part::Layer(layer, LayerPart::Down) => format!("feedforward out of layer {layer}"),
+        Part::Layer(layer, LayerPart::Up) => format!("feedforward input of layer {layer}"),
+        Part::Layer(layer, LayerPart::Down) => format!("feedforward output of layer {layer}"),
         part => format!("{part:?}").to_lowercase(),
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn overflow<'a>(
         what: format!("y of token {token}"),
         index: 0,
         value: f32::NAN,
-        expected: "finite, as no sum on its path can overflow",
+        expected: "a finite number, because no sum on its path can overflow",
     }
 }
 

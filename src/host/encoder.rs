@@ -125,7 +125,7 @@ impl HostEncoder {
             encoded.values = std::mem::take(&mut buffers[memory.of[*slot]]);
             encoded.values.truncate(filled(*slot));
         }
-        check_finite("the encoder's result, whose sums overflowed:", &encoded.values)?;
+        check_finite("the encoder's result (its sums overflowed)", &encoded.values)?;
         Ok(encoded)
     }
 

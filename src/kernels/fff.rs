@@ -78,7 +78,7 @@ impl Parts {
             return Err(Error::Unsupported {
                 what: format!("f16 activations in variant {variant}"),
                 adapter: device.adapter.clone(),
-                missing: "packed f16 weights beside them".into(),
+                missing: "packed f16 weights with them".into(),
             });
         }
         let (format, values8, unit) = match variant.weights {

@@ -55,9 +55,9 @@ impl FffSpec {
             || adds == Some(Residual::Input) && x != Precision::F32
         {
             return Err(Error::Unsupported {
-                what: format!("{} added to f16", self.shape),
+                what: format!("adding {} to f16 values", self.shape),
                 adapter: device.adapter.clone(),
-                missing: "kernels that add to what is stored in f16".into(),
+                missing: "kernels that add to f16 values".into(),
             });
         }
         let few = self.few(leaf, variant, device)?;
@@ -65,12 +65,12 @@ impl FffSpec {
         // outputs.
         let widest = row_stride(leaf.width).max(self.shape.output_stride()).div_ceil(32);
         if widest > device.limits.max_compute_workgroups_per_dimension as usize {
-            return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup a token")]);
+            return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup per token")]);
         }
         let matrices = self.on_matrices(variant, device);
         let up_to = Tuning::of(device).leaf_few(leaf.width as u32, matrices);
         Ok(vec![
-            Candidate::one(few, up_to, "a workgroup a token"),
+            Candidate::one(few, up_to, "a workgroup per token"),
             self.grouped(leaf, variant, device)?,
         ])
     }

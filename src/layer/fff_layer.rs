@@ -161,7 +161,7 @@ impl FffLayer {
         let writes: Vec<_> = std::iter::once(y).chain(path).collect();
         let compiled = choice.and_then(|choice| operation.compiled(&self.gpu, choice, tokens));
         let dispatch = compiled.ok_or_else(|| {
-            Error::shape("this layer", "kernels that were compiled when it was uploaded", "none")
+            Error::shape("this layer", "kernels compiled at its upload", "none")
         })?;
         let scratch: Vec<Buffer> = match schedule {
             Schedule::Grouped => {
@@ -175,7 +175,7 @@ impl FffLayer {
                 let sizes = operation.scratch(tokens);
                 let limit = limit.min(self.gpu.capabilities().limits.max_buffer_size);
                 if let Some(bytes) = sizes.iter().copied().find(|bytes| *bytes > limit) {
-                    return Err(self.too_large("what passes between kernels", bytes));
+                    return Err(self.too_large("the buffer between kernels", bytes));
                 }
                 sizes.into_iter().map(|bytes| self.gpu.scratch(bytes)).collect()
             }

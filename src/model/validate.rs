@@ -53,13 +53,13 @@ impl EncoderConfig {
         if self.family == Family::CrammedBert && self.token_types > 1 {
             // crammedBERT has no token-type embedding, and the types of a batch must be below this
             // number.
-            let expected = "0 or 1, as crammedBERT has no such embedding";
+            let expected = "0 or 1, because crammedBERT has no token-type embedding";
             return Err(Error::config("token types", expected, self.token_types));
         }
         if self.family == Family::CrammedBert && self.positions > MOST_SINUSOIDS {
             // Other families' positions are a tensor of the checkpoint. These are computed, so a
             // file could ask for any number of them.
-            let expected = format!("at most {MOST_SINUSOIDS} sinusoidal ones");
+            let expected = format!("at most {MOST_SINUSOIDS} sinusoidal positions");
             return Err(Error::config("positions", expected, self.positions));
         }
         if !(1e-30..1.0).contains(&self.norm_eps) {

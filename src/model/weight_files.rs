@@ -30,12 +30,12 @@ pub fn base(folder: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Advice for weights that are not safetensors.
-pub const NEEDS_SAFETENSORS: &str = "pytorch_model.bin only, which may run code when it is read; convert it in Python, by \
-     AutoModel.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
+pub const NEEDS_SAFETENSORS: &str = "pytorch_model.bin only, which may run code when it is read; convert it in Python with \
+     AutoModel.from_pretrained(MODEL).save_pretrained(FOLDER), and use FOLDER";
 
 /// Advice for a vocabulary without a tokenizer.
-pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make one in Python, by \
-     AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
+pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make one in Python with \
+     AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and use FOLDER";
 
 /// Returns a folder's weights: one file, or the shards of its index.
 pub(crate) fn files(folder: &Path) -> Result<Vec<Checkpoint<'static>>> {

@@ -28,13 +28,13 @@ pub(crate) fn within<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("tokenizer".into()).spawn(move || {
         let _ = sender.send(without_panic(&named, work));
     });
-    thread.map_err(|cause| failed(name, format!("no thread to read it in: {cause}")))?;
+    thread.map_err(|cause| failed(name, format!("no thread could be started to read it: {cause}")))?;
     match receiver.recv_timeout(std::time::Duration::from_secs_f64(seconds)) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(failed(name, format!("it takes more than {seconds} s to read and try")))
+            Err(failed(name, format!("reading and trying it takes more than {seconds} s")))
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed(name, "its thread ended".into())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed(name, "the thread that read it ended".into())),
     }
 }
 
@@ -65,6 +65,6 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
             }
         });
-        assert_eq!(hung.unwrap_err(), "t.json: it takes more than 0.01 s to read and try");
+        assert_eq!(hung.unwrap_err(), "t.json: reading and trying it takes more than 0.01 s");
     }
 }

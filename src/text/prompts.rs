@@ -53,7 +53,7 @@ impl Prompts {
         self.named.get(name).map(String::as_str).ok_or_else(|| {
             let names: Vec<_> = self.named.keys().map(String::as_str).collect();
             let expected = match names[..] {
-                [] => "none, as this model declares no prompts".into(),
+                [] => "no name, because this model declares no prompts".into(),
                 _ => format!("one of {}", names.join(", ")),
             };
             Error::input("name of a prompt", expected, name)

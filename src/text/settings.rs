@@ -39,7 +39,7 @@ pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
 fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
     let name = folder.name(file);
     let Some(config) = folder.json(file)? else {
-        let expected = "how its vectors are pooled, as modules.json names this file";
+        let expected = "the pooling settings that modules.json refers to";
         return Err(Error::config(name, expected, "no such file"));
     };
     if config.get("include_prompt") == Some(&Value::Bool(false)) {
