@@ -48,7 +48,7 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     if layers.is_empty() {
         let found = if others.is_empty() { "none" } else { "only other kinds" };
         let what = format!("{}: cases", folder.join("index.json").display());
-        return Err(Error::shape(what, format!("cases of kind {}", FFF_LAYERS.join(" or ")), found));
+        return Err(Error::shape(what, format!("kind {}", FFF_LAYERS.join(" or ")), found));
     }
     let mut cases = Vec::new();
     for entry in &layers {
