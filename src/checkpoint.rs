@@ -267,7 +267,9 @@ fn floats_from_bytes(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metadata, u64)> {
     let bad = |reason: String| Error::Checkpoint { name: name.into(), reason };
     let mut size = [0; 8];
-    source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are too few for a header")))?;
+    source
+        .read_exact(&mut size)
+        .map_err(|_| bad(format!("{length} bytes are too few for a header")))?;
     if &size == b"version " {
         let reason = "it is a git-lfs pointer to the file; run `git lfs pull` in its folder";
         return Err(bad(reason.into()));

@@ -193,7 +193,11 @@ impl Encoder {
                 encoder.forward(&batch, &output, tap)
             }
             #[cfg(feature = "cpu")]
-            _ => Err(Error::input("a batch", "one that this encoder began", "one of another encoder")),
+            _ => Err(Error::input(
+                "a batch",
+                "one that this encoder began",
+                "one of another encoder",
+            )),
         }
     }
 }

@@ -160,9 +160,8 @@ impl FffLayer {
         let extents = self.gpu.extents(tokens);
         let writes: Vec<_> = std::iter::once(y).chain(path).collect();
         let compiled = choice.and_then(|choice| operation.compiled(&self.gpu, choice, tokens));
-        let dispatch = compiled.ok_or_else(|| {
-            Error::shape("this layer", "kernels compiled at its upload", "none")
-        })?;
+        let dispatch = compiled
+            .ok_or_else(|| Error::shape("this layer", "kernels compiled at its upload", "none"))?;
         let scratch: Vec<Buffer> = match schedule {
             Schedule::Grouped => {
                 // Kernels use indices up to twice the leaves plus twice the tokens in 32 bits, and

@@ -28,13 +28,16 @@ pub(crate) fn within<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("tokenizer".into()).spawn(move || {
         let _ = sender.send(without_panic(&named, work));
     });
-    thread.map_err(|cause| failed(name, format!("no thread could be started to read it: {cause}")))?;
+    thread
+        .map_err(|cause| failed(name, format!("no thread could be started to read it: {cause}")))?;
     match receiver.recv_timeout(std::time::Duration::from_secs_f64(seconds)) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => {
             Err(failed(name, format!("reading and trying it takes more than {seconds} s")))
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed(name, "the thread that read it ended".into())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            Err(failed(name, "the thread that read it ended".into()))
+        }
     }
 }
 
