@@ -13,6 +13,17 @@ pub enum Device {
     /// A GPU, through wgpu.
     Gpu(Gpu),
     /// The host's threads: vectorised f32 arithmetic on the rayon pool of the calling thread.
+    ///
+    /// ```
+    /// use cmm::{Device, GpuOptions};
+    ///
+    /// # pollster::block_on(async {
+    /// let device = Device::request(&"cpu".parse()?, &GpuOptions::default()).await?;
+    /// assert!(matches!(device, Device::Host));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })
+    /// # .unwrap();
+    /// ```
     #[cfg(feature = "cpu")]
     Host,
 }

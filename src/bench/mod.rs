@@ -4,6 +4,23 @@
 //! Every row is measured over distinct random inputs whose paths spread over the tree, and its
 //! output is compared with the f64 reference in the same run. The command `cmm bench` and the
 //! browser demo share this code.
+//!
+//! ```no_run
+//! use cmm::bench::{Effort, Machine, Report, Workload, run, table};
+//! use cmm::{Gpu, GpuOptions};
+//!
+//! # async fn example() -> Result<(), cmm::Error> {
+//! let workload = Workload::preset("bert-base", true)?;
+//! let options = GpuOptions::default().largest_buffer(workload.largest_buffer());
+//! let gpu = Gpu::request(&options).await?;
+//! let mut report = Report::new(Machine::of(&gpu, 1), "an example".into());
+//! run(&gpu, &workload, Effort::QUICK, &mut report, &mut |_| {}).await?;
+//! for row in table(&report) {
+//!     println!("{}", row.join("  "));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "cpu")]
 mod cpu;

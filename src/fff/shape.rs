@@ -6,6 +6,14 @@ use crate::fff::{FffForm, LeafForm};
 
 /// The sizes of an FFF layer: its widths, trees K, depth D and form. Once it exists, none of the
 /// derived sizes can overflow.
+///
+/// ```
+/// use cmm::FffShape;
+///
+/// let shape = FffShape::new(768, 1, 11)?; // width, trees, depth
+/// assert_eq!((shape.neurons(), shape.engaged()), (4095, 12));
+/// # Ok::<(), cmm::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FffShape {
     input: usize,

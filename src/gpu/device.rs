@@ -81,6 +81,30 @@ impl Gpu {
     /// # Errors
     /// Returns [`Error::NoAdapter`] if no adapter fits and [`Error::Gpu`] if the device cannot be
     /// created. [`Error::Unsupported`] names a limit that the adapter does not reach.
+    ///
+    /// # Examples
+    /// ```
+    /// use cmm::{FffShape, Gpu, GpuOptions, Precision};
+    ///
+    /// # async fn example() -> Result<(), cmm::Error> {
+    /// let shape = FffShape::new(768, 1, 11)?;
+    /// let options = GpuOptions::default().for_layer(shape, Precision::F32);
+    /// let gpu = Gpu::request(&options).await?;
+    /// println!("{} runs {:?}", gpu.info().name, gpu.capabilities().best(Precision::F32)?);
+    /// # Ok(())
+    /// # }
+    /// # fn main() -> Result<(), cmm::Error> {
+    /// #     match pollster::block_on(example()) {
+    /// #         Err(error @ cmm::Error::NoAdapter { .. })
+    /// #             if std::env::var_os("CMM_REQUIRE_GPU").is_none() =>
+    /// #         {
+    /// #             eprintln!("SKIPPED: {error}");
+    /// #             Ok(())
+    /// #         }
+    /// #         result => result,
+    /// #     }
+    /// # }
+    /// ```
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         Self::from_adapter(&adapter(&options.adapter).await?, options).await
     }

@@ -35,6 +35,17 @@ struct Walk<'a> {
 /// # Errors
 /// Returns [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a
 /// NaN or an infinity, and [`Error::Overflow`] if sums overflow.
+///
+/// # Examples
+/// ```
+/// use cmm::{FffShape, FffWeights, host, reference};
+///
+/// let weights = FffWeights::random(FffShape::new(64, 1, 5)?, 42);
+/// let x = vec![0.5; 3 * 64]; // [tokens, width]
+/// let result = host::fff(&weights, &x)?;
+/// assert_eq!(result.path, reference::fff(&weights, &x)?.path);
+/// # Ok::<(), cmm::Error>(())
+/// ```
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let result = fff_allowing_overflow(weights, x)?;
     weights.check_overflow(x, &result.y, &result.path)?;

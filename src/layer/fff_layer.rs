@@ -13,6 +13,30 @@ use crate::layer::chunk::Chunk;
 const CHUNK_BYTES: u64 = 64 << 20;
 
 /// An FFF layer on a device.
+///
+/// ```
+/// use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions};
+///
+/// # async fn example() -> Result<(), cmm::Error> {
+/// let gpu = Gpu::request(&GpuOptions::default()).await?;
+/// let weights = FffWeights::random(FffShape::new(64, 2, 5)?, 42);
+/// let layer = FffLayer::builder(&weights).upload(&gpu).await?;
+/// let y = layer.forward(&vec![0.5; 3 * 64]).await?; // three tokens
+/// assert_eq!(y.len(), 3 * 64);
+/// # Ok(())
+/// # }
+/// # fn main() -> Result<(), cmm::Error> {
+/// #     match pollster::block_on(example()) {
+/// #         Err(error @ cmm::Error::NoAdapter { .. })
+/// #             if std::env::var_os("CMM_REQUIRE_GPU").is_none() =>
+/// #         {
+/// #             eprintln!("SKIPPED: {error}");
+/// #             Ok(())
+/// #         }
+/// #         result => result,
+/// #     }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FffLayer {
     pub(super) gpu: Gpu,

@@ -33,6 +33,20 @@ pub fn gelu(z: f64) -> f64 {
 /// # Errors
 /// Returns [`Error::Shape`] if `x` is not a whole number of tokens, and [`Error::Value`] if it
 /// holds a NaN or an infinity.
+///
+/// # Examples
+/// ```
+/// use cmm::{FffShape, FffWeights, reference};
+///
+/// let shape = FffShape::new(2, 1, 1)?; // one tree: a root (node 0) and its children 1 and 2
+/// let weights = FffWeights::random(shape, 42);
+/// let result = reference::fff(&weights, &[0.5, -1.0])?; // one token
+///
+/// let right = result.logits[0] > 0.0;
+/// assert_eq!(result.path, [0, if right { 2 } else { 1 }]);
+/// assert_eq!(result.y.len(), 2);
+/// # Ok::<(), cmm::Error>(())
+/// ```
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {

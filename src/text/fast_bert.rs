@@ -46,6 +46,18 @@ pub struct Embedded {
 }
 
 /// A model with its tokenizer.
+///
+/// ```no_run
+/// use cmm::{Device, DeviceChoice, FastBert, GpuOptions, cosine};
+///
+/// # async fn example() -> Result<(), cmm::Error> {
+/// let device = Device::request(&DeviceChoice::Auto, &GpuOptions::default()).await?;
+/// let model = FastBert::load(device, "models/fastminilm").await?;
+/// let vectors = model.embed(&["A cat sits on a mat.", "A kitten lies on a rug."]).await?;
+/// println!("{:.2}", cosine(&vectors[0], &vectors[1]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FastBert {
     encoder: Encoder,
