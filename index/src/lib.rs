@@ -1,13 +1,16 @@
-//! A folder with the vectors of texts: built step by step, replaced at once, checked when it is opened, searched exactly.
+//! A folder with the vectors of texts. It is built step by step, replaced at once, checked when it
+//! is opened, and searched exactly.
 //!
 //! ```text
-//! manifest.json        what the index is of: model, width, precision, files, and size and BLAKE3 of each of these:
-//! texts-HASH.bin       every text once, UTF-8, end to end
-//! ends-HASH.bin        where each text ends: u64
-//! vectors-HASH.bin     [texts, width], f32, f16 or i8
-//! places-HASH.bin      where texts stand: row, file, line, each u32
+//! manifest.json     model, width, precision, files; size and BLAKE3 hash of each file below
+//! texts-HASH.bin    every text once, in UTF-8, end to end
+//! ends-HASH.bin     the end of each text, u64
+//! vectors-HASH.bin  [texts, width] in f32, f16 or i8
+//! places-HASH.bin   the places of texts: row, file and line, each u32
 //! ```
-//! Numbers are little-endian. Lengths of rows of i8 do not matter: a similarity is a cosine.
+//!
+//! Numbers are little-endian. The length of an i8 row does not matter, because similarities are
+//! cosines.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 

@@ -1,4 +1,4 @@
-//! What errors look like, for the OpenAPI document; [`crate::dialect`] writes them.
+//! The shapes of errors, for the OpenAPI document; [`crate::dialect`] writes them.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ const STATUSES: [(&str, &str); 12] = [
     ("503", "The model is being loaded"),
 ];
 
-/// OpenAI's shape.
+/// OpenAI's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OpenAiError {
     error: OpenAiErrorBody,
 }
 
-/// What was wrong.
+/// The details of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OpenAiErrorBody {
@@ -39,7 +39,7 @@ pub(crate) struct OpenAiErrorBody {
     code: Option<String>,
 }
 
-/// The shape of text-embeddings-inference.
+/// The shape of an error in text-embeddings-inference.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct TeiError {
@@ -47,7 +47,7 @@ pub(crate) struct TeiError {
     error_type: TeiErrorType,
 }
 
-/// Kinds of errors of text-embeddings-inference.
+/// The kinds of errors of text-embeddings-inference.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) enum TeiErrorType {
@@ -59,14 +59,14 @@ pub(crate) enum TeiErrorType {
     Empty,
 }
 
-/// Cohere's shape.
+/// Cohere's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct CohereError {
     message: String,
 }
 
-/// Ollama's shape.
+/// Ollama's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OllamaError {
@@ -84,7 +84,7 @@ fn responses<T: ToSchema>() -> BTreeMap<String, RefOr<Response>> {
 macro_rules! errors {
     ($($name:ident: $body:ty),*) => {
         $(
-            /// Its errors.
+            /// The error responses of this family of routes.
             pub(crate) struct $name;
 
             impl IntoResponses for $name {
