@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The folder is not an index.
     #[error(
-        "{dir}: expected an index, or a folder that is empty or not there yet; found a folder without manifest.json"
+        "{dir}: expected an index, an empty folder, or one that does not exist yet; found a folder without manifest.json"
     )]
     Foreign {
         /// The folder.
@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// A file of the index has changed since it was written.
     #[error(
-        "{path}: the index is damaged: expected {expected}, found {found}; make it again with cmm index"
+        "{path}: the index is damaged: expected {expected}, found {found}; rebuild it with cmm index"
     )]
     Damaged {
         /// The file.

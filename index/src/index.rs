@@ -64,8 +64,9 @@ impl Index {
         let mut vectors = Collector::new(manifest.precision, manifest.width);
         read(dir, Kind::Vectors, &manifest.vectors, |step| vectors.take(step))?;
         let vectors = vectors.finish();
-        let vectors = vectors
-            .map_err(|row| bad(Kind::Vectors, "finite numbers", &format!("others in row {row}")))?;
+        let vectors = vectors.map_err(|row| {
+            bad(Kind::Vectors, "finite numbers", &format!("another value in row {row}"))
+        })?;
         let texts = String::from_utf8(bytes(Kind::Texts)?);
         let texts = texts.map_err(|cause| bad(Kind::Texts, "UTF-8", &cause))?;
         let mut ends = Vec::new();
@@ -75,7 +76,9 @@ impl Index {
             let place = usize::try_from(end).ok();
             match place.filter(|place| *place >= last && texts.is_char_boundary(*place)) {
                 Some(place) => last = place,
-                None => return Err(bad(Kind::Ends, "ends of texts, in their order", &end)),
+                None => {
+                    return Err(bad(Kind::Ends, "the ends of the texts in ascending order", &end));
+                }
             }
             ends.push(last);
         }
@@ -90,7 +93,11 @@ impl Index {
             let known = (row as usize) < ends.len() && (file as usize) < manifest.files.len();
             if !known || places.last().is_some_and(|[before, ..]| *before > row) {
                 let found = format!("row {row}, file {file}");
-                return Err(bad(Kind::Places, "places of texts, in the order of the rows", &found));
+                return Err(bad(
+                    Kind::Places,
+                    "the places of the texts in the order of the rows",
+                    &found,
+                ));
             }
             places.push([row, file, line]);
         }

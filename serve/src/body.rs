@@ -41,7 +41,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Body<T> {
                 return Err(too_large());
             }
             Ok(Err(error)) => {
-                return Err(Problem::new(Kind::Syntax, format!("the body broke off: {error}")));
+                return Err(Problem::new(Kind::Syntax, format!("the body ended early: {error}")));
             }
             Ok(Ok(body)) => body.to_bytes(),
         };

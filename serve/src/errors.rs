@@ -6,17 +6,17 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, response::Res
 use utoipa::{IntoResponses, ToSchema};
 
 const STATUSES: [(&str, &str); 12] = [
-    ("400", "Nothing to do, or no JSON"),
-    ("401", "No bearer key, or a wrong one"),
-    ("404", "No such route or model"),
-    ("405", "Another method is needed"),
-    ("408", "The request took too long to come"),
-    ("413", "Too large a body, text or list"),
-    ("415", "The body is not said to be JSON"),
-    ("422", "A field with a value that cannot be"),
-    ("424", "The model cannot do that"),
-    ("429", "Too much waits already: try again after Retry-After"),
-    ("500", "A fault of the server"),
+    ("400", "There is no text, or the body is not JSON"),
+    ("401", "The bearer key is missing or wrong"),
+    ("404", "The route or the model does not exist"),
+    ("405", "The route needs another method"),
+    ("408", "The request took too long to arrive"),
+    ("413", "A body, text or list is too large"),
+    ("415", "The content type is not JSON"),
+    ("422", "A field has an invalid value"),
+    ("424", "The model cannot do this"),
+    ("429", "Too many requests are waiting: try again after Retry-After"),
+    ("500", "The server has a fault"),
     ("503", "The model is being loaded"),
 ];
 

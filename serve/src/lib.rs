@@ -120,7 +120,7 @@ pub async fn serve(
     });
     let loaded = async {
         for (name, first) in loading {
-            let ended = || Err("its thread ended".into());
+            let ended = || Err("the thread that loads it ended".into());
             first
                 .await
                 .unwrap_or_else(|_| ended())
@@ -153,7 +153,7 @@ fn check(models: &[ModelSource], settings: &Settings) -> Result<(), ServeError> 
     }
     for (index, model) in models.iter().enumerate() {
         if models[..index].iter().any(|other| other.name == model.name) {
-            return bad("names of models", "each once", format!("{} twice", model.name));
+            return bad("names of models", "distinct names", format!("{} twice", model.name));
         }
     }
     if settings.key.as_ref().is_some_and(|key| key.trim().is_empty()) {

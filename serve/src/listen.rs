@@ -53,7 +53,7 @@ pub(crate) async fn listen(
         tokio::spawn(async move {
             let _place = place;
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke off");
+                tracing::debug!(%error, "a connection was interrupted");
             }
         });
     };
@@ -77,7 +77,7 @@ pub(crate) async fn listen(
         }
     }
     shared.stopping.store(true, Ordering::Relaxed);
-    tracing::info!(connections = open.count(), "stopping: what was accepted is answered");
+    tracing::info!(connections = open.count(), "stopping: accepted requests are answered first");
     let [all, each] = LAST;
     let end = Instant::now() + all;
     while Instant::now() < end

@@ -73,11 +73,14 @@ impl Metrics {
         for (name, text) in [
             ("te_request_count", "Requests of one text (single) or several (batch)"),
             ("te_request_success", "Requests that were answered"),
-            ("te_request_failure", "Requests that were not, by kind of error"),
+            ("te_request_failure", "Requests that failed, by kind of error"),
             ("te_request_duration", "Seconds from a request's arrival to its answer"),
             ("te_request_tokenization_duration", "Seconds in the tokenizer"),
             ("te_request_queue_duration", "Seconds in the queue"),
-            ("te_request_inference_duration", "Seconds in the batches that had a part of it"),
+            (
+                "te_request_inference_duration",
+                "Seconds in the batches that contained a part of the request",
+            ),
             ("te_request_input_length", "Tokens of a request"),
             ("te_batch_next_size", "Texts of a batch"),
             ("te_batch_next_tokens", "Tokens of a batch"),

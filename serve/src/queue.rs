@@ -81,7 +81,7 @@ impl Queue {
         }
         if job.tokens > self.limit {
             let message = format!(
-                "the request has {} tokens, this server admits {} at once; send fewer texts",
+                "the request has {} tokens, but this server admits {} at once; send fewer texts",
                 job.tokens, self.limit
             );
             return Err(Problem::new(Kind::TooLarge, message));
@@ -90,7 +90,7 @@ impl Queue {
             inside.forget_abandoned();
         }
         if inside.tokens + job.tokens > self.limit {
-            let message = format!("{} tokens wait already; try again later", inside.tokens);
+            let message = format!("{} tokens are already waiting; try again later", inside.tokens);
             return Err(Problem::new(Kind::Overloaded, message));
         }
         inside.tokens += job.tokens;

@@ -199,7 +199,7 @@ async fn slot(State(shared): State<Shared>, request: Request, next: Next) -> Res
     }
     let Ok(_slot) = shared.slots.clone().try_acquire_owned() else {
         let message = format!(
-            "{} requests are here already; try again later",
+            "{} requests are already being handled; try again later",
             shared.settings.limits.requests
         );
         return Problem::new(Kind::Overloaded, message).into_response();

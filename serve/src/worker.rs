@@ -77,7 +77,12 @@ impl Worker {
             self.queue.shut(&Problem::new(Kind::Unavailable, message));
             self.status.set(Status::Lost(reason.clone()));
             let seconds = wait.as_secs_f64();
-            tracing::error!(model = name, reason, seconds, "the model is lost, and loaded again");
+            tracing::error!(
+                model = name,
+                reason,
+                seconds,
+                "the model was lost and is being loaded again"
+            );
             if self.queue.ends_within(wait) {
                 return;
             }

@@ -113,7 +113,7 @@ pub(crate) async fn info(
 
 /// Reports whether all models can run requests.
 #[utoipa::path(get, path = "/health", tag = "text-embeddings-inference",
-    responses((status = 200, description = "All models can be asked"), TeiErrors))]
+    responses((status = 200, description = "All models can run requests"), TeiErrors))]
 pub(crate) async fn health(State(state): State<Shared>) -> Result<(), Problem> {
     if state.stopping.load(std::sync::atomic::Ordering::Relaxed) {
         return Err(Problem::new(Kind::Unavailable, "the server is stopping"));
