@@ -137,7 +137,7 @@ def test_bad_vectors_are_refused(model, a, b, said):
         (["a", "\ud800"], {}, cmm.InputError, r"sentences\[1\]: expected text that UTF-8 can hold"),
         ("a", {"batch_size": 0}, cmm.InputError, "batch_size: expected at least 1"),
         ("a", {"batch_size": 1.5}, cmm.InputTypeError, "batch_size: expected a whole number"),
-        ("a", {"prompt_name": "query"}, cmm.InputError, "prompt_name: expected one of none, as this model declares no prompts"),
+        ("a", {"prompt_name": "query"}, cmm.InputError, "prompt_name: expected no name, because this model declares no prompts"),
         ("a", {"prompt": "p", "prompt_name": "query"}, cmm.InputError, "expected none beside prompt='p'"),
         ("a", {"prompt": 1}, cmm.InputTypeError, "prompt: expected str"),
         ("a", {"truncate_dim": 0}, cmm.InputError, "truncate_dim: expected at least 1"),
