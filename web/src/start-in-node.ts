@@ -1,4 +1,4 @@
-/** Workers of Node.js. */
+/** Starts workers in Node.js. */
 
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -36,7 +36,8 @@ function port(worker: Worker): StarterPort {
       if (waiting) worker.ref();
       else worker.unref();
     },
-    // Not by force: a thread that is stopped while it waits for Dawn takes the process with it. The process waits until it has ended.
+    // This does not use force: a thread that is stopped while it waits for Dawn takes the process
+    // with it. The process waits until the thread has ended.
     end() {
       ending = true;
       worker.ref();
