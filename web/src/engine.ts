@@ -48,7 +48,7 @@ export class Engine {
     if (!Array.isArray(texts) || texts.some((text) => typeof text !== "string")) {
       throw new CmmError("input", "texts must be an array of strings");
     }
-    if (nodes && kind !== "text") throw new CmmError("input", "nodes are told of texts of the kind `text` only");
+    if (nodes && kind !== "text") throw new CmmError("input", "nodes are available only for texts of the kind `text`");
     return this.calls.call<Embeddings>("embed", [texts, kind, nodes], { progress: onProgress, signal });
   }
 

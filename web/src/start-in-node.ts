@@ -29,7 +29,7 @@ function port(worker: Worker): StarterPort {
     receive: (handle) => void worker.on("message", handle),
     broken(handle) {
       worker.on("error", (error) => handle(error.message));
-      worker.on("exit", (code) => handle(`the worker ended with ${code}`));
+      worker.on("exit", (code) => handle(`the worker ended with exit code ${code}`));
     },
     waits(waiting) {
       if (ending) return;

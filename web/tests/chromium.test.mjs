@@ -192,7 +192,7 @@ test("files that do not arrive, or are not what the manifest says, are never run
     response.writeHead(200).end(JSON.stringify(other));
   };
   for (const path of ["../secret", "https://elsewhere.example/x", "/x", "a//b", "a\\b", ""]) {
-    await fault("/model/manifest.json", changed(({ files }) => (files[0].path = path)), "integrity", /no path below the model/);
+    await fault("/model/manifest.json", changed(({ files }) => (files[0].path = path)), "integrity", /not a path below the model/);
   }
   await fault("/model/manifest.json", changed(({ files }) => (files[0].bytes = -1)), "integrity", /no lengths/);
   await fault("/model/manifest.json", changed(({ files }) => (files[0].bytes = 2 ** 40)), "integrity", /is the most/);

@@ -41,7 +41,7 @@ export function parseManifest(text: string): Manifest {
   const files = json.files.map((entry: any): ModelFile => {
     const { file, path, wire, bytes, sha256 } = entry ?? {};
     const name = JSON.stringify(file);
-    if (!isPlainPath(file) || !isPlainPath(path)) throw wrong(`${name} at ${JSON.stringify(path)} is no path below the model`);
+    if (!isPlainPath(file) || !isPlainPath(path)) throw wrong(`${name} at ${JSON.stringify(path)} is not a path below the model`);
     if (!isLength(wire) || !isLength(bytes)) throw wrong(`${name} has no lengths`);
     if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw wrong(`${name} has no SHA-256`);
     return { file, path, wire, bytes, sha256 };

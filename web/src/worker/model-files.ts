@@ -38,7 +38,7 @@ export class ModelFiles {
       content = await read("manifest.json", await host.fetch(`${base}manifest.json`, signal), LONGEST_MANIFEST);
       if (pinned) {
         const found = await checksum(content, sha256);
-        if (found !== pinned) throw new CmmError("integrity", `manifest.json has the SHA-256 ${found}, and not ${pinned}`);
+        if (found !== pinned) throw new CmmError("integrity", `manifest.json has the SHA-256 ${found}, but ${pinned} was expected`);
         await store?.put(pinned, new Blob([content])).catch(() => undefined);
       }
     }
