@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How near a model's vectors are to the original's on a text of one's own, by `cmm embed`: mean cosine, and for how many sentences the nearest
-other sentence is the same.
+"""Measures how near a model's vectors are to the original's on your own text, by `cmm embed`: the
+mean cosine, and the number of sentences for which the nearest other sentence is the same.
 
     python3 examples/distill/near.py --original MINILM_DIR --text unseen.txt [--model models/fastminilm] [--cmm target/release/cmm]
 
-retrieval.py asks more.
+retrieval.py measures more.
 """
 import argparse
 

@@ -38,7 +38,7 @@ def parse():
 
 
 def read(options):
-    """Lines by kind, and last questions followed by their answers."""
+    """Returns lines by kind; the last kind is questions followed by their answers."""
     kinds = {"wikitext": texts.held_back(options.data)["wikitext"]}
     for text in options.text:
         name, separator, path = text.partition("=")
@@ -58,7 +58,7 @@ def read(options):
 
 
 def static(original, lines):
-    """Vectors by a table of word pieces."""
+    """Returns vectors from a table of word pieces."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     try:
         from model2vec.distill import distill
@@ -74,7 +74,7 @@ def by_kind(found, kinds):
 
 
 def measures(want, got):
-    """Of vectors by kind: the original's and a model's."""
+    """Compares the vectors of a model with the original's, by kind."""
     result = {"kinds": {}}
     for name in want:
         wanted, ten = nearest(want[name], TOP), nearest(got[name], TOP)
