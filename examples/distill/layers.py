@@ -22,8 +22,8 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--teacher", required=True)
 parser.add_argument("--data", required=True)
 parser.add_argument("--ffn", nargs="+", required=True)
-parser.add_argument("--tokens", type=int, default=GROWN_ON, help="that layers are fitted to")
-parser.add_argument("--every", type=int, default=4, help="one held-back sentence of so many")
+parser.add_argument("--tokens", type=int, default=GROWN_ON, help="the number of tokens that layers are fitted to")
+parser.add_argument("--every", type=int, default=4, help="use one held-back sentence of this many")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 

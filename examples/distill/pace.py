@@ -24,7 +24,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--teacher", required=True)
 parser.add_argument("--ffn", nargs="+", required=True)
 parser.add_argument("--batch-tokens", type=int, default=16_384)
-parser.add_argument("--steps", type=int, default=20, help="a round")
+parser.add_argument("--steps", type=int, default=20, help="the steps of a round")
 parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
 parser.add_argument("--rounds", type=int, default=5)
 options = parser.parse_args()

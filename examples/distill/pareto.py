@@ -23,9 +23,9 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, nargs="+", help="files of study.py")
     parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --out")
-    parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="at once")
-    parser.add_argument("--fastest", action="store_true", help="the fastest sample of a row instead of the median: of a machine that others use too")
-    parser.add_argument("--out", help="an SVG; without it the table alone")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="the batch sizes in tokens")
+    parser.add_argument("--fastest", action="store_true", help="use the fastest sample of a row instead of the median, for a machine that others use too")
+    parser.add_argument("--out", help="an SVG to write; without it only the table is printed")
     return parser.parse_args()
 
 
