@@ -107,7 +107,7 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What a token engages on its way through a tree.
+        /// The form of the layer.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },
@@ -132,7 +132,7 @@ pub enum Computation {
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What a token engages on its way through a tree.
+        /// The form of the layer.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
         /// Neurons of each dense feedforward layer, if `trees` is 0.

@@ -33,7 +33,7 @@ pub enum Ffn {
         trees: usize,
         /// Depth of a tree, D.
         depth: usize,
-        /// What a token engages on its way through a tree.
+        /// The form of the layer.
         #[serde(skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },

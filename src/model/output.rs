@@ -21,7 +21,7 @@ pub enum Output {
     Classes,
 }
 
-/// What a forward reads back in addition to its output.
+/// The values that a forward reads back in addition to its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tap {
     /// Nothing else.
