@@ -71,8 +71,8 @@
 //! # More
 //!
 //! The repository's README introduces the command `cmm`, the server, the Python package and the
-//! browser package. Its folder `docs` has the measurements (`kernels.md`) and a page for each of
-//! these; `examples` has whole programs, of which `quickstart.rs` is the shortest and
+//! browser package. Its folder `docs` has pages about them and the measurements (`kernels.md`);
+//! `examples` has whole programs, of which `quickstart.rs` is the shortest and
 //! `custom_pass.rs` records a layer between two other kernels in one compute pass.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

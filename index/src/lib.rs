@@ -11,6 +11,30 @@
 //!
 //! Numbers are little-endian. The length of an i8 row does not matter, because similarities are
 //! cosines.
+//!
+//! ```
+//! use cmm_index::{Build, Index, ModelId, Precision, Source};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let build = Build {
+//!     model: ModelId { name: "lengths".into(), fingerprint: "1".into() },
+//!     prompt: String::new(),
+//!     width: 2,
+//!     precision: Precision::F32,
+//! };
+//! let texts = vec![(1, "apple".into()), (2, "plum".into())];
+//! let source = Source { file: "fruit.txt".into(), texts };
+//! // A real index takes its vectors from `cmm::FastBert::embed`.
+//! let embed = |texts: &[&str]| Ok(texts.iter().map(|t| vec![t.len() as f32, 1.0]).collect());
+//! build.make(dir.path(), &[source], embed, |_done, _all| {})?;
+//!
+//! let index = Index::open(dir.path())?;
+//! let hits = index.search(&[4.0, 1.0], 1)?;
+//! assert_eq!((hits[0].file, hits[0].line, hits[0].text), ("fruit.txt", 2, "plum"));
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
