@@ -110,7 +110,8 @@ impl Engine {
             "query" => prompts.for_queries(),
             "document" => prompts.for_documents(),
             other => {
-                let message = format!("the kind of texts must be text, query or document, not {other}");
+                let message =
+                    format!("the kind of texts must be text, query or document, not {other}");
                 return Err(Failure::input(message));
             }
         };
