@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The folder is not an index.
     #[error(
-        "{dir}: expected an index, an empty folder, or one that does not exist yet; found a folder without manifest.json"
+        "{dir}: expected an index, or a folder that is empty or does not exist yet; found a folder without manifest.json"
     )]
     Foreign {
         /// The folder.
