@@ -54,9 +54,9 @@
 //! | a whole encoder on token ids | [`Encoder`], [`EncoderOptions`], [`model`] |
 //! | the choice of a device | [`Device`], [`DeviceChoice`], [`Gpu`], [`GpuOptions`], [`adapters`] |
 //! | layers on the host's threads | [`host`] |
-//! | what is right, and whether a result agrees with it | [`reference`] |
+//! | what is right, and whether a result agrees with it | [`mod@reference`] |
 //! | checks of every kernel variant on a device | [`check`] |
-//! | what CMM saves on a device | [`bench`] |
+//! | what CMM saves on a device | [`mod@bench`] |
 //! | the files and metrics of the GLUE tasks | [`glue`] |
 //! | errors | [`Error`] |
 //! | the WGSL sources of the kernels | [`low_level`] |
