@@ -1,4 +1,4 @@
-//! A report as one page with charts, which opens from disk: no script, nothing fetched.
+//! A report as a single page with charts. It opens from disk, has no script and fetches nothing.
 
 use plotters::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fff::FffForm;
 
 const SIZE: (u32, u32) = (760, 440);
-/// Readable on white and on black.
+/// This grey is readable on white and on black.
 const TEXT: RGBColor = RGBColor(128, 128, 128);
 const COLOURS: [RGBColor; 6] = [
     RGBColor(42, 139, 219),
@@ -23,10 +23,10 @@ const COLOURS: [RGBColor; 6] = [
 /// Named points of a chart.
 type Series = Vec<(String, Vec<(f64, f64)>)>;
 
-/// The page.
+/// Writes a report as a page with charts.
 ///
 /// # Errors
-/// [`Error::Gpu`] never; [`Error::Input`] if a chart cannot be drawn.
+/// Returns [`Error::Input`] if a chart cannot be drawn.
 pub fn html(report: &Report) -> Result<String> {
     let mut charts = String::new();
     let mut workloads: Vec<&str> =
@@ -46,7 +46,7 @@ pub fn html(report: &Report) -> Result<String> {
         let roofline = roofline(report, &rows);
         for (title, x, y, series) in [
             (
-                "Time of a forward: where the lines cross, dense wins on one side",
+                "Time of a forward: where lines cross, another layer becomes the fastest",
                 "tokens",
                 "us",
                 by_tokens,
@@ -109,7 +109,7 @@ fn name(row: &Measurement) -> String {
     format!("{unit} {}, {precision}", row.computation)
 }
 
-/// A line for each unit, layer and precision.
+/// Returns a line for each unit, layer and precision.
 fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f64)>) -> Series {
     let mut series = Series::new();
     for row in rows {
@@ -123,7 +123,7 @@ fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f6
     series
 }
 
-/// For each batch size: speed-up against depth, where a workload has several.
+/// Returns the speed-up against depth for each batch size, where a workload has several depths.
 fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     let mut series = Series::new();
     for row in rows {
@@ -132,7 +132,7 @@ fn depths(report: &Report, rows: &[&Measurement]) -> Series {
         let form = match form {
             FffForm::Published => "",
             FffForm::Signed => "signed ",
-            // What another depth changes is the number of leaves, not what a token engages.
+            // Another depth changes the number of leaves, not what a token engages.
             FffForm::Leaf(_) => continue,
         };
         let name = format!("{:?} {form}{} tokens {:?}", row.unit, row.tokens, row.precision);
@@ -157,9 +157,10 @@ fn roofline(report: &Report, rows: &[&Measurement]) -> Series {
     series
 }
 
-/// A chart with logarithmic axes.
+/// Draws a chart with logarithmic axes.
 fn chart(title: &str, x: &str, y: &str, series: &Series) -> Result<String> {
-    // Ticks of an axis are drawn decade by decade: a peak of a damaged file must not ask for endless ones.
+    // The ticks of an axis are drawn decade by decade: without these bounds, a peak in a damaged
+    // file could ask for endless ones.
     let drawable = |value: f64| (1e-15..1e30).contains(&value);
     let drawn = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
         points.iter().copied().filter(|(x, y)| drawable(*x) && drawable(*y)).collect()

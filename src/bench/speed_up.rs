@@ -1,35 +1,37 @@
-//! How many times faster conditional rows are than dense ones, and which of these ratios mislead.
+//! Ratios of the speed of conditional rows to dense ones, and which of these ratios mislead.
 
 use crate::bench::{Measurement, Report, Unit};
 
-/// A dense layer that reaches less than this share of what its device reaches is no measure of anything.
+/// A dense layer that reaches less than this share of its device's peaks is not a fair rival.
 const WEAK: f64 = 0.05;
 
-/// How a conditional row compares with the dense ones of the same workload, unit and tokens.
+/// The comparison of a conditional row with the dense rows of the same workload, unit and tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpeedUp {
     /// The comparison with this crate's dense layer whose weights have the same precision.
     pub same_precision: Option<Ratio>,
-    /// The comparison with the fastest dense layer measured on that unit, of whatever precision.
+    /// The comparison with the fastest dense layer of any precision measured on that unit.
     pub best_dense: Ratio,
-    /// What counting neurons promises: neurons of the fastest dense layer over neurons engaged.
+    /// The ratio that counting neurons promises: neurons of the fastest dense layer over engaged
+    /// neurons.
     pub theoretical: f64,
 }
 
 /// How many times faster a row is than another one, and why that may mislead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratio {
-    /// The time of the dense row over that of the conditional one.
+    /// The time of the dense row divided by that of the conditional one.
     pub times: f64,
-    /// Whether that is more than counting neurons promises: the dense layer then did worse than its arithmetic alone explains.
+    /// Whether this is more than counting neurons promises. The dense layer then did worse than its
+    /// arithmetic alone explains.
     pub above_theory: bool,
-    /// Whether the dense layer reached less than a twentieth of what the device was measured to reach.
+    /// Whether the dense layer reached less than a twentieth of the device's measured peaks.
     pub weak_rival: bool,
 }
 
 impl Report {
-    /// Compares a conditional row with the dense rows beside it. There is no comparison for dense rows, for rows that failed or are broken, and where no dense
-    /// row is sound.
+    /// Compares a conditional row with the dense rows of the same workload. Returns `None` for a
+    /// dense row, for a row that failed or is broken, and if no dense row is sound.
     pub fn speed_up(&self, row: &Measurement) -> Option<SpeedUp> {
         if !row.computation.is_conditional() || !row.is_sound() {
             return None;
@@ -65,7 +67,8 @@ fn fastest<'r>(rows: impl Iterator<Item = &'r Measurement>) -> Option<&'r Measur
     rows.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))
 }
 
-/// Neurons of the dense row over neurons that a token engages in the conditional one.
+/// Returns the neurons of the dense row over the neurons that a token engages in the conditional
+/// one.
 fn promised(row: &Measurement, dense: &Measurement) -> f64 {
     dense.computation.neurons().0 as f64 / row.computation.neurons().1 as f64
 }

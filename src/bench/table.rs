@@ -1,4 +1,4 @@
-//! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
+//! The rows of a report as a table; the caller prints it as text, Markdown or CSV.
 
 use crate::bench::{Computation, Measurement, Peaks, Ratio, Report, SpeedUp, Timing, Unit};
 use crate::dtype::Precision;
@@ -8,8 +8,9 @@ const ABOVE_THEORY: char = '!';
 /// The mark of a ratio to a dense layer that runs badly on the device.
 const WEAK_RIVAL: char = '*';
 
-/// Header and rows. Times are in microseconds; `vs same` and `vs best` say how many times faster a row is than a dense layer, see
-/// [`SpeedUp`](crate::bench::SpeedUp). [`notes`] explains the marks that a ratio may bear.
+/// Returns the header and the rows. Times are in microseconds; `vs same` and `vs best` say how many
+/// times faster a row is than a dense layer, see [`SpeedUp`](crate::bench::SpeedUp). [`notes`]
+/// explains the marks that a ratio may bear.
 pub fn table(report: &Report) -> Vec<Vec<String>> {
     let header = [
         "workload",
@@ -85,7 +86,8 @@ fn marked(ratio: Ratio) -> String {
     text
 }
 
-/// Sentences to be read with the ratios of a [`table`]: what their marks mean, where any bears one, and what a software adapter cannot tell.
+/// Returns sentences to be read with the ratios of a [`table`]: the meaning of the marks that occur,
+/// and a warning if a software adapter was measured.
 pub fn notes(report: &Report) -> Vec<String> {
     let ratios = |s: SpeedUp| s.same_precision.into_iter().chain([s.best_dense]);
     let ratios: Vec<Ratio> = report
@@ -121,7 +123,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-/// Three digits that count.
+/// Formats a value with three significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         v if !v.is_finite() => "-".into(),
@@ -133,8 +135,8 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// What the paper measured for one feedforward layer of BERT-base (table 2), to be read beside ours: implementation and speed-up over its
-/// dense layer in the same primitive.
+/// The paper's measurements of one feedforward layer of BERT-base (table 2), to be read beside
+/// ours: the implementation, and its speed-up over the dense layer in the same primitive.
 pub const PAPER: [(&str, f64); 5] = [
     ("theoretical, 4095/12", 341.25),
     ("CPU, level 2 BLAS", 255.0),
@@ -146,15 +148,17 @@ pub const PAPER: [(&str, f64); 5] = [
 /// A row of one report beside the same row of another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// Workload, layer, precision, tokens.
+    /// The workload, layer, precision and number of tokens.
     pub what: String,
     /// Seconds in the first and in the second report.
     pub seconds: [f64; 2],
-    /// Whether the difference is more than both rows' samples spread (their ranges do not touch).
+    /// Whether the ranges of the two rows' samples do not touch, so that the difference is more
+    /// than noise.
     pub beyond_noise: bool,
 }
 
-/// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed and broken rows are left out.
+/// Compares the rows that two reports have in common, by workload, unit, layer, precision and
+/// tokens. Failed and broken rows are left out.
 pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
     let mut compared = Vec::new();
     for row in a.measurements.iter().filter(|row| row.is_sound()) {

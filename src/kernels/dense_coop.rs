@@ -1,15 +1,16 @@
-//! Dense layers (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums; f16 or f32 out, activated, or added to f32.
+//! Dense layers (DMM) on cooperative matrices (tensor cores), with f16 inputs and f32 sums. The
+//! output is f16 or f32 and activated, or it is added to f32.
 
 use crate::dtype::row_stride;
 use crate::gpu::{Candidate, Capabilities, KernelDef, KernelSource, shader};
 use crate::kernels::{COOPERATIVE, DenseSpec, Tiling, Tuning, storage, units};
 
-/// What a workgroup of the kernel computes.
+/// The shape of the tile that a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CoopShape {
-    /// Subgroups above each other, and side by side.
+    /// The numbers of subgroups above each other and side by side.
     groups: [u32; 2],
-    /// Matrices of 16 x 16 of a subgroup, likewise.
+    /// The numbers of a subgroup's matrices of 16 x 16, likewise.
     matrices: [u32; 2],
     /// Inputs of a tile in workgroup memory.
     inputs: u32,
@@ -19,11 +20,13 @@ const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
     CoopShape { groups, matrices, inputs }
 }
 
-/// What a workgroup may compute: for many rows, and for so few that its workgroups would leave a device idle.
+/// The tile for many rows, and the one for so few rows that larger workgroups would leave a device
+/// idle.
 pub(crate) const SHAPES: [CoopShape; 2] = [shape([2, 4], [4, 2], 64), shape([2, 2], [2, 2], 64)];
-/// For leaves of up to 32 neurons; as high as the smaller of these.
+/// The tile for leaves of up to 32 neurons; it is as high as the smaller of the two.
 pub(crate) const LEAF_NARROW: CoopShape = shape([4, 1], [1, 2], 64);
-/// What else there is, for the benchmark's dense rows: the fastest of all is what conditional layers are held against.
+/// Further tiles for the benchmark's dense rows: conditional layers are compared with the fastest
+/// of all.
 pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
     shape([2, 2], [4, 2], 64),
     shape([2, 4], [4, 4], 32),
@@ -32,19 +35,20 @@ pub(crate) const OTHER_SHAPES: [CoopShape; 4] = [
 ];
 
 impl CoopShape {
-    /// Rows and outputs of a workgroup.
+    /// Returns the numbers of rows and outputs of a workgroup.
     pub(crate) fn tile(self) -> [u32; 2] {
         [0, 1].map(|axis| 16 * self.groups[axis] * self.matrices[axis])
     }
 
-    /// Invocations of a workgroup.
+    /// Returns the number of invocations of a workgroup.
     pub(crate) fn group(self) -> u32 {
         32 * self.groups[0] * self.groups[1]
     }
 }
 
 impl DenseSpec {
-    /// The kernels on cooperative matrices that compute it, in tiles of these shapes, the larger first.
+    /// Returns the kernels on cooperative matrices that compute the layer in tiles of these shapes,
+    /// the larger first.
     pub(crate) fn cooperative(
         &self,
         shapes: &[CoopShape],
@@ -90,7 +94,7 @@ impl DenseSpec {
         self.cooperative_tiles(shape, &tiling)
     }
 
-    /// In tiles of this shape.
+    /// Returns the kernel in tiles of this shape.
     pub(crate) fn cooperative_tiles(&self, shape: CoopShape, tiling: &Tiling) -> KernelSource {
         let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;
         let (unit, group, [rows, columns]) = (shape.inputs / 8, shape.group(), shape.tile());
