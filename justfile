@@ -38,7 +38,7 @@ fuzz seconds *targets:
 
 # licences, sources and advisories of dependencies, and every set of features
 dependencies:
-    cargo deny check && cargo hack check --feature-powerset -p cmm -p cmm-cli -p cmm-index -p cmm-serve
+    cargo deny --workspace check && cargo hack check --feature-powerset -p cmm -p cmm-cli -p cmm-index -p cmm-serve
 
 # everything that must hold, as CI runs it on Debian
 ci:
