@@ -25,6 +25,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some("f16") => (Precision::F16, "f16"),
         _ => (Precision::F32, "f32"),
     };
+    // Before anything is measured: a result that cannot be written is none.
+    std::fs::create_dir_all(out)?;
     let gpu = Gpu::request(&GpuOptions::default()).await?;
     let weights = EncoderWeights::open(model)?;
     // In f16 also what passes between operations, where the device has cooperative matrices: the fastest way.
