@@ -28,6 +28,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some("f16") => (Precision::F16, "f16"),
         _ => (Precision::F32, "f32"),
     };
+    // Before anything is measured: a result that cannot be written is none.
+    std::fs::create_dir_all(out)?;
     let gpu = Gpu::request(&GpuOptions::default()).await?;
     let weights = EncoderWeights::open(model)?;
     // With f16 weights, f16 activations are fastest, if the device has cooperative matrices.
