@@ -15,7 +15,7 @@ use crate::{
     man, pending, run, search,
 };
 
-/// Embed, search and classify texts by models with fast feedforward (FFF) layers, on any GPU or on the CPU.
+/// Embed, search and classify texts with fast feedforward (FFF) models, on any GPU or on the CPU.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, after_help = help::CMM)]
 #[command(name = "cmm", bin_name = "cmm")]

@@ -49,8 +49,7 @@ pub fn model_id(name: &str) -> Result<(PathBuf, ModelId), Failure> {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let sources =
-        sources(&arguments.paths, arguments.field.as_deref(), Some(&arguments.output))?;
+    let sources = sources(&arguments.paths, arguments.field.as_deref(), Some(&arguments.output))?;
     if sources.iter().all(|source| source.texts.is_empty()) {
         return Err("no line with a text in these files: nothing to index".into());
     }

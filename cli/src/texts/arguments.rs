@@ -13,7 +13,7 @@ pub struct TextArguments {
     /// The texts [default: the lines of --in, or of stdin]
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// Texts that begin with a hyphen, or that are names of files
+    /// Texts after `--`, which may begin with a hyphen or be names of files
     #[arg(value_name = "TEXT", last = true)]
     literal: Vec<String>,
     /// The file to read texts from, one on each line; `-` is stdin
