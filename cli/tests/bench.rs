@@ -32,7 +32,7 @@ fn a_presets_encoders_take_the_layers_that_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("result.json");
     let preset = ["model-minilm", "--quick", "--no-gpu", "--fff", "leaf:2x16", "--neurons", "12"];
-    let more = ["--precision", "f32", "-b", "16", "--out", json.to_str().unwrap()];
+    let more = ["--precision", "f32", "-b", "16", "--output", json.to_str().unwrap()];
     let output = bench(&[&preset[..], &more].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
@@ -50,7 +50,8 @@ fn every_adapter_gets_checked_rows_in_every_output() {
     for index in 0..common::gpus().len() {
         let (json, html) = (file("result.json"), file("report.html"));
         let device = index.to_string();
-        let more = ["--cpu", "--device", &device, "--out", &json, "--html", &html, "-o", "csv"];
+        let more =
+            ["--cpu", "--device", &device, "--output", &json, "--html", &html, "--format", "csv"];
         let output = bench(&[&SMALL[..], &more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let result = report(Path::new(&json));
@@ -80,7 +81,7 @@ fn every_adapter_gets_checked_rows_in_every_output() {
         let page = std::fs::read_to_string(&html).unwrap();
         assert!(page.contains("<svg") && page.contains(&result.machine.adapter));
         assert!(!page.contains("http://") || !page.contains("<script"));
-        let shown = bench(&["show", &json, "-o", "md"]);
+        let shown = bench(&["show", &json, "-f", "md"]);
         assert_eq!(stdout(&shown).lines().count(), result.measurements.len() + 2);
         let compared = bench(&["compare", &json, &json]);
         assert!(stdout(&compared).contains("1.00x") && stdout(&compared).contains("within noise"));
@@ -236,6 +237,8 @@ fn what_cannot_be_measured_or_read_is_said_in_one_line() {
         (vec!["--width", "64", "--fff", "eleven"], "1x11"),
         (vec!["--width", "64", "--fff", "leafy:1x11"], "published, signed or leaf"),
         (vec!["-b", "0"], "0 tokens"),
+        (vec!["--output", "csv"], "--format csv"),
+        (vec!["--device", "no such card"], "no such card"),
         (vec!["show", &other], "schema 99"),
         (vec!["compare", &other, "missing.json"], "schema 99"),
         (vec!["show", "missing.json"], "missing.json"),

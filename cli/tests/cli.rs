@@ -220,7 +220,8 @@ fn run_without_an_adapter_uses_the_cpu_and_says_so() {
 
 #[test]
 fn without_an_adapter_the_cpu_is_measured_unless_a_gpu_was_named() {
-    let small = ["bench", "--quick", "--width", "16", "--fff", "1x2", "-b", "1", "-o", "json"];
+    let small =
+        ["bench", "--quick", "--width", "16", "--fff", "1x2", "-b", "1", "--format", "json"];
     let output = cmm_without_adapter(&small);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();

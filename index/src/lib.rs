@@ -52,5 +52,5 @@ pub use build::{Build, Built, Source};
 pub use error::{Error, Result};
 pub use fingerprint::fingerprint;
 pub use index::{Hit, Index};
-pub use manifest::ModelId;
+pub use manifest::{ModelId, is_index};
 pub use precision::Precision;

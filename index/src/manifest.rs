@@ -87,6 +87,20 @@ pub(crate) struct Manifest {
     pub(crate) places: Data,
 }
 
+/// The fields that every version of a manifest has.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+/// Returns whether a folder is an index, of this or of another version, whole or damaged.
+pub fn is_index(dir: &Path) -> bool {
+    let head = cmm::read_file(Manifest::path(dir), LONGEST_JSON).ok();
+    let head = head.and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
+    head.is_some_and(|head| head.format == FORMAT)
+}
+
 impl Manifest {
     pub(crate) fn new(
         (model, prompt): (ModelId, String),
@@ -118,11 +132,6 @@ impl Manifest {
         let path = Self::path(dir);
         let bytes = cmm::read_file(&path, LONGEST_JSON)?;
         // Kind and version are read first, because another version may have other fields.
-        #[derive(Deserialize)]
-        struct Head {
-            format: String,
-            version: u32,
-        }
         let expected = format!("the manifest of an index of version {VERSION}");
         let bad = |found: &dyn ToString| Error::damaged(&path, &expected, found.to_string());
         let head: Head = serde_json::from_slice(&bytes).map_err(|cause| bad(&cause))?;
