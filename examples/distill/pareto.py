@@ -2,8 +2,8 @@
 """Compares the fidelity of layers from study.py with the time of whole encoders from `cmm bench`,
 and marks the layers that no other one beats in both.
 
-    cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --out RESULTS/forms.json
-    cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --out RESULTS/128.json
+    cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --output RESULTS/forms.json
+    cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --output RESULTS/128.json
     python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out fidelity.svg
 
 It takes layers that have a line in a study and a row in a benchmark; the fastest of several kernels
@@ -22,9 +22,9 @@ COLOURS = {"fff": "tab:blue", "signed": "tab:cyan", "leaf": "tab:green", "dense"
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, nargs="+", help="files of study.py")
-    parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --out")
+    parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --output")
     parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="the batch sizes in tokens")
-    parser.add_argument("--fastest", action="store_true", help="use the fastest sample of a row instead of the median, for a machine that others use too")
+    parser.add_argument("--fastest", action="store_true", help="use the fastest sample of a CPU's row instead of the median, for a machine that others use too")
     parser.add_argument("--out", help="an SVG to write; without it only the table is printed")
     return parser.parse_args()
 
@@ -50,9 +50,9 @@ def fidelity(paths):
     return found
 
 
-def times(paths, tokens, statistic="median"):
-    """Returns the seconds of each layer's encoder, by machine, precision and tokens. Rows that
-    failed their check do not count.
+def times(paths, tokens, statistic_on_cpu="median"):
+    """Returns the seconds of each layer's encoder, by machine, precision and tokens: the median on a
+    GPU. Rows that failed their check do not count.
     """
     found = collections.defaultdict(dict)
     for path in paths:
@@ -62,8 +62,9 @@ def times(paths, tokens, statistic="median"):
             encoder = row["layer"].get("encoder")
             if not encoder or row["tokens"] not in tokens or not row["check"]["passed"]:
                 continue
-            machine = report["machine"]["adapter"]
+            machine, statistic = report["machine"]["adapter"], "median"
             if row["unit"] == "cpu":
+                statistic = statistic_on_cpu
                 machine = f"CPU, {report['machine']['system']}, {report['machine']['threads'] or 'all'} threads"
             panel = found[f"{machine}, {row['activations']}, {row['tokens']:,} tokens"]
             name = layer(encoder)
