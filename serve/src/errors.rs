@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, response::Response};
 use utoipa::{IntoResponses, ToSchema};
 
+/// The statuses of errors, in the words of docs/serve.md.
 const STATUSES: [(&str, &str); 12] = [
-    ("400", "There is no text, or the body is not JSON"),
-    ("401", "The bearer key is missing or wrong"),
-    ("404", "The route or the model does not exist"),
-    ("405", "The route needs another method"),
+    ("400", "The body is not JSON, a text is empty, or there is no text"),
+    ("401", "The key is missing or wrong"),
+    ("404", "There is no such route or model"),
+    ("405", "The route has another method"),
     ("408", "The request took too long to arrive"),
-    ("413", "A body, text or list is too large"),
-    ("415", "The content type is not JSON"),
-    ("422", "A field has an invalid value"),
-    ("424", "The model cannot do this"),
-    ("429", "Too many requests are waiting: try again after Retry-After"),
-    ("500", "The server has a fault"),
-    ("503", "The model is being loaded"),
+    ("413", "The body is too large, there are too many texts or tokens, or a text is too long"),
+    ("415", "The content type is not application/json"),
+    ("422", "A field is missing or has an impossible value, or the tokenizer fails on a text"),
+    ("424", "The model lacks the head that the route needs, or fails on this text"),
+    ("429", "Too much is waiting already: try again after Retry-After"),
+    ("500", "The server has a fault of its own"),
+    ("503", "The model is being loaded, its device was lost, or memory ran out: try again after Retry-After"),
 ];
 
 /// OpenAI's shape of an error.
