@@ -18,7 +18,10 @@ const STATUSES: [(&str, &str); 12] = [
     ("424", "The model lacks the head that the route needs, or fails on this text"),
     ("429", "Too much is waiting already: try again after Retry-After"),
     ("500", "The server has a fault of its own"),
-    ("503", "The model is being loaded, its device was lost, or memory ran out: try again after Retry-After"),
+    (
+        "503",
+        "The model is being loaded, its device was lost, or memory ran out: try again after Retry-After",
+    ),
 ];
 
 /// OpenAI's shape of an error.
