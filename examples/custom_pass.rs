@@ -1,12 +1,15 @@
-//! CMM inside your own compute pass: a kernel of yours writes x, the FFF layer turns it into y, another kernel of yours reads y.
-//! One pass, one submit, nothing goes through the host: `cargo run --release --example custom_pass`.
+//! CMM inside your own compute pass: your kernel writes x, the FFF layer turns it into y, and
+//! another kernel of yours reads y. There is one pass and one submission, and nothing goes through
+//! the host.
+//!
+//! `cargo run --release --example custom_pass`
 
 use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, reference};
 
 const TOKENS: usize = 64;
 const WIDTH: usize = 256;
 
-/// Makes the tokens: x[i] = sin(i).
+/// Fills the tokens: x[i] = sin(i).
 const BEFORE: &str = "
     @group(0) @binding(0) var<storage, read_write> x: array<f32>;
     @compute @workgroup_size(64)
@@ -14,7 +17,7 @@ const BEFORE: &str = "
         if id.x < arrayLength(&x) { x[id.x] = sin(f32(id.x)); }
     }";
 
-/// Doubles the layer's output where it lies.
+/// Doubles the layer's output in place.
 const AFTER: &str = "
     @group(0) @binding(0) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(64)
@@ -27,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    // Your device; CMM takes it as it is.
+    // This is your own device; CMM uses it as it is.
     let adapter = cmm::adapter(&GpuOptions::default().adapter).await?;
     let descriptor = wgpu::DeviceDescriptor {
         required_features: adapter.features() & wgpu::Features::SUBGROUP,

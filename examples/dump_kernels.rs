@@ -4,7 +4,8 @@
 //! cargo run --example dump_kernels -- DIR
 //! ```
 //!
-//! For a device with everything: f16, subgroups of 32, cooperative matrices.
+//! The kernels are those of a device with every feature: f16, subgroups of 32, cooperative
+//! matrices.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -32,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     kernels.extend(cooperative_kernels(&device)?);
     std::fs::create_dir_all(&dir)?;
-    // Kernels of one text differ in their overrides; the first of a name and text stands for them.
+    // Some kernels have the same text and differ only in their overrides. The first one of a name
+    // and text is written.
     let (mut texts, mut names) = (HashSet::new(), HashSet::new());
     for kernel in kernels {
         if !texts.insert(kernel.wgsl.clone()) {

@@ -1,10 +1,13 @@
-//! An FFF layer on whatever GPU is there, checked against the CPU reference: `cargo run --release --example quickstart`.
+//! Runs an FFF layer on the best GPU and checks it against the reference on the CPU.
+//!
+//! `cargo run --release --example quickstart`
 
 use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision, reference};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     pollster::block_on(async {
-        // BERT-base's width; one tree of depth 11: 4,095 neurons, of which a token engages 12.
+        // The width of BERT-base, and one tree of depth 11: it has 4,095 neurons, and a token
+        // engages 12.
         let shape = FffShape::new(768, 1, 11)?;
         let weights = FffWeights::random(shape, 42);
         let x: Vec<f32> = (0..100 * 768).map(|i| (i as f32 * 0.37).sin()).collect();

@@ -1,7 +1,11 @@
-//! Makes and drops devices, layers and encoders for a while, and watches the process's memory: it must stay flat.
+//! Creates and drops devices, layers and encoders for a while, and watches the memory of the
+//! process, which must stay flat.
 //!
-//! `cargo run --release --example soak -- [ROUNDS]`. A round makes a device, uploads a layer and an encoder, runs both with several batch
-//! sizes, and drops everything. Fails if the memory of the last quarter of the rounds is above that of the second by more than a tenth.
+//! `cargo run --release --example soak -- [ROUNDS]`
+//!
+//! A round creates a device, uploads a layer and an encoder, runs both with several batch sizes,
+//! and drops everything. The program fails if the memory of the last quarter of the rounds exceeds
+//! that of the second quarter by more than a tenth.
 
 use std::error::Error;
 
@@ -9,7 +13,7 @@ use cmm::model::{EncoderConfig, EncoderWeights, Family, Ffn, Output, Pooler, Seq
 use cmm::{Encoder, EncoderOptions};
 use cmm::{FffForm, FffLayer, FffShape, FffWeights, Gpu, GpuOptions, Precision};
 
-/// Bytes of memory that the process has now.
+/// Returns the bytes of memory that the process has now.
 fn resident() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

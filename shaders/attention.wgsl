@@ -1,8 +1,9 @@
-// Self-attention of whole sequences: softmax(q.k * SCALE + masked) v, a head and up to GROUP queries a workgroup, no score matrix.
+// Self-attention of whole sequences: softmax(q.k * SCALE + masked) v. A workgroup computes one head
+// and up to GROUP queries. There is no score matrix.
 //
-// An invocation keeps its query and its sum in registers; keys and values pass through workgroup memory KEYS at a time, with a running
-// maximum (Milakov and Gimelshein, Online normalizer calculation for softmax).
-// src/kernels/attention.rs puts the launch constants before this file.
+// An invocation keeps its query and its sum in registers. Keys and values pass through workgroup
+// memory, KEYS at a time, with a running maximum (Milakov and Gimelshein, Online normalizer
+// calculation for softmax). src/kernels/attention.rs puts the launch constants before this file.
 
 override IN4: u32;   // vec4s from one row of qkv to the next: q of all heads, then k, then v
 override OUT4: u32;  // vec4s from one row of context to the next
@@ -44,7 +45,8 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     for (var first = 0u; first < tile.keys; first += KEYS) {
         workgroupBarrier();
         for (var i = thread; i < TILE_VALUES; i += GROUP) {
-            // Past the sequence's end: its last token again, with a score that leaves no weight.
+            // Past the sequence's end this loads its last token again, with a score that leaves no
+            // weight.
             let at = (tile.sequence + min(first + i / HEAD4, tile.keys - 1u)) * IN4 + head + i % HEAD4;
             tile_key[i] = qkv[at + HEADS * HEAD4];
             tile_value[i] = qkv[at + 2u * HEADS * HEAD4];
@@ -84,7 +86,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
         /* unrolled */ for (var d = 0u; d < HEAD4; d++) {
             context[token * OUT4 + head + d] = sum[d] / total;
         }
-        // The padding of a row, which is multiplied by zeros: it must be a number.
+        // The padding of a row is multiplied by zeros, so it must be a number.
         if group.x + 1u == HEADS {
             for (var unit = HEADS * HEAD4; unit < OUT4; unit++) {
                 context[token * OUT4 + unit] = vec4<f32>();

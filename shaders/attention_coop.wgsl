@@ -1,8 +1,10 @@
-// Self-attention of whole sequences on cooperative matrices (tensor cores): softmax(q.k * SCALE + masked) v in f16, sums in f32, a head and
-// up to QUERIES queries a workgroup, no score matrix.
+// Self-attention of whole sequences on cooperative matrices (tensor cores): softmax(q.k * SCALE +
+// masked) v in f16, with f32 sums. A workgroup computes one head and up to QUERIES queries. There
+// is no score matrix.
 //
-// A subgroup computes 16 queries against 64 keys after 64 keys, with a running maximum. Matrices cannot be scaled row by row, so that what
-// the keys give passes through workgroup memory and is summed up by the lanes. The next keys are on their way in registers meanwhile.
+// A subgroup computes 16 queries against one block of 64 keys after another, with a running
+// maximum. Matrices cannot be scaled row by row, so the sums of a block pass through workgroup
+// memory and the lanes add them up. Meanwhile the next keys are on their way in registers.
 // src/kernels/attention.rs puts the launch constants before this file.
 
 override IN4: u32;   // units of four f16 from one row of qkv to the next: q of all heads, then k, then v
@@ -28,7 +30,7 @@ const HEAD4: u32 = 4u * HEAD16;
 const STRIDE: u32 = 4u * HEAD16 + 2u; // vec4s of a tile's row, and two so that rows meet in no bank
 const SCORES: u32 = 18u;              // vec4s of a row of 64 scores, and two
 
-var<workgroup> tile_key: array<vec4<f16>, KEYS * STRIDE>; // of queries, at first
+var<workgroup> tile_key: array<vec4<f16>, KEYS * STRIDE>; // it holds the queries first
 var<workgroup> tile_value: array<vec4<f16>, KEYS * STRIDE>;
 var<workgroup> tile_masked: array<vec4<f32>, KEYS / 4u>;
 var<workgroup> scores: array<vec4<f32>, QUERIES * SCORES>;
@@ -38,7 +40,8 @@ fn load(token: u32, unit: u32) -> vec4<f16> {
     return qkv[token * IN4 + unit];
 }
 
-// Past the sequence's end its last token again, with a score that leaves no weight.
+// Returns the key's token. Past the sequence's end this is its last token again, with a score that
+// leaves no weight.
 fn key_token(tile: Tile, key: u32) -> u32 {
     return tile.sequence + min(key, tile.keys - 1u);
 }
@@ -73,7 +76,7 @@ fn main(
     let tile = tiles[tile_index];
     let head = group.x * HEAD4;
     let own = subgroup * 16u * SCORES;
-    // A lane looks after every other vec4 of a row of scores.
+    // A lane handles every other vec4 of a row of scores.
     let row = lane / 2u;
     let half = lane % 2u;
 
@@ -97,7 +100,7 @@ fn main(
     var total = 0.0;
     var sum: array<vec4<f32>, HEAD8>;
     for (var first = 0u; first < tile.keys; first += KEYS) {
-        workgroupBarrier(); // the tile before has been read
+        workgroupBarrier(); // the previous tile has been read
         /* unrolled */ for (var n = 0u; n < LOADS; n++) {
             let i = thread + n * GROUP;
             keep_key(i, next_key[n]);

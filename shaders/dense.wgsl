@@ -1,19 +1,20 @@
-// Dense matrix multiplication (DMM) with its epilogue: y = activation(x * weight^T + bias), or y += x * weight^T + bias.
+// Dense matrix multiplication (DMM) with its epilogue: y = activation(x * weight^T + bias), or y +=
+// x * weight^T + bias.
 //
-// A workgroup computes a tile of TILE tokens x TILE outputs, a thread 8 x 8 of them in registers. Tiles of x and weight pass through
-// workgroup memory 16 inputs at a time, transposed to [input][row];
-// the next ones are on their way while these are multiplied.
-// src/kernels/dense.rs puts a weight4 format, the launch constants, the activation, and parts that say where x, weights and y are before this file;
-// src/kernels/leaf.rs does so for the leaves of FFF layers.
+// A workgroup computes a tile of TILE tokens x TILE outputs; each thread keeps 8 x 8 of them in
+// registers. Tiles of x and weight pass through workgroup memory, 16 inputs at a time, transposed
+// to [input][row]. The next tiles are on their way while these are multiplied. src/kernels/dense.rs
+// puts before this file a weight4 format, the launch constants, the activation, and parts that say
+// where x, weights and y are. src/kernels/leaf.rs does the same for the leaves of FFF layers.
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next; an even number
 override OUT4: u32;       // vec4s from one row of y to the next
 override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh, 3 ReLU
-override RESIDUAL: u32;   // 1: add to what y holds
+override RESIDUAL: u32;   // 1: add to the values in y
 
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // of each matrix [ROWS, IN4], or by input
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // of each matrix [OUT4]
+@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [ROWS, IN4] for each matrix, or by input
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4] for each matrix
 
 const TILE: u32 = 8u * SIDE;
 const TILE4: u32 = 2u * SIDE;
@@ -21,7 +22,7 @@ const TILE4: u32 = 2u * SIDE;
 var<workgroup> tile_x: array<vec4<f32>, 16u * TILE4>;
 var<workgroup> tile_weight: array<vec4<f32>, 16u * TILE4>;
 
-// Four inputs of four rows: what one thread carries from memory to a tile.
+// Four inputs of four rows, which one thread carries from memory to a tile.
 struct Block {
     input0: vec4<f32>,
     input1: vec4<f32>,
@@ -38,7 +39,8 @@ fn transposed(b: Block) -> Block {
     );
 }
 
-// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
+// Rows past the end repeat the last one, and their results are not stored. Inputs past the end are
+// zero.
 fn load_x(end: u32, row: u32, k4: u32) -> Block {
     if k4 >= IN4 {
         return Block();
@@ -52,8 +54,8 @@ fn load_x(end: u32, row: u32, k4: u32) -> Block {
     ));
 }
 
-// Slot 0..TILE of a tile: rows 4 * (slot / 4), inputs 4 * (slot % 4). The rows of an input are permuted by it, so that the threads of
-// a store meet in no bank.
+// Slots 0..TILE of a tile hold rows 4 * (slot / 4) and inputs 4 * (slot % 4). The rows of an input
+// are permuted by the input, so that the threads of a store meet in no bank.
 fn place(slot: u32, input: u32) -> u32 {
     let part = slot % 4u;
     return (4u * part + input) * TILE4 + ((slot / 4u) ^ (2u * part));
@@ -65,19 +67,20 @@ fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
     }
     if ACTIVATION == 2u {
-        // Not tanh(), which overflows on some devices beyond 44, nor a clamp, which would make a number of NaN.
+        // tanh() overflows on some devices beyond 44, and a clamp would turn NaN into a number.
         let t = exp(-2.0 * abs(result));
         let size = (1.0 - t) / (1.0 + t);
         result = select(-size, size, result >= vec4<f32>());
     }
     if ACTIVATION == 3u {
-        // A sum that overflowed stays what it is.
+        // A sum that overflowed stays as it is.
         result = select(result, vec4<f32>(), (result < vec4<f32>()) & (bitcast<vec4<u32>>(result) != vec4<u32>(0xff800000u)));
     }
     if ROWS == 4u * OUT4 {
         return result;
     }
-    // The padding of y stays zero (of a token whose decision overflowed it is NaN, as all of y is).
+    // The padding of y stays zero. (If a token's decision overflowed, all of its y is NaN,
+    // including the padding.)
     return select(vec4<f32>(), result, vec4<u32>(4u * column4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(ROWS));
 }
 

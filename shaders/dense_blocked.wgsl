@@ -1,17 +1,19 @@
-// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16,
-// or y += x * weight^T + bias in f32.
+// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores), with f16 inputs and f32 sums:
+// y = activation(x * weight^T + bias) in f16, or y += x * weight^T + bias in f32.
 //
-// The weights lie in blocks of 16 outputs x 16 inputs, as a matrix in registers wants them: each subgroup loads its own straight from memory,
-// one step ahead. Only rows of x pass through workgroup memory, tiles of 16 * STEPS inputs; the next ones are on their way in registers.
-// A workgroup of DOWN x ACROSS subgroups computes OUTPUTS_TILE outputs of ROWS_TILE rows, each subgroup SUB_DOWN x SUB_ACROSS matrices of
-// 16 outputs x 16 rows: the matrices hold y transposed.
-// src/kernels/dense_blocked.rs puts the launch constants, the activation, parts/blocked.wgsl and a part that stores y before this file.
+// The weights lie in blocks of 16 outputs x 16 inputs, as a matrix in registers wants them. Each subgroup
+// loads its own blocks straight from memory, one step ahead. Only the rows of x pass through workgroup
+// memory, in tiles of 16 * STEPS inputs; the next tile is on its way in registers meanwhile.
+// A workgroup of DOWN x ACROSS subgroups computes 16 * SUB_DOWN * DOWN outputs of ROWS_TILE rows, and each
+// subgroup computes SUB_DOWN x SUB_ACROSS matrices of 16 outputs x 16 rows: the matrices hold y transposed.
+// src/kernels/dense_blocked.rs puts the launch constants, the activation, parts/blocked.wgsl and a part
+// that stores y before this file.
 
 const GROUP: u32 = 32u * DOWN * ACROSS;
 const ROWS_TILE: u32 = 16u * SUB_ACROSS * ACROSS;
-const UNITS: u32 = 4u * STEPS;  // of a row in the tile
-const STRIDE: u32 = UNITS + 2u; // two more, so that rows meet in no bank
-// vec4s of a row of sums that a subgroup has in workgroup memory: one more than its PAIR matrices have.
+const UNITS: u32 = 4u * STEPS;  // vec4s of a row in the tile
+const STRIDE: u32 = UNITS + 2u; // The two more keep rows from meeting in a bank.
+// The number of vec4s in a row of a subgroup's sums in workgroup memory: one more than PAIR matrices have.
 const SUM_STRIDE: u32 = 4u * PAIR + 1u;
 
 var<workgroup> tile_16: array<vec4<f16>, ROWS_TILE * STRIDE>;

@@ -1,11 +1,13 @@
-// As dense_blocked.wgsl, for few rows, where one matrix after another would leave a device idle: a workgroup of SPLIT subgroups computes 16 outputs
-// of 16 * ACROSS rows, and each of its subgroups multiplies every SPLIT-th block of inputs. The sums are added in the end.
-// src/kernels/dense_blocked.rs puts the launch constants, the activation, parts/blocked.wgsl and a part that stores y before this file.
+// The layer of dense_blocked.wgsl for so few rows that its tiles would leave a device idle: a workgroup
+// of SPLIT subgroups computes 16 outputs of 16 * ACROSS rows, and each of its subgroups multiplies every
+// SPLIT-th block of inputs. Their sums are added at the end.
+// src/kernels/dense_blocked.rs puts the launch constants, the activation, parts/blocked.wgsl and a part
+// that stores y before this file.
 
 const GROUP: u32 = 32u * SPLIT;
-const UNITS: u32 = 4u * BLOCKS * SPLIT; // of a row in the tile
-const STRIDE: u32 = UNITS + 2u;         // two more, so that rows meet in no bank
-const SUM_STRIDE: u32 = 5u;             // vec4s of a row of 16 sums, and one
+const UNITS: u32 = 4u * BLOCKS * SPLIT; // vec4s of a row in the tile
+const STRIDE: u32 = UNITS + 2u;         // The two more keep rows from meeting in a bank.
+const SUM_STRIDE: u32 = 5u;             // One vec4 more than a row of 16 sums has.
 
 var<workgroup> tile_16: array<vec4<f16>, 16u * ACROSS * STRIDE>;
 var<workgroup> sums: array<vec4<f32>, SPLIT * 16u * ACROSS * SUM_STRIDE>;
@@ -31,7 +33,7 @@ fn main(
             let block = group.x * blocks_in + min(first + one * SPLIT + subgroup, blocks_in - 1u);
             a[one] = coopLoadT<coop_mat16x16<f16, A>>(&weight[block * 64u], 4u);
         }
-        workgroupBarrier(); // the tile before has been read
+        workgroupBarrier(); // The tile before has been read.
         /* unrolled */ for (var load = 0u; load < LOADS; load++) {
             let slot = thread + load * GROUP;
             tile_16[slot / UNITS * STRIDE + slot % UNITS] = load_x(first_row + slot / UNITS, 4u * first + slot % UNITS);

@@ -1,14 +1,15 @@
-// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores): f16 in, f32 sums, y = activation(x * weight^T + bias) in f16
-// or f32, or y += x * weight^T + bias in f32.
+// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores), with f16 inputs and f32
+// sums: y = activation(x * weight^T + bias) in f16 or f32, or y += x * weight^T + bias in f32.
 //
-// A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE outputs, each subgroup SUB_DOWN x SUB_ACROSS
-// matrices of 16 x 16 in registers. Tiles of 8 * UNITS inputs pass through workgroup memory; the next ones are on their way in
-// registers while these are multiplied.
-// src/kernels/dense_coop.rs puts the launch constants, the activation, and parts that say where x, weights and y are before this file;
-// src/kernels/leaf.rs does so for the leaves of FFF layers.
+// A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE
+// outputs; each subgroup keeps SUB_DOWN x SUB_ACROSS matrices of 16 x 16 in registers. Tiles of 8 *
+// UNITS inputs pass through workgroup memory. The next tiles are on their way in registers while
+// these are multiplied. src/kernels/dense_coop.rs puts before this file the launch constants, the
+// activation, and parts that say where x, weights and y are. src/kernels/leaf.rs does the same for
+// the leaves of FFF layers.
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
-override INPUT: u32;      // values of a row of x: what pads it is taken for zeros, whatever lies there
+override INPUT: u32;      // values of a row of x; its padding counts as zeros, whatever it holds
 override OUT4: u32;       // units of four values from one row of y to the next
 override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 3 ReLU
@@ -19,8 +20,8 @@ struct Half8 {
 }
 
 @group(0) @binding(1) var<storage, read> x: array<Half8>;        // [rows, IN8]
-@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // of each matrix [ROWS, IN8], or by input
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // of each matrix [OUT4]
+@group(0) @binding(2) var<storage, read> weight: array<Half8>;   // [ROWS, IN8] for each matrix, or by input
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [OUT4] for each matrix
 
 const GROUP: u32 = 32u * DOWN * ACROSS;
 const ROWS_TILE: u32 = 16u * SUB_DOWN * DOWN;
@@ -28,17 +29,19 @@ const COLUMNS_TILE: u32 = 16u * SUB_ACROSS * ACROSS;
 const STRIDE: u32 = 2u * UNITS + 2u; // vec4s of a tile's row: two more than its inputs, so that rows meet in no bank
 const TILE_X: u32 = ROWS_TILE * STRIDE;
 const TILE: u32 = TILE_X + WEIGHT_ROWS * WEIGHT_STRIDE;
-// vec4s of a row of 16 sums, and one more where workgroup memory has room for it.
+// vec4s of a row of 16 sums, and one more if workgroup memory has room for it.
 const OUT_STRIDE: u32 = select(5u, 4u, DOWN * ACROSS > 8u);
 
-// The tile of x, then that of weight. NVIDIA's driver compiles matrices loaded from vec4<f16>, not from vec4<u32>.
+// This holds the tile of x, then that of weight. NVIDIA's driver compiles matrices that are loaded
+// from vec4<f16>, but not from vec4<u32>.
 var<workgroup> tiles_16: array<vec4<f16>, TILE>;
-// A matrix of sums of each subgroup, where every lane finds four values side by side.
+// This holds a matrix of sums for each subgroup. Every lane finds four values side by side in it.
 var<workgroup> sums: array<vec4<f32>, DOWN * ACROSS * 16u * OUT_STRIDE>;
 
 var<workgroup> shared_tile: Tile;
 
-// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
+// Rows past the end repeat the last one, and their results are not stored. Inputs past the end are
+// zero.
 fn load_x(end: u32, row: u32, unit: u32) -> Half8 {
     if unit >= IN8 {
         return Half8();
@@ -65,7 +68,7 @@ fn finished(value: vec4<f32>, matrix: u32, column4: u32) -> vec4<f32> {
         result = vec4<f32>(activation(result.x), activation(result.y), activation(result.z), activation(result.w));
     }
     if ACTIVATION == 3u {
-        // A sum that overflowed stays what it is.
+        // A sum that overflowed stays as it is.
         result = select(result, vec4<f32>(), (result < vec4<f32>()) & (bitcast<vec4<u32>>(result) != vec4<u32>(0xff800000u)));
     }
     if ROWS == 4u * OUT4 {
@@ -83,7 +86,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let first_column = group.x * COLUMNS_TILE;
-    // Through workgroup memory, so that a compiler knows that it is the same for all.
+    // The tile passes through workgroup memory, so that a compiler knows that it is the same for
+    // all.
     if thread == 0u {
         shared_tile = tile_at(group.z * groups.y + group.y, ROWS_TILE);
     }

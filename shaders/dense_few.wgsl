@@ -1,13 +1,15 @@
-// Dense matrix multiplication (DMM) for few tokens, bound by reading the weights: y = activation(x * weight^T + bias), or y += it.
+// Dense matrix multiplication (DMM) for few tokens, which is bound by reading the weights: y =
+// activation(x * weight^T + bias), or y += x * weight^T + bias.
 //
-// LANES invocations share a row of weight, as they share a token in fff.wgsl, and multiply it by AT_ONCE tokens.
-// src/kernels/dense.rs puts a weight4 format, the launch constants, a reduction and the activation before this file.
+// LANES invocations share a row of weight, as they share a token in fff.wgsl, and multiply it by
+// AT_ONCE tokens. src/kernels/dense.rs puts a weight4 format, the launch constants, a reduction and
+// the activation before this file.
 
 override IN4: u32;        // vec4s from one row of x, or of weight, to the next
 override OUT: u32;        // values from one row of y to the next
 override ROWS: u32;       // rows of weight
 override ACTIVATION: u32; // 0 none, 1 GELU, 2 tanh
-override ACCUMULATE: u32; // 1: add to what y holds
+override ACCUMULATE: u32; // 1: add to the values in y
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;    // [tokens, IN4]
 @group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [ROWS, IN4]
@@ -23,7 +25,7 @@ fn finished(sum: f32, row: u32) -> f32 {
         return activation(z);
     }
     if ACTIVATION == 2u {
-        // As in dense.wgsl.
+        // This is the tanh of dense.wgsl.
         let t = exp(-2.0 * abs(z));
         let size = (1.0 - t) / (1.0 + t);
         return select(-size, size, z >= 0.0);
@@ -43,7 +45,8 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     let weight_row = min(row, ROWS - 1u) * IN4;
 
     var sum: array<f32, AT_ONCE>;
-    // Where all tokens are there, their rows lie at constant distances, and one address does for all. Adapters in software would run both loops.
+    // If no token is missing, their rows lie at constant distances, and one address serves all.
+    // Adapters in software would run both loops.
     if WHOLE_GROUPS == 1u && first_token + AT_ONCE <= tokens {
         /* unrolled */ for (var i = 0u; i < PER_LANE; i++) {
             let unit = first + i * LANES;
@@ -55,7 +58,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
             }
         }
     } else {
-        // Beyond the last token: that one again, whose sums are not stored.
+        // Beyond the last token this repeats the last one, and its sums are not stored.
         /* unrolled */ for (var i = 0u; i < PER_LANE; i++) {
             let unit = first + i * LANES;
             if unit < IN4 {

@@ -1,6 +1,6 @@
-// The input of the encoder: word + position + token-type embedding of each token. A word embedding larger than a binding comes in several
-// dispatches, one for each part of the vocabulary.
-// src/kernels/rows.rs puts a weight4 format before this file.
+// The input of the encoder: the sum of the word, position and token-type embeddings of each token.
+// A word embedding larger than a binding comes in several dispatches, one for each part of the
+// vocabulary. src/kernels/rows.rs puts a weight4 format before this file.
 
 override UNITS: u32; // vec4s of a row
 override FIRST: u32; // the first id of this part
@@ -23,7 +23,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     let which = tokens[token];
     let row = which.x - FIRST;
     if row >= ROWS {
-        return; // in another part; below FIRST the difference wraps
+        return; // the id is in another part; below FIRST the difference wraps
     }
     y[index] = widen4(words[row * UNITS + unit]) + positions[which.y * UNITS + unit] + types[which.z * UNITS + unit];
 }

@@ -1,10 +1,12 @@
 // Conditional matrix multiplication: one FFF layer in one dispatch.
 //
-// LANES invocations share one token. They keep its x and its y in registers, walk every tree from root to leaf, and add
-// activation(z) * linear_out[node] for each node on the way; no rows but the chosen ones are read.
-// In the signed form, of SIDES = 2, which of a node's two output rows is added is known with its logit: it is asked for with the next
-// node's row and added one level later. (Before the first level row 0 is read once, and added 0 times.)
-// src/kernels/fff.rs puts a weight format, the launch constants, a reduction, the activation, the layer and a path part before this file.
+// LANES invocations share one token. They keep its x and its y in registers, walk every tree from
+// root to leaf, and add activation(z) * linear_out[node] for each node on the way. No rows but the
+// chosen ones are read. In the signed form (SIDES = 2) a node has two output rows, and its logit
+// decides which one is added. That row is loaded together with the next node's row, and added one
+// level later. (Before the first level row 0 is read once, and added 0 times.) src/kernels/fff.rs
+// puts a weight format, the launch constants, a reduction, the activation, the layer and a path
+// part before this file.
 
 @compute @workgroup_size(GROUP)
 fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -22,7 +24,8 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         }
     }
     var y_lane: array<Values, OUT_PER_LANE>;
-    // The signed form keeps here what the level before engaged; before the first level that is row 0, times 0.
+    // In the signed form these are the output row and the scale of the previous level; before the
+    // first level they are row 0, times 0.
     var pending_row = 0u;
     var pending = 0.0;
 
@@ -33,13 +36,14 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
             var partial = 0.0;
             if first == 0u {
                 keep_node((token * TREES + tree) * (DEPTH + 1u) + level, node);
-                partial = linear_in_bias[row]; // one lane asks for it, the sum carries it to all
+                partial = linear_in_bias[row]; // one lane loads it, the sum carries it to all
             }
             /* unrolled */ for (var i = 0u; i < IN_PER_LANE; i++) {
                 let unit = within_row(first + i * LANES, i, IN_UNITS);
                 partial += dot_values(linear_in[row * IN_UNITS + unit], x_lane[i]);
             }
-            // Asked for before the sum is known, so that the two rows' latencies overlap.
+            // The row is loaded before the sum is known, so that the latencies of the two rows
+            // overlap.
             let out_row = select(row, pending_row, SIDES == 2u);
             var out_lane: array<Weights, OUT_PER_LANE>;
             /* unrolled */ for (var i = 0u; i < OUT_PER_LANE; i++) {

@@ -1,15 +1,19 @@
-// Conditional matrix multiplication for few tokens: one FFF layer in one dispatch, a workgroup a token.
+// Conditional matrix multiplication for few tokens: one FFF layer in one dispatch, with a workgroup
+// for each token.
 //
-// A walk is a chain of decisions, each of which waits for a row. Here 2^AHEAD - 1 subgroups evaluate the whole subtree of the next AHEAD
-// levels at once, of which AHEAD nodes turn out to be engaged: more rows are read, but the chain is AHEAD times shorter. Meanwhile further
-// subgroups add the rows engaged in the step before to y.
-// src/kernels/fff.rs puts a weight format, the launch constants, the reduction of one subgroup, the activation, the layer and a path part
-// before this file.
+// A walk is a chain of decisions, each of which waits for a row. Here 2^AHEAD - 1 subgroups
+// evaluate the whole subtree of the next AHEAD levels at once, and AHEAD of its nodes turn out to
+// be engaged. More rows are read, but the chain is AHEAD times shorter. Meanwhile further subgroups
+// add the rows that the previous step engaged to y. src/kernels/fff.rs puts a weight format, the
+// launch constants, the reduction of one subgroup, the activation, the layer and a path part before
+// this file.
 
-// Logits of a subtree in heap order; a step writes one half while slower subgroups may still read the other.
+// Logits of a subtree in heap order. A step writes one half while slower subgroups may still read
+// the other.
 var<workgroup> logits: array<f32, 2u * SUBTREE>;
 
-// The node at a place, in heap order, of the subtree below `root`. Below the leaves there is none: the last node, which nobody asks for.
+// Returns the node at a place, in heap order, of the subtree below `root`. Below the leaves this is
+// the last node, which nobody asks for.
 fn node_within(root: u32, place: u32) -> u32 {
     let below = firstLeadingBit(place + 1u);
     return min(((root + 1u) << below) + place - (1u << below), NODES - 1u);
@@ -23,7 +27,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
     let evaluates = lane.subgroup < SUBTREE;
     let first = lane_index(lane);
-    let first_out = (lane.subgroup - SUBTREE) * LANES + first; // of those that accumulate
+    let first_out = (lane.subgroup - SUBTREE) * LANES + first; // for the subgroups that accumulate
 
     var x_lane: array<Values, IN_PER_LANE>;
     if evaluates {
@@ -38,12 +42,12 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
 
     /* unrolled */ for (var tree = 0u; tree < TREES; tree++) {
         var root = 0u;
-        // What the step before engaged: places in its subtree, output rows, logits.
+        // The previous step engaged these: places in its subtree, output rows, logits.
         var engaged: array<u32, AHEAD>;
         var engaged_row: array<u32, AHEAD>;
         var z: array<f32, AHEAD>;
-        // Every row that the last step may engage, asked for before it is known which ones it will. In the signed form these would be twice as many,
-        // and it is faster to wait.
+        // Every row that the last step may engage is loaded before it is known which ones it will.
+        // In the signed form these would be twice as many, and it is faster to wait.
         var candidate: array<Weights, SUBTREE * OUT_PER_THREAD>;
         /* unrolled */ for (var step = 0u; step < STEPS; step++) {
             let slot = ((tree * STEPS + step) % 2u) * SUBTREE;
@@ -83,7 +87,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
             workgroupBarrier();
             var here = 0u; // in heap order
             /* unrolled */ for (var level = 0u; level < AHEAD; level++) {
-                z[level] = 0.0; // below the leaves: nothing, as activation(0) = 0
+                z[level] = 0.0; // nothing below the leaves, as activation(0) = 0
                 if step * AHEAD + level <= DEPTH {
                     z[level] = logits[slot + here];
                     engaged[level] = here;

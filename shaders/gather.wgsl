@@ -1,4 +1,4 @@
-// y = the rows of x that `rows` lists.
+// Copies the rows of x that `rows` lists to y.
 
 override UNITS: u32; // vec4s of a row
 

@@ -1,4 +1,4 @@
-// Each row divided by its Euclidean norm, or by 1e-12 where that is smaller.
+// Divides each row by its Euclidean norm, or by 1e-12 if the norm is smaller.
 //
 // LANES invocations share a row. src/kernels/norm.rs puts the launch constants and a reduction before this file.
 

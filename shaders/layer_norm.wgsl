@@ -1,13 +1,14 @@
-// LayerNorm of each row: (x - mean) / sqrt(variance + EPS) * weight + bias, the biased variance in two passes over registers.
+// LayerNorm of each row: (x - mean) / sqrt(variance + EPS) * weight + bias. The biased variance
+// takes two passes over registers.
 //
-// LANES invocations share a row, as in fff.wgsl. src/kernels/norm.rs puts the launch constants, a reduction and a part that stores y before
-// this file.
+// LANES invocations share a row, as in fff.wgsl. src/kernels/norm.rs puts the launch constants, a
+// reduction and a part that stores y before this file.
 
 override WIDTH: u32; // values of a row without padding
 override UNITS: u32; // vec4s from one row to the next
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [tokens, UNITS]
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;  // [UNITS], zero in the padding, and so is y
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;  // [UNITS]; its padding is zero, and so is that of y
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;    // [UNITS]
 
 @compute @workgroup_size(GROUP)

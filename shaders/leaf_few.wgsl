@@ -1,14 +1,17 @@
-// An FFF layer in the leaf form for few tokens, in one dispatch: a workgroup a token, of TEAMS teams of LANES invocations.
+// An FFF layer in the leaf form for few tokens, in one dispatch. Each token has a workgroup of
+// TEAMS teams of LANES invocations.
 //
-// Every team walks by itself to the leaf, so that no barrier is needed on the way. Then the teams share the leaf's neurons, BLOCK of them at a time,
-// and all invocations the units of y; where there are more invocations than units, SPLITS of them share a unit.
-// src/kernels/leaf.rs puts a weight format, the launch constants, a reduction, the activation, the walk and a path part before this file.
+// Every team walks to the leaf by itself, so that no barrier is needed on the way. Then the teams
+// share the leaf's neurons, BLOCK of them at a time, and all invocations share the units of y. If
+// there are more invocations than units, SPLITS of them share a unit. src/kernels/leaf.rs puts a
+// weight format, the launch constants, a reduction, the activation, the walk and a path part before
+// this file.
 
 override WIDTH: u32;        // neurons of a leaf
-override WIDTH_STRIDE: u32; // from one leaf's biases to the next's
-override OUTPUT_BIAS: u32;  // where the output biases of leaves begin
+override WIDTH_STRIDE: u32; // distance from one leaf's biases to the next's
+override OUTPUT_BIAS: u32;  // start of the leaves' output biases
 
-const VALUES: u32 = 4u * UNIT; // of a unit
+const VALUES: u32 = 4u * UNIT; // values of a unit
 
 var<workgroup> neurons: array<f32, BLOCK>;
 var<workgroup> sums: array<Values, SHARED>;
@@ -38,7 +41,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     var y_thread: array<Values, OUT_PER_THREAD>;
     for (var block = 0u; block < WIDTH; block += BLOCK) {
         for (var place = 0u; place < BLOCK; place += TEAMS) {
-            // Beyond the last neuron: that one again, which is not kept.
+            // Beyond the last neuron this repeats the last one, which is not kept.
             let neuron = min(block + place + team, WIDTH - 1u);
             let row = NODES + leaf * WIDTH + neuron;
             var partial = 0.0;
@@ -79,7 +82,7 @@ fn main(lane: Lane, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
         }
     }
     if split == 0u {
-        // NaN where a decision overflowed.
+        // This is NaN if a decision overflowed.
         let wrong = bitcast<f32>(select(0u, 0x7fc00000u, arrival.overflowed));
         /* unrolled */ for (var i = 0u; i < OUT_PER_THREAD; i++) {
             let unit = first_out + i * OUT_SPAN;

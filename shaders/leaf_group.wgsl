@@ -1,16 +1,17 @@
-// The second step of the leaf form for many tokens, one workgroup: where the tokens of each leaf begin, and the tiles of ROWS of them at most.
+// The second step of the leaf form for many tokens, in one workgroup. It finds where the tokens of
+// each leaf begin, and the tiles of at most ROWS of them.
 
 override LEAVES: u32;
 override ROWS: u32;
 
-@group(0) @binding(0) var<storage, read_write> routes: array<atomic<u32>>; // as leaf_route.wgsl left them
-@group(0) @binding(1) var<storage, read_write> tiles: array<vec4<u32>>;    // how many; then for each its leaf, first token and the leaf's end
+@group(0) @binding(0) var<storage, read_write> routes: array<atomic<u32>>; // written by leaf_route.wgsl
+@group(0) @binding(1) var<storage, read_write> tiles: array<vec4<u32>>;    // their number; then for each its leaf, its first token and the leaf's end
 
 var<workgroup> sums: array<vec2<u32>, GROUP>;
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    // Tokens and tiles of the leaves before these.
+    // These are the tokens and tiles of all previous leaves.
     var before = vec2<u32>();
     for (var first = 0u; first < LEAVES; first += GROUP) {
         let leaf = first + thread;

@@ -1,9 +1,9 @@
-// The third step of the leaf form for many tokens: the tokens leaf by leaf.
+// The third step of the leaf form for many tokens. It orders the tokens leaf by leaf.
 
 override LEAVES: u32;
 
-@group(0) @binding(1) var<storage, read> routes: array<u32>;      // as leaf_group.wgsl left them
-@group(0) @binding(2) var<storage, read_write> order: array<u32>; // [tokens], the highest bit as leaf_route.wgsl sets it
+@group(0) @binding(1) var<storage, read> routes: array<u32>;      // written by leaf_group.wgsl
+@group(0) @binding(2) var<storage, read_write> order: array<u32>; // [tokens]; leaf_route.wgsl sets the highest bit
 
 @compute @workgroup_size(GROUP)
 fn main(

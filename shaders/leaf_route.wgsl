@@ -1,9 +1,11 @@
-// The first step of the leaf form for many tokens: each walks to its leaf, and takes a number among the tokens that come there.
+// The first step of the leaf form for many tokens. Each token walks to its leaf, and takes a number
+// among the tokens of that leaf.
 //
 // src/kernels/leaf.rs puts a weight format, the launch constants, a reduction, the walk and a path part before this file.
 
-// [LEAVES] tokens of each leaf, zero before the first token and again after leaf_group.wgsl; [LEAVES] where its tokens begin, after leaf_group.wgsl;
-// [tokens, 2] a token's leaf, and its number there.
+// This holds three things. [LEAVES]: the tokens of each leaf, zero before the first token and again
+// after leaf_group.wgsl. [LEAVES]: where the tokens of each leaf begin, after leaf_group.wgsl.
+// [tokens, 2]: each token's leaf, and its number there.
 @group(0) @binding(5) var<storage, read_write> routes: array<atomic<u32>>;
 
 @compute @workgroup_size(GROUP)

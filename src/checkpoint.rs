@@ -1,4 +1,5 @@
-//! safetensors files: every name, dtype, shape and bound is checked before anything of that size is allocated.
+//! Reads safetensors files. Every name, dtype, shape and bound is checked before anything of that
+//! size is allocated.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,10 +12,11 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use crate::error::{Error, Result};
 use crate::files::open_file;
 
-/// The longest header that is read, bytes; the same bound as the safetensors library's own.
+/// The longest header that is read, in bytes; the safetensors library has the same bound.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// A safetensors file or byte slice whose header has been checked. Tensors are read one at a time, when asked for.
+/// A safetensors file or byte slice whose header has been checked. Each tensor is read when it is
+/// asked for.
 #[derive(Debug)]
 pub struct Checkpoint<'data> {
     name: String,
@@ -33,7 +35,8 @@ impl Checkpoint<'static> {
     /// Opens a file and reads its header only.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Checkpoint`] if the header is malformed or does not describe exactly the bytes of the file.
+    /// Returns [`Error::Io`] if the file cannot be read, and [`Error::Checkpoint`] if the header is
+    /// malformed or does not describe exactly the bytes of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (file, length) = open_file(path)?;
@@ -44,37 +47,37 @@ impl Checkpoint<'static> {
 }
 
 impl<'data> Checkpoint<'data> {
-    /// A checkpoint in memory; `name` is used in errors.
+    /// Reads the header of a checkpoint in memory; errors call it `name`.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
+    /// Returns the errors of [`Checkpoint::open`].
     pub fn from_bytes(name: impl Into<String>, bytes: &'data [u8]) -> Result<Self> {
         let name = name.into();
         let (metadata, data_start) = read_header(&name, bytes, bytes.len() as u64)?;
         Ok(Self { name, metadata, data_start, source: Source::Bytes(bytes) })
     }
 
-    /// The file's name, for messages.
+    /// Returns the file's name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Names of all tensors, sorted.
+    /// Returns the names of all tensors, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.metadata.tensors().into_keys().collect();
         names.sort_unstable();
         names
     }
 
-    /// Whether there is such a tensor.
+    /// Returns whether the checkpoint has this tensor.
     pub fn has(&self, tensor: &str) -> bool {
         self.metadata.info(tensor).is_some()
     }
 
-    /// A tensor's dtype and shape.
+    /// Returns a tensor's dtype and shape.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`].
+    /// Returns [`Error::MissingTensor`] if the checkpoint does not have it.
     pub fn info(&self, tensor: &str) -> Result<&TensorInfo> {
         self.metadata.info(tensor).ok_or_else(|| Error::MissingTensor {
             file: self.name.clone(),
@@ -83,10 +86,10 @@ impl<'data> Checkpoint<'data> {
         })
     }
 
-    /// Checks that a tensor exists with this shape and a float dtype.
+    /// Checks that a tensor exists, and that it has this shape and a float dtype.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Shape`].
+    /// Returns [`Error::MissingTensor`] or [`Error::Shape`] if it does not.
     pub fn expect(&self, tensor: &str, shape: &[usize]) -> Result<()> {
         let info = self.info(tensor)?;
         if info.shape != shape {
@@ -96,22 +99,27 @@ impl<'data> Checkpoint<'data> {
         self.float_bytes(tensor).map(|_| ())
     }
 
-    /// A float tensor, or an I8 matrix with scales, converted to f32.
+    /// Reads a float tensor, or an I8 matrix with its scales, as f32.
     ///
-    /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`: `[rows, 1]`, or `[1, columns]`. Of several matrices,
-    /// `[matrices, rows, columns]`, they are `[matrices, rows, 1]`, or `[matrices, 1, columns]`.
+    /// The scales of an I8 matrix `name`, `[rows, columns]`, are the float tensor `name.scale`,
+    /// which is `[rows, 1]` or `[1, columns]`. If `name` holds several matrices,
+    /// `[matrices, rows, columns]`, the scales are `[matrices, rows, 1]` or
+    /// `[matrices, 1, columns]`.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`]; [`Error::Shape`] if it is not F32, F16, BF16 or I8, or the scales do not fit; [`Error::Io`].
+    /// Returns [`Error::MissingTensor`]; [`Error::Shape`] if the dtype is not F32, F16, BF16 or I8,
+    /// or if the scales do not fit; [`Error::Io`] if the file cannot be read.
     pub fn floats(&self, tensor: &str) -> Result<Vec<f32>> {
         let values = self.info(tensor)?.shape.iter().product();
         self.floats_at(tensor, 0, values)
     }
 
-    /// Part of a float tensor: `count` values from the flat index `first`, converted to f32. For tensors larger than memory.
+    /// Reads part of a float tensor as f32: `count` values from the flat index `first`. This is for
+    /// tensors larger than memory.
     ///
     /// # Errors
-    /// As [`Checkpoint::floats`], and [`Error::Shape`] if the tensor ends before.
+    /// Returns the errors of [`Checkpoint::floats`], and [`Error::Shape`] if the tensor has fewer
+    /// values.
     pub fn floats_at(&self, tensor: &str, first: usize, count: usize) -> Result<Vec<f32>> {
         let value_bytes = self.float_bytes(tensor)?;
         let info = self.info(tensor)?;
@@ -136,7 +144,8 @@ impl<'data> Checkpoint<'data> {
             .collect())
     }
 
-    /// How I8 matrices are scaled: whether by row, else by column; and rows and columns of one of them.
+    /// Returns how an I8 matrix is scaled (`true`: by row, `false`: by column), and the rows and
+    /// columns of one matrix.
     fn scaled(&self, tensor: &str) -> Result<(bool, [usize; 2])> {
         let shape = &self.info(tensor)?.shape;
         let name = scale_of(tensor);
@@ -160,10 +169,11 @@ impl<'data> Checkpoint<'data> {
         ))
     }
 
-    /// An I32 tensor.
+    /// Reads an I32 tensor.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`]; [`Error::Shape`] if it is of another dtype; [`Error::Io`].
+    /// Returns [`Error::MissingTensor`]; [`Error::Shape`] if the tensor has another dtype;
+    /// [`Error::Io`] if the file cannot be read.
     pub fn integers(&self, tensor: &str) -> Result<Vec<i32>> {
         let dtype = self.info(tensor)?.dtype;
         if dtype != Dtype::I32 {
@@ -178,7 +188,8 @@ impl<'data> Checkpoint<'data> {
         Ok(bytes.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect())
     }
 
-    /// Bytes of a value of a float tensor, or of an I8 matrix with scales; any other dtype is refused.
+    /// Returns the bytes of one value of a float tensor or of an I8 matrix with scales. Any other
+    /// dtype is refused.
     fn float_bytes(&self, tensor: &str) -> Result<usize> {
         match self.info(tensor)?.dtype {
             Dtype::F32 => Ok(4),
@@ -192,11 +203,11 @@ impl<'data> Checkpoint<'data> {
         }
     }
 
-    /// Bytes of a tensor's data; the caller has checked that it has them.
+    /// Returns bytes of a tensor's data. The caller has checked that the tensor has them.
     fn bytes(&self, tensor: &str, skip: usize, length: usize) -> Result<Cow<'data, [u8]>> {
         let start = self.data_start + (self.info(tensor)?.data_offsets.0 + skip) as u64;
         match &self.source {
-            // In bounds: read_header compared the header with the length.
+            // This is in bounds, because read_header compared the header with the length.
             Source::Bytes(bytes) => Ok(Cow::Borrowed(&bytes[start as usize..][..length])),
             Source::File(file) => {
                 let mut bytes = vec![0; length];
@@ -208,7 +219,8 @@ impl<'data> Checkpoint<'data> {
     }
 }
 
-/// Fills the bytes from a place of a file. The file has no position that threads share: several may read at once.
+/// Fills `bytes` from a place in the file. No position is shared, so several threads may read at
+/// once.
 #[cfg(unix)]
 fn read_at(file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
@@ -227,7 +239,7 @@ fn read_at(file: &File, mut bytes: &mut [u8], mut start: u64) -> std::io::Result
     Ok(())
 }
 
-/// Where files have no such call (wasm32) there is one thread.
+/// Systems without such a call (wasm32) have a single thread.
 #[cfg(not(any(unix, windows)))]
 fn read_at(mut file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
     use std::io::{Seek, SeekFrom};
@@ -235,14 +247,14 @@ fn read_at(mut file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()>
     file.read_exact(bytes)
 }
 
-/// What the scales of an I8 matrix are called, after its own name.
+/// The scales of an I8 matrix are called by its name and this suffix.
 const SCALE: &str = ".scale";
 
 fn scale_of(tensor: &str) -> String {
     format!("{tensor}{SCALE}")
 }
 
-/// Little-endian F32, F16 or BF16 bytes as f32.
+/// Converts little-endian F32, F16 or BF16 bytes to f32.
 fn floats_from_bytes(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     match dtype {
@@ -255,7 +267,9 @@ fn floats_from_bytes(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metadata, u64)> {
     let bad = |reason: String| Error::Checkpoint { name: name.into(), reason };
     let mut size = [0; 8];
-    source.read_exact(&mut size).map_err(|_| bad(format!("{length} bytes are no header")))?;
+    source
+        .read_exact(&mut size)
+        .map_err(|_| bad(format!("{length} bytes are too few for a header")))?;
     if &size == b"version " {
         let reason = "it is a git-lfs pointer to the file; run `git lfs pull` in its folder";
         return Err(bad(reason.into()));
@@ -265,16 +279,17 @@ fn read_header(name: &str, mut source: impl Read, length: u64) -> Result<(Metada
         return Err(bad(format!("its header claims {header} bytes, more than {MAX_HEADER}")));
     }
     if header > length.saturating_sub(8) {
-        return Err(bad(format!("its header claims {header} bytes, the file has {length}")));
+        return Err(bad(format!("its header claims {header} bytes, but the file has {length}")));
     }
     let mut text = vec![0; header as usize];
     source.read_exact(&mut text).map_err(|e| bad(e.to_string()))?;
-    // Metadata's deserializer checks names, order, overlap and that shape, dtype and offsets agree, without overflow.
+    // The deserializer of Metadata checks names, order and overlap, and that shape, dtype and
+    // offsets agree, without overflow.
     let metadata: Metadata =
-        serde_json::from_slice(&text).map_err(|e| bad(format!("its header: {e}")))?;
+        serde_json::from_slice(&text).map_err(|e| bad(format!("its header is malformed: {e}")))?;
     let end = 8 + header + metadata.data_len() as u64;
     if end != length {
-        return Err(bad(format!("its header describes {end} bytes, the file has {length}")));
+        return Err(bad(format!("its header describes {end} bytes, but the file has {length}")));
     }
     Ok((metadata, 8 + header))
 }

@@ -1,4 +1,4 @@
-//! Where a model runs.
+//! The device that a model runs on.
 
 #[cfg(feature = "cpu")]
 use crate::error::Error;
@@ -7,26 +7,39 @@ use crate::error::Result;
 use crate::gpu::adapter;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 
-/// A GPU, or the host's threads. A `&Gpu` becomes one where one is asked for.
+/// A GPU, or the host's threads. Functions that take `impl Into<Device>` accept a `&Gpu`.
 #[derive(Debug, Clone)]
 pub enum Device {
     /// A GPU, through wgpu.
     Gpu(Gpu),
-    /// The host: f32, vectorised, on the rayon pool of the thread that calls.
+    /// The host's threads: vectorised f32 arithmetic on the rayon pool of the calling thread.
+    ///
+    /// ```
+    /// use cmm::{Device, GpuOptions};
+    ///
+    /// # pollster::block_on(async {
+    /// let device = Device::request(&"cpu".parse()?, &GpuOptions::default()).await?;
+    /// assert!(matches!(device, Device::Host));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })
+    /// # .unwrap();
+    /// ```
     #[cfg(feature = "cpu")]
     Host,
 }
 
-/// What a user asks for. From text: `auto`, `cpu`, or what an [`AdapterChoice`] is read from.
+/// The device that a user asks for. It parses from `auto`, `cpu`, or the text of an
+/// [`AdapterChoice`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The best GPU; where there is none but in software the CPU, which is faster than it plays one.
+    /// The best GPU. If every adapter is a software one, the CPU: it is faster than its own
+    /// imitation of a GPU.
     #[default]
     Auto,
     /// The host's threads.
     #[cfg(feature = "cpu")]
     Cpu,
-    /// A GPU, in software too.
+    /// A GPU, which may be a software adapter.
     Gpu(AdapterChoice),
 }
 
@@ -46,10 +59,11 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 impl Device {
-    /// Finds the device that is asked for; `options`, whose adapter is not looked at, say what work it is for.
+    /// Finds the device that is asked for. `options` say what work it is for; their adapter is
+    /// ignored.
     ///
     /// # Errors
-    /// Those of [`Gpu::request`].
+    /// Returns the errors of [`Gpu::request`].
     pub async fn request(choice: &DeviceChoice, options: &GpuOptions) -> Result<Self> {
         let options = |adapter: &AdapterChoice| options.clone().adapter(adapter.clone());
         let best = AdapterChoice::Default;

@@ -1,8 +1,8 @@
-//! How values are stored.
+//! The types in which values are stored.
 
 use serde::{Deserialize, Serialize};
 
-/// How precisely values are stored. Sums are f32 whatever it is.
+/// The precision in which values are stored. Sums are f32 in every precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -14,7 +14,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Bytes of a value.
+    /// Returns the bytes of one value.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -23,7 +23,7 @@ impl Precision {
     }
 }
 
-/// What an element of a slot is.
+/// The type of a slot's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dtype {
     /// An activation, f32.
@@ -43,13 +43,13 @@ impl From<Precision> for Dtype {
     }
 }
 
-/// Values from one row to the next on a device: rows are padded to a multiple of 8 (32 bytes of f32), so that any width is read in
-/// whole units.
+/// Returns the values from one row to the next on a device. Rows are padded to a multiple of 8
+/// values (32 bytes of f32), so that rows of any width are read in whole units.
 pub(crate) fn row_stride(width: usize) -> usize {
     width.next_multiple_of(8)
 }
 
-/// The values of rows of `width` that lie `stride` apart, without what pads them.
+/// Returns the values of rows of `width` that lie `stride` apart, without their padding.
 pub(crate) fn unpadded(bytes: &[u8], width: usize, stride: usize, stored: Precision) -> Vec<f32> {
     let size = stored.bytes();
     let rows = bytes.chunks_exact(stride * size).map(|row| &row[..width * size]);

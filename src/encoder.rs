@@ -1,4 +1,4 @@
-//! An encoder, wherever it runs.
+//! An encoder on any device.
 
 use crate::dtype::Precision;
 #[cfg(any(doc, all(feature = "cpu", feature = "text")))]
@@ -31,7 +31,7 @@ enum Engine {
 pub(crate) enum Running {
     /// The device computes it.
     Gpu(Box<executor::Running>),
-    /// Nothing computes it yet: the host's threads do once it is waited for.
+    /// Nothing computes the batch yet: the host's threads compute it when it is waited for.
     #[cfg(feature = "cpu")]
     Host { batch: Batch, output: Output, tap: Tap },
 }
@@ -40,9 +40,9 @@ impl Encoder {
     /// Uploads an encoder to a GPU, one layer at a time.
     ///
     /// # Errors
-    /// Errors of the checkpoint; [`Error::Input`] if the options ask for products in int8, which no GPU makes; [`Error::Unsupported`] if the device
-    /// lacks what the options ask for, [`Error::TooLarge`],
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// Returns errors of the checkpoint; [`Error::Input`] if the options ask for products in int8,
+    /// which no GPU computes; [`Error::Unsupported`] if the device lacks what the options ask for;
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`] or [`Error::DeviceLost`].
     pub async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
@@ -52,21 +52,24 @@ impl Encoder {
         Ok(Self { config: encoder.config().clone(), engine: Engine::Gpu(Box::new(encoder)) })
     }
 
-    /// Reads an encoder for the host's threads, in f32. Work goes to the rayon pool of the thread that calls.
+    /// Reads an encoder for the host's threads, in f32. It runs on the rayon pool of the calling
+    /// thread.
     ///
     /// # Errors
-    /// Errors of the checkpoint.
+    /// Returns errors of the checkpoint.
     #[cfg(feature = "cpu")]
     pub fn on_host(weights: &EncoderWeights<'_>) -> Result<Self> {
         Self::read_on_host(weights, false)
     }
 
-    /// As [`Encoder::on_host`], with products in 8-bit integers: faster on processors with AVX-512 VNNI or AVX-VNNI, on others perhaps slower, and a
-    /// little less exact. Weights have a scale for each output, activations for each token. It is the projections of attention that are made so, dense
-    /// feedforward layers, and the leaves of the leaf form; FFF layers of the other forms, decisions, norms, attention itself and heads stay f32.
+    /// Reads an encoder for the host's threads, with products in 8-bit integers. That is faster on
+    /// processors with AVX-512 VNNI or AVX-VNNI, perhaps slower on others, and a little less exact.
+    /// Weights have a scale for each output, activations have one for each token. The projections
+    /// of attention, dense feedforward layers and the leaves of the leaf form are computed so. FFF
+    /// layers of the other forms, decisions, norms, attention itself and heads stay f32.
     ///
     /// # Errors
-    /// As [`Encoder::on_host`].
+    /// Returns the errors of [`Encoder::on_host`].
     #[cfg(feature = "cpu")]
     pub fn on_host_in_int8(weights: &EncoderWeights<'_>) -> Result<Self> {
         Self::read_on_host(weights, true)
@@ -78,7 +81,7 @@ impl Encoder {
         Ok(Self { config: weights.config().clone(), engine: Engine::Host(Box::new(encoder)) })
     }
 
-    /// The device that the encoder lies on; none: the host.
+    /// Returns the GPU that holds the encoder, or `None` if it runs on the host.
     pub fn gpu(&self) -> Option<&Gpu> {
         self.on_gpu().map(GpuEncoder::gpu)
     }
@@ -94,27 +97,27 @@ impl Encoder {
     /// Lays sequences out for [`Encoder::forward`].
     ///
     /// # Errors
-    /// As [`Batch::new`].
+    /// Returns the errors of [`Batch::new`].
     pub fn batch(&self, sequences: &[Sequence]) -> Result<Batch> {
         Batch::new(&self.config, sequences)
     }
 
-    /// The sizes.
+    /// Returns the encoder's configuration.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
-    /// The kernels' variant that runs; none: the host's own loops.
+    /// Returns the variant of the kernels that run, or `None` on the host.
     pub fn variant(&self) -> Option<Variant> {
         self.on_gpu().map(GpuEncoder::variant)
     }
 
-    /// How activations are stored between a layer's operations.
+    /// Returns how activations are stored between a layer's operations.
     pub fn activations(&self) -> Precision {
         self.on_gpu().map_or(Precision::F32, GpuEncoder::activations)
     }
 
-    /// Tokens that a batch may have.
+    /// Returns the number of tokens that a batch may have.
     pub fn max_tokens(&self) -> usize {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.max_tokens(),
@@ -123,18 +126,19 @@ impl Encoder {
         }
     }
 
-    /// How many tokens texts are gathered to before they run: more are slower on the host, whose caches then hold no activations.
+    /// Returns how many tokens of texts are gathered before they run. More tokens are slower on the
+    /// host, because its caches then hold no activations.
     #[cfg(feature = "text")]
     pub(crate) fn best_tokens(&self) -> usize {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.max_tokens(),
             #[cfg(feature = "cpu")]
-            // Of 512 to 16,384 the fastest, by 5 to 15 % over the most.
+            // The fastest of 512 to 16,384 tokens, by 5 to 15 % over the largest batch.
             Engine::Host(_) => 2048,
         }
     }
 
-    /// Rows of [`Output::Tokens`] that one forward may ask for.
+    /// Returns the number of rows of [`Output::Tokens`] that one forward may ask for.
     pub fn max_rows(&self) -> usize {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.max_rows(),
@@ -143,12 +147,15 @@ impl Encoder {
         }
     }
 
-    /// Runs a batch: on a GPU by one submit, after which the result is read back, with what `tap` asks for.
+    /// Runs a batch and returns the result, with the stages or paths that `tap` asks for. On a GPU
+    /// this is a single submission, followed by the readback.
     ///
     /// # Errors
-    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with larger
-    /// tables; [`Error::TooLarge`], on the host [`Error::Input`], if the batch has more than [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow;
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// Returns [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row
+    /// is not in the batch, or if the batch was laid out for a model with larger tables;
+    /// [`Error::TooLarge`] (on the host [`Error::Input`]) if the batch has more than
+    /// [`Encoder::max_tokens`]; [`Error::Value`] if sums overflow; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`] or [`Error::Gpu`].
     pub async fn forward(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Encoded> {
         match &self.engine {
             Engine::Gpu(encoder) => encoder.forward(batch, output, tap).await,
@@ -157,10 +164,11 @@ impl Encoder {
         }
     }
 
-    /// Hands a batch to the device, which computes it while the host prepares the next one or reads the one before.
+    /// Hands a batch to the device. The device computes it while the host prepares the next batch
+    /// or reads the previous one.
     ///
     /// # Errors
-    /// As [`Encoder::forward`].
+    /// Returns the errors of [`Encoder::forward`].
     #[cfg(feature = "text")]
     pub(crate) async fn begin(&self, batch: Batch, output: &Output, tap: Tap) -> Result<Running> {
         match &self.engine {
@@ -175,7 +183,7 @@ impl Encoder {
     /// Waits for a batch that [`Encoder::begin`] of this encoder returned.
     ///
     /// # Errors
-    /// As [`Encoder::forward`].
+    /// Returns the errors of [`Encoder::forward`].
     #[cfg(feature = "text")]
     pub(crate) async fn finish(&self, running: Running) -> Result<Encoded> {
         match (&self.engine, running) {
@@ -185,7 +193,11 @@ impl Encoder {
                 encoder.forward(&batch, &output, tap)
             }
             #[cfg(feature = "cpu")]
-            _ => Err(Error::input("a batch", "one that this encoder began", "another's")),
+            _ => Err(Error::input(
+                "a batch",
+                "one that this encoder began",
+                "one of another encoder",
+            )),
         }
     }
 }

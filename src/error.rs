@@ -1,65 +1,67 @@
-//! One error type: what failed, where, what was expected and what was found.
+//! The error type of the crate: what failed, where, what was expected and what was found.
 
 use std::path::PathBuf;
 
-/// Result of everything in this crate that can fail.
+/// The result of a function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong. Causes are kept by [`source()`](std::error::Error::source).
+/// An error of this crate. [`source()`](std::error::Error::source) returns its cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A slice, buffer or tensor is not of the size or dtype that the operation needs.
+    /// A slice, buffer or tensor does not have the size or dtype that the operation needs.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// The thing that is off.
+        /// The slice, buffer or tensor.
         what: String,
-        /// What it should have been.
+        /// The size or dtype that was expected.
         expected: String,
-        /// What it was.
+        /// The size or dtype that was found.
         found: String,
     },
-    /// A model's configuration, or another file of its folder, is malformed, cannot be, or asks for what is not implemented.
+    /// A model's configuration, or another file of its folder, is malformed, contradicts itself, or
+    /// asks for something that is not implemented.
     #[error("{what}: expected {expected}, found {found}")]
     Config {
         /// The file, its key, or the size.
         what: String,
-        /// What it should have been.
+        /// The value that was expected.
         expected: String,
-        /// What it was.
+        /// The value that was found.
         found: String,
     },
-    /// What a caller brought cannot be used: a text, a sequence, a row, a file, a choice that does not exist.
+    /// The caller's input cannot be used: a text, a sequence, a row, a file, or a choice that does
+    /// not exist.
     #[error("{what}: expected {expected}, found {found}")]
     Input {
-        /// The thing that is off.
+        /// The input.
         what: String,
-        /// What it should have been.
+        /// The input that was expected.
         expected: String,
-        /// What it was.
+        /// The input that was found.
         found: String,
     },
-    /// The checkpoint lacks the head that is asked for.
+    /// The checkpoint lacks the head that was asked for.
     #[error("this checkpoint: expected a {head} head, found {found}")]
     MissingHead {
         /// `masked-LM` or `classification`.
         head: &'static str,
-        /// What there is.
+        /// The head that the checkpoint has.
         found: String,
     },
-    /// A NaN or an infinity, or a number that the chosen precision cannot hold.
+    /// A value is a NaN or an infinity, or the chosen precision cannot hold it.
     #[error("{what}[{index}] is {value}: expected {expected}")]
     Value {
         /// The tensor or slice.
         what: String,
-        /// Flat index of the first such element.
+        /// The flat index of the first such element.
         index: usize,
-        /// The element.
+        /// The value of the element.
         value: f32,
-        /// What is allowed there.
+        /// The values that are allowed.
         expected: &'static str,
     },
-    /// Finite weights and inputs, whose sums are beyond what they are kept in.
+    /// Weights and inputs are finite, but a sum exceeds the type that it is kept in.
     #[error(
         "token {token}: the {what} at node {node} of tree {tree} overflows: its terms sum up to {magnitude:.2e}, the largest value is \
          {largest:.4e}; scale x or the weights, or let overflows pass (allow_overflow, --allow-overflow)"
@@ -69,39 +71,40 @@ pub enum Error {
         token: usize,
         /// The tree.
         tree: usize,
-        /// The first node on the token's path, or leaf at its end, in heap order within its tree, whose sums may overflow.
+        /// The first node on the token's path, or the leaf at its end, whose sums may overflow: its
+        /// index in heap order within its tree.
         node: u32,
-        /// `logit`, `neuron` or `output`.
+        /// The sum that overflows: `logit`, `neuron` or `output`.
         what: &'static str,
-        /// Sum of the terms' magnitudes.
+        /// The sum of the terms' magnitudes.
         magnitude: f64,
-        /// What the sum is kept in holds.
+        /// The largest value that the type of the sum holds.
         largest: f64,
     },
     /// A file is not a valid safetensors checkpoint.
     #[error("{name}: not a usable safetensors file: {reason}")]
     Checkpoint {
-        /// The file, or what the bytes were called.
+        /// The file, or the name that the caller gave the bytes.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// A tokenizer file is malformed, or could not tokenize.
+    /// A tokenizer file is malformed, or the tokenizer failed.
     #[error("{name}: {reason}")]
     Tokenizer {
         /// The file.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the file or the text.
         reason: String,
     },
-    /// A tensor that is needed is not in the checkpoint.
+    /// The checkpoint lacks a tensor that is needed.
     #[error("{file}: no tensor `{tensor}`; the file has: {available}")]
     MissingTensor {
         /// The checkpoint.
         file: String,
         /// The tensor's name.
         tensor: String,
-        /// Names that the file does have, shortened.
+        /// The names that the file does have, shortened.
         available: String,
     },
     /// Reading or writing a file failed.
@@ -109,25 +112,25 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// No adapter fits the request.
     #[error("no GPU adapter {wanted}; available: {available}")]
     NoAdapter {
-        /// What was asked for.
+        /// The adapter that was asked for.
         wanted: String,
-        /// What is there.
+        /// The adapters that exist.
         available: String,
     },
-    /// The adapter lacks something that this work needs.
+    /// The adapter lacks a feature or limit that the work needs.
     #[error("{what} needs {missing}, which adapter `{adapter}` does not have")]
     Unsupported {
-        /// The work.
+        /// The work that needs it.
         what: String,
         /// The adapter's name.
         adapter: String,
-        /// The feature or limit.
+        /// The missing feature or limit.
         missing: String,
     },
     /// A buffer would be larger than the device allows.
@@ -135,33 +138,33 @@ pub enum Error {
     TooLarge {
         /// The buffer.
         what: String,
-        /// Its size, bytes.
+        /// The size that it needs, in bytes.
         bytes: u64,
-        /// Name of the limit that forbids it.
+        /// The name of the limit that forbids it.
         limit_name: &'static str,
-        /// That limit, bytes.
+        /// The value of that limit, in bytes.
         limit: u64,
         /// The adapter's name.
         adapter: String,
-        /// What would fit.
+        /// A hint at what would fit.
         hint: &'static str,
     },
     /// The device had no memory left.
     #[error("out of device memory: {what}")]
     OutOfMemory {
-        /// What was being allocated or run.
+        /// The allocation or the work that failed.
         what: String,
     },
     /// The device is gone; create a new [`Gpu`](crate::Gpu).
     #[error("the GPU device was lost: {reason}")]
     DeviceLost {
-        /// The driver's words.
+        /// The message of the driver.
         reason: String,
     },
-    /// wgpu or the driver refused something.
+    /// wgpu or the driver refused an operation.
     #[error("{what}: {reason}")]
     Gpu {
-        /// What was being done.
+        /// The operation.
         what: String,
         /// The message of wgpu.
         reason: String,
@@ -196,7 +199,8 @@ impl Error {
         Self::Input { what: what.into(), expected, found }
     }
 
-    /// No head of this kind; `missing`: the tensor that its configuration names and its files lack.
+    /// The checkpoint has no head of this kind. `missing` is the tensor that its configuration
+    /// implies and its files lack.
     pub(crate) fn no_head(head: &'static str, missing: Option<&str>) -> Self {
         let found = match missing {
             Some(tensor) => format!("no tensor {tensor}"),
@@ -205,7 +209,7 @@ impl Error {
         Self::MissingHead { head, found }
     }
 
-    /// The same error with a place before what is off.
+    /// Returns the same error with the place put before the name of the faulty thing.
     pub(crate) fn within(mut self, place: &str) -> Self {
         if let Self::Shape { what, .. } | Self::Config { what, .. } | Self::Input { what, .. } =
             &mut self
@@ -224,10 +228,10 @@ impl Error {
     }
 }
 
-/// What f16 weights may be.
+/// The values that f16 weights may have, in words.
 pub(crate) const F16_WEIGHTS: &str = "within ±65504 for f16 weights";
 
-/// Refuses what f16 cannot hold: beyond ±65504, with what rounds to that.
+/// Refuses values that f16 cannot hold: those beyond ±65504 after rounding.
 pub(crate) fn check_f16(what: &str, values: &[f32], expected: &'static str) -> Result<()> {
     match values.iter().position(|v| !half::f16::from_f32(*v).is_finite()) {
         None => Ok(()),

@@ -1,4 +1,5 @@
-//! Small files of a model, read whole: regular files only, up to a limit, so that no pipe, device or endless file holds a reader up.
+//! Reads small files of a model as a whole. Only regular files up to a limit are read, so that no
+//! pipe, device or endless file holds the reader up.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,20 +7,22 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// How a file begins that git-lfs left in place of the real one.
+/// The beginning of the pointer that git-lfs leaves in place of a file.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// The longest configuration, index or report, bytes.
+/// The length of the longest configuration, index or report, in bytes.
 pub const LONGEST_JSON: u64 = 64 << 20;
-/// The longest tokenizer.json, bytes: four times what the largest vocabularies in use take.
+/// The length of the longest tokenizer.json, in bytes: four times that of the largest vocabularies
+/// in use.
 pub const LONGEST_TOKENIZER: u64 = 128 << 20;
-/// The longest file of texts, bytes.
+/// The length of the longest file of texts, in bytes.
 pub const LONGEST_TEXT: u64 = 4 << 30;
 
 /// Reads a regular file of at most `longest` bytes.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] for anything but a regular file, one that is longer, or a git-lfs pointer in its place.
+/// Returns [`Error::Io`] if reading fails, and [`Error::Input`] if the path is not a regular file,
+/// if the file is longer, or if it is a git-lfs pointer.
 pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let (file, length) = open_file(path)?;
@@ -28,7 +31,7 @@ pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
         return Err(Error::input(what, format!("at most {longest} bytes"), length));
     }
     let mut bytes = Vec::new();
-    // Files of /proc and others claim no length, or a wrong one.
+    // Files in /proc, for example, claim no length or a wrong one.
     let read = file.take(longest + 1).read_to_end(&mut bytes);
     read.map_err(|source| Error::Io { path: path.into(), source })?;
     if bytes.len() as u64 > longest {
@@ -39,10 +42,11 @@ pub fn read_file(path: impl AsRef<Path>, longest: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a regular file, with its length. What it is is asked before it is opened: to open a pipe waits for somebody who writes.
+/// Opens a regular file and returns it with its length. The kind of file is checked before it is
+/// opened, because opening a pipe waits for a writer.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] for anything else.
+/// Returns [`Error::Io`] if that fails, and [`Error::Input`] if the path is not a regular file.
 pub fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |source| Error::Io { path: path.into(), source };
     let regular = |info: &std::fs::Metadata| {
@@ -59,7 +63,7 @@ pub fn open_file(path: &Path) -> Result<(File, u64)> {
     Ok((file, info.len()))
 }
 
-/// Refuses what git-lfs leaves where it fetched nothing.
+/// Refuses the pointer that git-lfs leaves in place of a file that it did not fetch.
 pub(crate) fn refuse_lfs_pointer(name: &str, beginning: &[u8]) -> Result<()> {
     if !beginning.starts_with(LFS_POINTER) {
         return Ok(());

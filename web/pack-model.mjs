@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// `cmm-web-pack MODEL_DIR OUT_DIR`: a model's files for the web, packed with gzip, and a manifest with their checksums.
+// `cmm-web-pack MODEL_DIR OUT_DIR` packs a model's files for the web with gzip, and writes a
+// manifest with their checksums.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-//! `cmm check`.
+//! `cmm check`: every kernel variant on every adapter against the CPU reference.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,29 +12,36 @@ use cmm::{Error, Gpu, GpuOptions, Precision, Variant, adapters};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, explained};
+use crate::help::{DEVICE, INPUT, OUTPUT};
 use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// A folder of golden cases with an index.json [default: tests/golden here, or where cmm was built]
-    #[arg(long, value_name = "DIR")]
+    /// The folder of golden cases, with an index.json [default: tests/golden]
+    ///
+    /// The default is looked for in the working folder, and in the source tree that cmm was built from.
+    #[arg(long, value_name = "DIR", help_heading = INPUT)]
     golden: Option<PathBuf>,
-    /// Only this device: `cpu`, or of the adapters an index of `cmm devices`, a backend, a PCI bus id, or part of a name [default: all]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<DeviceChoice>,
-    /// Only this variant, such as subgroup/packed [default: all]
-    #[arg(long, env = "CMM_VARIANT")]
-    variant: Option<Variant>,
-    /// Seed of the random cases
-    #[arg(long, default_value_t = 1)]
+    /// The seed of the random cases
+    #[arg(long, default_value_t = 1, help_heading = INPUT)]
     seed: u64,
-    /// The folder of all-MiniLM-L6-v2, for the golden sentences, whose model does not ship
-    #[arg(long, env = "CMM_MINILM", value_name = "DIR")]
+    /// The folder of all-MiniLM-L6-v2, to check the golden sentences too
+    ///
+    /// That model does not come with cmm.
+    #[arg(long, env = "CMM_MINILM", hide_env_values = true, value_name = "DIR", help_heading = INPUT)]
     minilm: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
+    /// The only device to check: cpu, or a GPU of `cmm devices` [default: all]
+    ///
+    /// A GPU is named by its index in `cmm devices`, its backend (vulkan, metal, dx12 or gl), its PCI bus id, or a part of its name.
+    #[arg(long, value_name = "DEVICE", help_heading = DEVICE)]
+    device: Option<DeviceChoice>,
+    /// The only kernel variant to check, such as subgroup/packed [default: all]
+    #[arg(long, env = "CMM_VARIANT", hide_env_values = true, help_heading = DEVICE)]
+    variant: Option<Variant>,
+    /// Print the result as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -50,23 +57,23 @@ struct Cases {
 #[derive(Serialize)]
 struct Report {
     passed: bool,
-    /// Results of the CPU alone: there was no GPU adapter, or none was asked for.
+    /// Whether the CPU alone was checked: there was no GPU adapter, or none was asked for.
     cpu_only: bool,
     not_checked: Vec<String>,
     runs: Vec<Run>,
 }
 
-/// One device and variant, over all cases.
+/// The results of one variant on one device.
 #[derive(Serialize)]
 struct Run {
     device: String,
     variant: String,
-    /// Why it did not run: the adapter lacks something.
+    /// Why it did not run, if the adapter lacks something.
     unavailable: Option<String>,
     rows: Vec<Row>,
 }
 
-/// One case.
+/// The result of one case.
 #[derive(Serialize)]
 struct Row {
     case: String,
@@ -84,7 +91,8 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     layers.extend(random_cases(arguments.seed)?);
     let texts = golden_texts(&folder)?;
     if arguments.minilm.is_none() {
-        let needs = |(name, _): &(String, PathBuf)| format!("{name} (needs --minilm DIR)");
+        let needs =
+            |(name, _): &(String, PathBuf)| format!("{name} (give --minilm DIR to check it)");
         not_checked.extend(texts.embeddings.iter().map(needs));
     }
     let models = golden_models(&folder)?;
@@ -93,7 +101,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let adapters = match &arguments.device {
         None | Some(DeviceChoice::Auto) => adapters().await,
         Some(DeviceChoice::Cpu) => Vec::new(),
-        Some(DeviceChoice::Gpu(choice)) => vec![cmm::adapter(choice).await?],
+        Some(DeviceChoice::Gpu(choice)) => vec![cmm::adapter(choice).await.map_err(explained)?],
     };
     let progress =
         ProgressBar::new(((3 + adapters.len() * Variant::ALL.len()) * cases.steps()) as u64);
@@ -107,7 +115,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let (mut ran, mut gave_device) = (false, false);
     for adapter in &adapters {
-        // A driver may list an adapter that gives no device: that says nothing about the others.
+        // A driver may list an adapter that gives no device, which says nothing about the others.
         let gpu = match request(adapter, &cases.layers).await {
             Ok(gpu) => gpu,
             Err(error) => {
@@ -135,7 +143,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
     let all_passed = runs.iter().flat_map(|run| &run.rows).all(|row| row.passed);
     if let (Some(variant), false, false) = (arguments.variant, ran, adapters.is_empty()) {
-        return Err(format!("no adapter here can run variant {variant}; see `cmm devices`").into());
+        return Err(format!(
+            "no adapter here can run variant {variant}; `cmm devices` lists the variant of each"
+        )
+        .into());
     }
     if !adapters.is_empty() && !gave_device {
         let reasons: Vec<_> = runs.iter().filter_map(|run| run.unavailable.clone()).collect();
@@ -156,14 +167,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The golden layers that ship: below the working directory, or in the source tree that this binary was built from.
+/// The golden cases in the working folder, or in the source tree that this program was built from.
 fn default_golden() -> Result<PathBuf, Failure> {
     let shipped = Path::new("tests/golden");
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(shipped);
     [shipped.to_path_buf(), built]
         .into_iter()
         .find(|folder| folder.join("index.json").is_file())
-        .ok_or_else(|| "no tests/golden/index.json here; name a folder with --golden".into())
+        .ok_or_else(|| "tests/golden/index.json is not here: run cmm in its source tree, or name the folder with --golden".into())
 }
 
 async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Failure> {
@@ -173,7 +184,7 @@ async fn request(adapter: &cmm::wgpu::Adapter, cases: &[Case]) -> Result<Gpu, Fa
     Ok(Gpu::from_adapter(adapter, &options).await?)
 }
 
-/// Runs all cases on one of these.
+/// Runs all cases on one device in one variant.
 async fn run_on(on: Checked, cases: &Cases, progress: &ProgressBar) -> Run {
     let (device, variant) = (on.device(), on.form());
     let unavailable = on.missing().map(|missing| format!("not on this adapter: needs {missing}"));
@@ -212,12 +223,12 @@ impl Cases {
 }
 
 impl Row {
-    /// The row of a case.
+    /// The row of a case that has one result.
     fn of(on: &Checked, case: &str, outcome: cmm::Result<Outcome>) -> Vec<Self> {
         Self::of_all(on, case, outcome.map(|outcome| vec![outcome]))
     }
 
-    /// The rows of a case that has several; none where there is no such form of it, such as heads that no cooperative matrix fits.
+    /// The rows of a case that has several results. There are none if the case has no such form, as with heads that no cooperative matrix fits.
     fn of_all(on: &Checked, case: &str, outcomes: cmm::Result<Vec<Outcome>>) -> Vec<Self> {
         match (outcomes, on) {
             (Ok(outcomes), _) => outcomes.into_iter().map(Self::right_or_wrong).collect(),

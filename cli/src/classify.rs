@@ -1,4 +1,4 @@
-//! `cmm classify`.
+//! `cmm classify`: the likeliest class of each text.
 
 use std::process::ExitCode;
 
@@ -6,23 +6,25 @@ use clap::Args;
 use cmm::model::Problem;
 use serde_json::json;
 
-use crate::hub::SHIPPED_CLASSIFIER;
-use crate::model::{ModelArguments, items_in_steps};
+use crate::help::{INPUT, OUTPUT};
+use crate::model::{ModelArguments, SHIPPED_CLASSIFIER, items_in_steps};
 use crate::output::{Failure, print};
 use crate::table::{row, table};
-use crate::text_in::TextArguments;
+use crate::texts::TextArguments;
 
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     texts: TextArguments,
+    /// The field of JSON lines that holds the second text of each pair
+    ///
+    /// The first text is in --field. Rerankers and models of natural language inference classify pairs.
+    #[arg(long, value_name = "NAME", help_heading = INPUT)]
+    pair: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
-    /// Texts are pairs: the second is in this field of JSON lines, the first in --field (rerankers, NLI)
-    #[arg(long, value_name = "NAME")]
-    pair: Option<String>,
-    /// A line of JSON for each text
-    #[arg(long)]
+    /// Print a JSON object on a line for each text
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `cmm devices`.
+//! `cmm devices`: the GPU adapters of this machine.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,14 @@ use clap::Args;
 use cmm::{Capabilities, PciBusId, Precision, Variant, adapters};
 use serde::Serialize;
 
+use crate::help::OUTPUT;
 use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Print JSON
-    #[arg(long)]
+    /// Print the list as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -24,7 +25,7 @@ struct Device {
     backend: &'static str,
     kind: String,
     driver: String,
-    /// `domain:bus:device.function`, where the backend tells it.
+    /// `domain:bus:device.function`, if the backend tells it.
     pci_bus_id: Option<String>,
     f16: bool,
     packed_f16: bool,
@@ -43,7 +44,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.json {
         print(&(serde_json::to_string_pretty(&devices)? + "\n"))?;
     } else if devices.is_empty() {
-        eprintln!("no GPU adapter: the commands run on the CPU");
+        eprintln!(
+            "there is no GPU adapter: the commands run on the CPU (a software adapter on Linux: apt-get install mesa-vulkan-drivers)"
+        );
     } else {
         print(&devices_table(&devices))?;
     }

@@ -1,6 +1,6 @@
 //! `cmm embed` and `cmm similarity`: sentences as vectors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,15 +10,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::help::OUTPUT;
 use crate::model::ModelArguments;
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
 use crate::shown::shown;
 use crate::stages::{in_stages, steps};
 use crate::tensor_out::TensorsOut;
-use crate::text_in::TextArguments;
+use crate::texts::TextArguments;
 
-/// Bytes of texts that run as one step, for each token of a batch: about eight batches.
+/// A step has as many bytes of texts as the tokens of a batch times this: about eight batches.
 const BYTES_PER_STEP: usize = 32;
 
 #[derive(Args)]
@@ -29,15 +30,19 @@ pub struct EmbedArguments {
     prompt: PromptArguments,
     #[command(flatten)]
     model: ModelArguments,
-    /// Vectors [texts, width] to a .npy or .safetensors file (there as tensor `y`)
-    #[arg(long, value_name = "FILE")]
+    /// The .npy or .safetensors file to write the vectors to
+    ///
+    /// It holds them as [texts, width]; in a .safetensors file the tensor is called `y`.
+    #[arg(short, long, value_name = "FILE", alias = "out", help_heading = OUTPUT)]
     output: Option<PathBuf>,
-    /// A line of JSON for each text; with --output one line, with the seconds that tokenizing, the device and writing took; they overlap
-    #[arg(long)]
+    /// Print a JSON object on a line for each text
+    ///
+    /// With --output it is one object, which says how many seconds tokenizing, the device and writing took; these overlap.
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
-/// A line of `--json`.
+/// What `--json` prints for a text.
 #[derive(Serialize)]
 struct Line<'t> {
     text: &'t str,
@@ -48,14 +53,14 @@ struct Line<'t> {
 pub struct SimilarityArguments {
     /// A text
     a: String,
-    /// Another one
+    /// Another text
     b: String,
     #[command(flatten)]
     prompt: PromptArguments,
     #[command(flatten)]
     model: ModelArguments,
-    /// Print JSON
-    #[arg(long)]
+    /// Print the result as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -67,7 +72,7 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let file =
         target.map(|file| TensorsOut::create(file, &[texts.len(), width], None)).transpose()?;
     let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
-    // Some batches, so that the device has the next one while this one's vectors are read.
+    // A step has several batches, so that the device has the next one while the vectors of this one are read.
     let steps = steps(&texts, model.batch_tokens() * BYTES_PER_STEP);
     let tokenize = |texts: &[String]| {
         model.tokenize(prompt, &texts.iter().map(String::as_str).collect::<Vec<_>>())
@@ -106,6 +111,14 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
 }
 
 pub async fn similarity(arguments: &SimilarityArguments) -> Result<ExitCode, Failure> {
+    for text in [&arguments.a, &arguments.b] {
+        if Path::new(text).is_file() {
+            eprintln!(
+                "{} is also the name of a file: the name is compared, not what is in the file",
+                shown(text)
+            );
+        }
+    }
     let model = arguments.model.load().await?;
     let prompt = arguments.prompt.of(&model, Prompts::for_texts)?;
     let vectors = model.embed_with_prompt(prompt, &[&arguments.a, &arguments.b]).await?;

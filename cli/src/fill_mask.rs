@@ -1,15 +1,16 @@
-//! `cmm fill-mask`.
+//! `cmm fill-mask`: the likeliest tokens in place of the masks of texts.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
+use crate::help::OUTPUT;
 use crate::model::{ModelArguments, in_steps};
 use crate::output::{Failure, print};
 use crate::shown::shown;
 use crate::table::{row, table};
-use crate::text_in::TextArguments;
+use crate::texts::TextArguments;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -17,16 +18,20 @@ pub struct Arguments {
     texts: TextArguments,
     #[command(flatten)]
     model: ModelArguments,
-    /// Fillings of each mask
-    #[arg(long, default_value_t = 5)]
+    /// The number of tokens for each mask, the likeliest first
+    #[arg(short = 'k', visible_short_alias = 'n', long, value_name = "COUNT", default_value_t = 5, help_heading = OUTPUT)]
     top: usize,
-    /// A line of JSON for each text
-    #[arg(long)]
+    /// Print a JSON object on a line for each text
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
+    if !arguments.model.is_named() {
+        let other = "name one that has, as in --model pbelcak/UltraFastBERT-1x11-long";
+        return Err(format!("no model that comes with cmm has a head for masks: {other}").into());
+    }
     let model = arguments.model.load().await?;
     let filled =
         in_steps(&texts, async |texts| model.fill_mask(texts, arguments.top).await).await?;

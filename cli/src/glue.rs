@@ -1,4 +1,4 @@
-//! `cmm glue`.
+//! `cmm glue`: a model on the file of a GLUE task, by the metric of the task.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,23 +9,23 @@ use cmm::glue::{Example, Metric, Task, read};
 use cmm::model::Head;
 use serde_json::json;
 
-use crate::hub::{SHIPPED, SHIPPED_CLASSIFIER};
-use crate::model::{ModelArguments, in_steps, items_in_steps};
+use crate::help::{INPUT, OUTPUT};
+use crate::model::{ModelArguments, SHIPPED, SHIPPED_CLASSIFIER, in_steps, items_in_steps};
 use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// stsb, sst2, cola, rte, mrpc, qqp, qnli, mnli or wnli
-    #[arg(long)]
+    /// The task: stsb, sst2, cola, rte, mrpc, qqp, qnli, mnli or wnli
+    #[arg(long, help_heading = INPUT)]
     task: Task,
-    /// The task's file, as the benchmark distributes it
-    #[arg(long, value_name = "FILE")]
+    /// The file of the task, as the benchmark distributes it
+    #[arg(long, value_name = "FILE", aliases = ["in", "file", "input"], help_heading = INPUT)]
     data: PathBuf,
     #[command(flatten)]
     model: ModelArguments,
-    /// JSON instead of a table
-    #[arg(long)]
+    /// Print the result as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -64,7 +64,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Cosines of the two texts' vectors.
+/// The cosine of the vectors of each example's two texts.
 async fn cosines(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
     let second = |example: &Example| example.second.clone().unwrap_or_default();
     let texts: Vec<String> =
@@ -89,7 +89,7 @@ async fn scores(model: &FastBert, examples: &[Example]) -> Result<Vec<Vec<f32>>,
     .await
 }
 
-/// What a head of one output says.
+/// The output of a head that has one.
 async fn values(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Failure> {
     let scores = scores(model, examples).await?;
     match scores.iter().find(|scores| scores.len() != 1) {
@@ -102,7 +102,7 @@ async fn values(model: &FastBert, examples: &[Example]) -> Result<Vec<f64>, Fail
     }
 }
 
-/// Numbers of the likeliest classes, in the task's order.
+/// The number of each example's likeliest class, in the order of the task.
 async fn classified(
     model: &FastBert,
     task: Task,

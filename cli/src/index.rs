@@ -1,43 +1,47 @@
-//! `cmm index`: the vectors of files' lines, in a folder.
+//! `cmm index`: the vectors of the lines of files, kept in a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm_index::{Build, ModelId, Precision, Source, fingerprint};
+use cmm_index::{Build, ModelId, Precision, fingerprint};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::hub::model_folder;
-use crate::model::ModelArguments;
+use crate::help::{INPUT, OUTPUT};
+use crate::model::{ModelArguments, model_folder};
 use crate::output::{Failure, print};
-use crate::text_in::TextFile;
-
-/// Files of a folder that hold JSON lines.
-const JSON_LINES: [&str; 2] = ["jsonl", "ndjson"];
+use crate::texts::sources;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Files with one text per line, and folders of such files: hidden ones and files that are no UTF-8 are passed over there
-    #[arg(value_name = "FILE or DIR", required = true)]
+    /// Files with a text on each line, and folders of such files
+    ///
+    /// In a folder, hidden files, indexes and files that are no UTF-8 text are passed over; with --field, its .jsonl and .ndjson files alone are
+    /// read.
+    #[arg(value_name = "FILE", required = true)]
     paths: Vec<PathBuf>,
-    /// The index: an empty folder, one that is not there yet, or the index before, whose texts are not embedded again
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Lines are JSON objects; the text is in this field (of folders: of their .jsonl and .ndjson files)
-    #[arg(long, value_name = "NAME")]
+    /// The field of JSON lines that holds the text
+    ///
+    /// Each line of the input is then a JSON object.
+    #[arg(long, value_name = "NAME", help_heading = INPUT)]
     field: Option<String>,
-    /// How vectors are kept: f32, f16 or int8
-    #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    vectors: Precision,
     #[command(flatten)]
     model: ModelArguments,
-    /// Print JSON
-    #[arg(long)]
+    /// The folder to write the index to
+    ///
+    /// It is a new or an empty folder, or the index that is to be brought up to date: texts that it has are not embedded again.
+    #[arg(short, long, value_name = "DIR", alias = "out", help_heading = OUTPUT)]
+    output: PathBuf,
+    /// The precision of the vectors in the index: f32, f16 or int8
+    #[arg(long, value_name = "PRECISION", default_value = "f32", help_heading = OUTPUT)]
+    vectors: Precision,
+    /// Print a summary as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
-/// A model's folder, and what an index knows it by.
+/// A model's folder, and the name and hash by which an index knows it.
 pub fn model_id(name: &str) -> Result<(PathBuf, ModelId), Failure> {
     let folder = model_folder(name)?;
     let id = ModelId { name: name.to_owned(), fingerprint: fingerprint(&folder)? };
@@ -45,7 +49,10 @@ pub fn model_id(name: &str) -> Result<(PathBuf, ModelId), Failure> {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let sources = sources(arguments)?;
+    let sources = sources(&arguments.paths, arguments.field.as_deref(), Some(&arguments.output))?;
+    if sources.iter().all(|source| source.texts.is_empty()) {
+        return Err("no line with a text in these files: nothing to index".into());
+    }
     let (folder, id) = model_id(arguments.model.name())?;
     let model = arguments.model.how.load(&folder).await?;
     let prompt = model.prompts().for_documents().to_owned();
@@ -58,9 +65,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let built = build.make(&arguments.out, &sources, embed, progress)?;
+    let built = build.make(&arguments.output, &sources, embed, progress)?;
     bar.finish_and_clear();
-    let (out, files) = (arguments.out.display(), sources.len());
+    let (out, files) = (arguments.output.display(), sources.len());
     print(&if arguments.json {
         let line = json!({
             "out": out.to_string(), "files": files, "places": built.places, "texts": built.texts, "embedded": built.embedded,
@@ -73,66 +80,4 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         )
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn sources(arguments: &Arguments) -> Result<Vec<Source>, Failure> {
-    let field = arguments.field.as_deref();
-    let mut sources = Vec::new();
-    for path in &arguments.paths {
-        if !path.is_dir() {
-            sources.push(source(path, field)?);
-            continue;
-        }
-        let mut files = Vec::new();
-        walk(path, &arguments.out, field.is_some(), &mut files)?;
-        files.sort();
-        for file in files {
-            match source(&file, field) {
-                Ok(source) => sources.push(source),
-                Err(cause) => eprintln!("passed over: {cause}"),
-            }
-        }
-    }
-    if sources.iter().all(|source| source.texts.is_empty()) {
-        return Err("no line with a text in these files: nothing to index".into());
-    }
-    Ok(sources)
-}
-
-fn source(path: &Path, field: Option<&str>) -> Result<Source, Failure> {
-    let texts = TextFile::of(path.to_owned(), field).numbered()?;
-    Ok(Source { file: path.display().to_string(), texts })
-}
-
-/// Files below a folder, in no order; links to folders are not followed, and the index itself is not among them.
-fn walk(
-    folder: &Path,
-    out: &Path,
-    json_lines: bool,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), Failure> {
-    let named = |cause: std::io::Error| format!("{}: {cause}", folder.display());
-    for entry in std::fs::read_dir(folder).map_err(named)? {
-        let entry = entry.map_err(named)?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(named)?);
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let is_out = || {
-            path.canonicalize()
-                .ok()
-                .is_some_and(|path| out.canonicalize().is_ok_and(|out| out == path))
-        };
-        if kind.is_dir() {
-            if !is_out() {
-                walk(&path, out, json_lines, files)?;
-            }
-        } else if path.is_file() {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if !json_lines || extension.is_some_and(|extension| JSON_LINES.contains(&extension)) {
-                files.push(path);
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cmm inspect`.
+//! `cmm inspect`: the parts of a model, and the way that a text takes through its layers.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -7,20 +7,20 @@ use clap::Args;
 use cmm::model::{EncoderConfig, EncoderWeights, Ffn};
 use serde::Serialize;
 
-use crate::hub::model_folder;
-use crate::model::ModelArguments;
+use crate::help::{INPUT, OUTPUT};
+use crate::model::{ModelArguments, model_folder};
 use crate::output::{Failure, print};
 use crate::table::{row, table};
 
 #[derive(Args)]
 pub struct Arguments {
+    /// A text, to show the path of each of its tokens and how they spread over leaves
+    #[arg(long, value_name = "TEXT", help_heading = INPUT)]
+    text: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
-    /// Show how this text's tokens spread over the leaves, and each token's path
-    #[arg(long, value_name = "TEXT")]
-    text: Option<String>,
-    /// Print JSON
-    #[arg(long)]
+    /// Print the result as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Report {
     config: EncoderConfig,
-    /// Neurons of a layer, and those that a token engages.
+    /// The neurons of a layer, and how many of them a token engages.
     neurons: usize,
     engaged: usize,
     parts: BTreeMap<&'static str, Part>,
@@ -41,17 +41,17 @@ struct Part {
     bytes: usize,
 }
 
-/// How the tokens of a text spread over one layer's leaves.
+/// How the tokens of a text spread over the leaves of one layer.
 #[derive(Serialize)]
 struct LayerSpread {
     layer: usize,
     leaves: usize,
     used: usize,
-    /// Of the distribution over leaves, bits.
+    /// The entropy of the distribution over leaves, in bits.
     entropy: f64,
-    /// Tokens (times trees) in the fullest leaf.
+    /// The tokens (times trees) in the fullest leaf.
     fullest: usize,
-    /// Each token and its nodes, a list for each tree.
+    /// Each token and its nodes, in a list for each tree.
     tokens: Vec<(String, Vec<Vec<u32>>)>,
 }
 
@@ -68,7 +68,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut parts = BTreeMap::<_, Part>::new();
     for (name, shape, bytes) in weights.tensors() {
         let part = parts.entry(part_of(&name)).or_default();
-        // The scales of int8 matrices take room but are none.
+        // The scales of int8 matrices take room, but they are no parameters.
         if !name.ends_with(".scale") {
             part.parameters += shape.iter().product::<usize>();
         }

@@ -1,4 +1,4 @@
-//! The `cmm` command: parse, run, exit code.
+//! The `cmm` command.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -6,17 +6,16 @@ mod bench;
 mod check;
 mod classify;
 mod command;
+mod completions;
 mod device;
 mod devices;
 mod embed;
 mod fill_mask;
 mod glue;
-mod hub;
-mod hub_cache;
-mod hub_client;
-mod hub_settings;
+mod help;
 mod index;
 mod inspect;
+mod man;
 mod model;
 mod npy;
 mod output;
@@ -31,7 +30,7 @@ mod stages;
 mod table;
 mod tensor_in;
 mod tensor_out;
-mod text_in;
+mod texts;
 
 use std::process::ExitCode;
 
@@ -41,8 +40,8 @@ fn main() -> ExitCode {
     command::main()
 }
 
-/// Keeps Mesa's layer for choosing among Vulkan devices from asking a Wayland compositor, which prints a line of its own where
-/// there is none. Which device is used is chosen here.
+/// Keeps Mesa's layer for choosing among Vulkan devices from asking a Wayland compositor: where there is none, the layer prints a line of its own.
+/// cmm chooses the device itself.
 #[allow(unsafe_code, reason = "the environment is changed by an unsafe function")]
 fn quiet_drivers() {
     if std::env::var_os("XDG_RUNTIME_DIR").is_none()

@@ -1,4 +1,4 @@
-//! A `.npy` file of floats, whose header is believed only after it was checked.
+//! Reads `.npy` files of floats, and believes a header only after it was checked.
 
 use std::io::{Read, Seek};
 
@@ -15,7 +15,10 @@ pub fn open<R: Read + Seek>(mut file: R, length: u64) -> Result<(Vec<usize>, Val
     check_header(&mut file, length)?;
     let npy = NpyFile::new(file).map_err(|cause| cause.to_string())?;
     if npy.order() != Order::C && npy.shape().len() > 1 {
-        return Err("in Fortran order; save it in C order (numpy.ascontiguousarray)".into());
+        return Err(
+            "the values are in Fortran order; save them in C order (numpy.ascontiguousarray)"
+                .into(),
+        );
     }
     let shape = npy.shape().iter().map(|&size| usize::try_from(size));
     let shape = shape.collect::<Result<Vec<_>, _>>().map_err(|cause| cause.to_string())?;
@@ -25,7 +28,7 @@ pub fn open<R: Read + Seek>(mut file: R, length: u64) -> Result<(Vec<usize>, Val
             Ok(reader) => Values::F16(reader),
             Err(npy) => {
                 let dtype = npy.dtype().descr();
-                return Err(format!("dtype {dtype}, expected '<f4' or '<f2'"));
+                return Err(format!("expected dtype '<f4' or '<f2', found {dtype}"));
             }
         },
     };
@@ -33,7 +36,7 @@ pub fn open<R: Read + Seek>(mut file: R, length: u64) -> Result<(Vec<usize>, Val
 }
 
 impl<R: Read> Values<R> {
-    /// The next `count` values, fewer where the file ends.
+    /// Reads the next `count` values, or fewer if the file ends.
     pub fn next(&mut self, count: usize) -> std::io::Result<Vec<f32>> {
         match self {
             Self::F32(reader) => reader.take(count).collect(),
@@ -42,13 +45,13 @@ impl<R: Read> Values<R> {
     }
 }
 
-/// The longest header of a `.npy` file, bytes; numpy's own limit is 10,000.
+/// The longest header of a `.npy` file, in bytes. The limit of numpy is 10,000.
 const LONGEST_HEADER: u64 = 64 << 10;
-/// How deep a header nests: a dictionary, a list of fields, a field, its shape.
+/// The deepest nesting of a header: a dictionary, a list of fields, a field, and its shape.
 const DEEPEST: usize = 4;
 
-/// Refuses a header that claims more than the file has, or that no writer of numpy's makes: npyz believes its length, and its parser takes
-/// exponential time for nested braces.
+/// Refuses a header that claims more than the file has, and one that numpy never writes: npyz believes the length that a header claims, and its
+/// parser takes exponential time for nested braces.
 fn check_header(file: &mut (impl Read + Seek), length: u64) -> Result<(), String> {
     let mut start = [0; 12];
     let missing = |_| "too short for a .npy file".to_owned();
@@ -84,7 +87,7 @@ fn check_header(file: &mut (impl Read + Seek), length: u64) -> Result<(), String
     if braces != 1 || deepest > DEEPEST {
         return Err("its header is no dictionary of descr, fortran_order and shape".into());
     }
-    // npyz multiplies the sizes without asking whether that overflows. Two bytes a value at least.
+    // npyz multiplies the sizes without asking whether that overflows. A value has two bytes at least.
     let text = String::from_utf8_lossy(&text);
     let mut parts = text.split("shape");
     let shape = parts.nth(1).filter(|_| parts.next().is_none());

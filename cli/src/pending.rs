@@ -1,4 +1,4 @@
-//! A file written under another name first: it gets its own when it is whole, and nothing of it stays behind when it does not.
+//! Files that are written under another name first. A file gets its own name when it is whole; if that never happens, nothing of it stays behind.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::output::Failure;
 
-/// Temporary files that are there now.
+/// The temporary files that exist now.
 static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// Links that are followed to where a file really goes.
+/// The most links that are followed to the place of a file.
 const MOST_LINKS: usize = 40;
 
-/// A file that is not there yet under its own name.
+/// A file that does not have its own name yet.
 pub struct Pending {
     pub temporary: NamedTempFile,
     target: PathBuf,
 }
 
 impl Pending {
-    /// Starts a file. A link is kept: what it leads to is written.
+    /// Starts a file. If its name is a link, the link stays, and the file that it leads to is written.
     pub fn create(target: &Path) -> Result<Self, Failure> {
         let failed = |cause: std::io::Error| format!("{}: {cause}", target.display());
         let mut place = target.to_owned();
@@ -48,7 +48,7 @@ impl Pending {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As any new file: what the umask leaves.
+            // The umask decides the mode, as for any new file.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         // Under the lock, so that a signal finds either no file or its name.
@@ -57,7 +57,7 @@ impl Pending {
         temporaries.insert(temporary.path().to_owned());
         drop(temporaries);
         if let Some(info) = there {
-            // Of a file that is replaced, its own.
+            // A file that is replaced keeps its mode.
             temporary.as_file().set_permissions(info.permissions()).map_err(failed)?;
         }
         Ok(Self { temporary, target: place })
@@ -77,14 +77,14 @@ impl Pending {
     }
 }
 
-/// Removes what is not whole when the process is told to end (Ctrl-C, SIGTERM, SIGHUP), and ends it.
+/// Lets the process remove files that are not whole, and end, when a signal tells it to (Ctrl-C, SIGTERM, SIGHUP).
 pub fn remove_on_signals() {
     let handler = || {
         let there = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
         for path in there.iter() {
             let _ = std::fs::remove_file(path);
         }
-        // 128 and the number of SIGINT, as shells say it.
+        // Shells add the number of SIGINT to 128.
         std::process::exit(130);
     };
     if let Err(cause) = ctrlc::set_handler(handler) {

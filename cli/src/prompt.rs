@@ -1,17 +1,22 @@
-//! What stands before each text, for models that were trained so.
+//! The prompt that stands before each text, for models that were trained with one.
 
 use clap::Args;
 use cmm::{FastBert, Prompts};
 
+use crate::help::MODEL;
 use crate::output::Failure;
 
 #[derive(Args)]
 pub struct PromptArguments {
-    /// The model's prompt of this name before each text (of `search`: before the query) [default: the model's own choice]
-    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    /// The name of the model's prompt before each text [default: its own choice]
+    ///
+    /// `cmm search` puts it before the query alone.
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt", help_heading = MODEL)]
     prompt_name: Option<String>,
-    /// This before each text (of `search`: before the query)
-    #[arg(long, value_name = "TEXT")]
+    /// The text that is put before each text
+    ///
+    /// `cmm search` puts it before the query alone.
+    #[arg(long, value_name = "TEXT", help_heading = MODEL)]
     prompt: Option<String>,
 }
 

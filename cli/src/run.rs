@@ -1,4 +1,4 @@
-//! `cmm run`.
+//! `cmm run`: an FFF layer on a file of tokens.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,70 +12,86 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::device::{DeviceChoice, device};
+use crate::help::{DEVICE, INPUT, LAYER, OUTPUT};
 use crate::output::{Failure, print};
 use crate::tensor_in::TensorIn;
 use crate::tensor_out::TensorsOut;
 
-/// Tokens between two steps of the progress bar; also what the CPU reference takes at once.
+/// The tokens of a step of the progress bar, which run at once.
 const TOKENS_PER_STEP: usize = 4096;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Weights (safetensors): in the UltraFastBERT form, or in the leaf form as the package fastfeedforward saves them
-    #[arg(long, value_name = "FILE")]
+    /// The safetensors file of the weights
+    ///
+    /// It has the UltraFastBERT form, or with --form leaf the one in which the package fastfeedforward saves a layer.
+    #[arg(long, value_name = "FILE", help_heading = LAYER)]
     weights: PathBuf,
-    /// What stands before `.linear_in.weight`, or in the leaf form `.w1s` [default: found, if there is one layer]
-    #[arg(long)]
+    /// The name before `.linear_in.weight` or `.w1s` [default: the only layer's]
+    #[arg(long, help_heading = LAYER)]
     prefix: Option<String>,
-    /// Trees, K; not in the leaf form
-    #[arg(long)]
+    /// The number of trees, K, which the leaf form does not have
+    #[arg(long, help_heading = LAYER)]
     trees: Option<usize>,
-    /// Depth, D (a tree has D + 1 levels); the leaf form's is that of the weights
-    #[arg(long)]
+    /// The depth of the trees, D, of which the leaf form needs none
+    ///
+    /// A tree has D + 1 levels. In the leaf form, the weights say the depth.
+    #[arg(long, help_heading = LAYER)]
     depth: Option<usize>,
-    /// What a token engages: `published`, `signed`, with two output rows a node, or `leaf`, a small dense layer behind the decisions
-    #[arg(long, value_enum, default_value = "published")]
+    /// The form of the layer
+    #[arg(long, value_enum, default_value = "published", help_heading = LAYER)]
     form: FormArgument,
-    /// What a leaf's neurons make of their logits; no file says it
-    #[arg(long, value_enum)]
+    /// The activation of the neurons of a leaf, which no file says
+    #[arg(long, value_enum, help_heading = LAYER)]
     activation: Option<ActivationArgument>,
-    /// Leave a leaf's b2 out, as the evaluation of the package fastfeedforward does
-    #[arg(long)]
+    /// Leave b2 of a leaf out, as the evaluation of the package fastfeedforward does
+    #[arg(long, help_heading = LAYER)]
     no_output_bias: bool,
-    /// Tokens, [..., width] in .npy or .safetensors
-    #[arg(long, value_name = "FILE")]
+    /// The .npy or .safetensors file of the tokens, [..., width]
+    #[arg(long, value_name = "FILE", aliases = ["in", "file"], help_heading = INPUT)]
     input: PathBuf,
-    /// Which tensor of a safetensors input
-    #[arg(long, value_name = "NAME")]
+    /// The tensor to read of a safetensors input [default: the only one]
+    #[arg(long, value_name = "NAME", help_heading = INPUT)]
     tensor: Option<String>,
-    /// Result, [..., width], in .npy or .safetensors
-    #[arg(long, value_name = "FILE")]
-    output: PathBuf,
-    /// Also write the nodes each token engaged, [..., trees, levels]: as tensor `path`, or to OUTPUT.path.npy
-    #[arg(long)]
-    path: bool,
-    /// Precision of the weights; sums are f32
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: PrecisionArgument,
-    /// Kernel variant, such as workgroup/f32; overrides --precision [default: the best of the device]
-    #[arg(long, env = "CMM_VARIANT")]
-    variant: Option<Variant>,
-    /// `cpu`, or a GPU: an index of `cmm devices`, a backend, a PCI bus id, or part of a name [default: the best GPU, and the CPU where there is none but in
-    /// software]
-    #[arg(long, value_name = "DEVICE")]
+    /// The device: cpu, or a GPU that `cmm devices` lists [default: the best]
+    ///
+    /// A GPU is named by its index in `cmm devices`, its backend (vulkan, metal, dx12 or gl), its PCI bus id, or a part of its name. The default is
+    /// the best GPU; where there is none, or only one in software, it is the CPU.
+    #[arg(long, value_name = "DEVICE", help_heading = DEVICE)]
     device: Option<DeviceChoice>,
+    /// The precision of the weights
+    ///
+    /// Sums are in f32 with either precision.
+    #[arg(long, value_enum, default_value = "f32", help_heading = DEVICE)]
+    precision: PrecisionArgument,
+    /// The kernel variant, such as workgroup/f32 [default: the best of the device]
+    ///
+    /// A variant has a precision of its own, which comes before --precision.
+    #[arg(long, env = "CMM_VARIANT", hide_env_values = true, help_heading = DEVICE)]
+    variant: Option<Variant>,
     /// Let sums that overflow pass, as infinities and NaN in the result
-    #[arg(long)]
+    #[arg(long, help_heading = DEVICE)]
     allow_overflow: bool,
-    /// Print a JSON summary
-    #[arg(long)]
+    /// The .npy or .safetensors file to write the result to, [..., width]
+    #[arg(short, long, value_name = "FILE", alias = "out", help_heading = OUTPUT)]
+    output: PathBuf,
+    /// Write the nodes that each token engages too, [..., trees, levels]
+    ///
+    /// They are the tensor `path` of a .safetensors file, or a file of their own, `y.path.npy` beside `y.npy`.
+    #[arg(long, help_heading = OUTPUT)]
+    path: bool,
+    /// Print a summary as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum FormArgument {
+    /// A node adds its output row, as in the paper
     Published,
+    /// A node has two output rows, and its decision chooses one of them
     Signed,
+    /// Decisions lead to a leaf, which is a small dense layer
     Leaf,
 }
 
@@ -100,7 +116,7 @@ impl From<PrecisionArgument> for Precision {
     }
 }
 
-/// What was done, for `--json`.
+/// What `--json` prints.
 #[derive(Serialize)]
 struct Summary {
     device: String,
@@ -109,7 +125,7 @@ struct Summary {
     output: Vec<PathBuf>,
 }
 
-/// What computes.
+/// The layer on its device.
 enum Engine {
     Gpu(Box<FffLayer>),
     Host { weights: FffWeights, allow_overflow: bool },
@@ -172,7 +188,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The index in an error of a chunk, which begins at token `first`, becomes that of the whole input.
+/// Makes the index in an error of a chunk, which begins at token `first`, that of the whole input.
 fn at(error: Error, first: usize, width: usize) -> Error {
     match error {
         Error::Value { what, index, value, expected } => {
@@ -203,11 +219,17 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
                 .collect();
             match layers[..] {
                 [only] => only.to_owned(),
-                [] => return Err(format!("{}: no tensor *.{mark}", file.name()).into()),
+                [] => {
+                    return Err(format!(
+                        "{}: it has no tensor *.{mark}; is it in another --form?",
+                        file.name()
+                    )
+                    .into());
+                }
                 _ => {
                     let layers = layers.join(", ");
                     return Err(format!(
-                        "{}: several layers; choose one with --prefix: {layers}",
+                        "{}: there are several layers; choose one with --prefix: {layers}",
                         file.name()
                     )
                     .into());
@@ -231,10 +253,10 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
         FormArgument::Published | FormArgument::Signed => {
             let (input, output) = (sizes(mark, 2)?[1], sizes("linear_out.weight", 2)?[0]);
             let (Some(trees), Some(depth)) = (arguments.trees, arguments.depth) else {
-                return Err("give --trees and --depth, as in --trees 1 --depth 11".into());
+                return Err("name the trees and their depth, as in --trees 1 --depth 11".into());
             };
             if arguments.activation.is_some() || arguments.no_output_bias {
-                return Err("--activation and --no-output-bias are of --form leaf".into());
+                return Err("--activation and --no-output-bias belong to --form leaf: add it, or leave them out".into());
             }
             let form = match arguments.form {
                 FormArgument::Signed => FffForm::Signed,
@@ -246,11 +268,13 @@ fn read_weights(arguments: &Arguments) -> Result<FffWeights, Failure> {
     Ok(FffWeights::from_safetensors(&file, &prefix, shape)?)
 }
 
-/// From the shapes of `w1s [2^D, input, width]` and `w2s [2^D, width, output]`.
+/// The shape of a layer in the leaf form, from those of `w1s [2^D, input, width]` and `w2s [2^D, width, output]`.
 fn leaf_shape(arguments: &Arguments, w1s: &[usize], w2s: &[usize]) -> Result<FffShape, Failure> {
     let (leaves, input, width, output) = (w1s[0], w1s[1], w1s[2], w2s[2]);
     if !leaves.is_power_of_two() {
-        return Err(format!("{leaves} leaves, expected a power of two").into());
+        return Err(
+            format!("expected a number of leaves that is a power of two, found {leaves}").into()
+        );
     }
     let depth = leaves.ilog2() as usize;
     if arguments.trees.is_some_and(|trees| trees != 1)
@@ -265,7 +289,7 @@ fn leaf_shape(arguments: &Arguments, w1s: &[usize], w2s: &[usize]) -> Result<Fff
         Some(ActivationArgument::Gelu) => LeafActivation::Gelu,
         Some(ActivationArgument::Relu) => LeafActivation::Relu,
         None => {
-            return Err("say --activation relu (fastfeedforward's default) or gelu".into());
+            return Err("name the activation: --activation relu, which is the default of fastfeedforward, or gelu".into());
         }
     };
     let leaf = LeafForm { width, activation, without_output_bias: arguments.no_output_bias };

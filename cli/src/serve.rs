@@ -1,6 +1,6 @@
 //! `cmm serve`: models over HTTP.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,65 +8,79 @@ use cmm_index::Index;
 use cmm_serve::{Limits, ModelSource, SearchSource, Settings};
 use tokio::net::TcpListener;
 
-use crate::hub::{SHIPPED, model_folder};
+use crate::help::{LIMITS, MODEL, SERVER};
 use crate::index::model_id;
-use crate::model::LoadArguments;
+use crate::model::{LoadArguments, SHIPPED, model_folder, named_folder};
 use crate::output::{Failure, print};
 
-/// Exit code of a process that a second signal ends at once: 128 and the number of SIGINT.
+/// The exit code of a process that a second signal ends at once: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Where nothing else is asked for, there is one HTTP thread for so many cores. On two cores a second one took 2 to 9 % of the throughput of a model on the
+/// There is one HTTP thread for this many cores if nothing else is asked for. On two cores a second one took 2 to 9 % of the throughput of a model on the
 /// CPU, whose threads wait for each other.
 const CORES_OF_A_THREAD: usize = 4;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or hub id; `NAME=` before it is what requests call it [default: fastminilm]. Several times for several models: the first answers
-    /// where a request names none
-    #[arg(long = "model", value_name = "[NAME=]DIR or ID")]
+    /// A model: a folder or a hub id, or NAME=MODEL [default: fastminilm]
+    ///
+    /// Requests name the model by NAME, or else by its folder's name or its hub id. The option may be given several times; where a request names no
+    /// model, the first one answers.
+    #[arg(short, long = "model", value_name = "[NAME=]MODEL", help_heading = MODEL)]
     models: Vec<String>,
-    /// The address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
-    /// The port; 0 for any that is free. The address is the only line on stdout
-    #[arg(long, default_value_t = 3000)]
-    port: u16,
-    /// What every request must bring: Authorization: Bearer KEY
-    #[arg(long, value_name = "KEY", env = "CMM_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-    /// An origin whose pages may ask, or * [default: none]
-    #[arg(long, value_name = "ORIGIN")]
-    cors_origin: Vec<String>,
-    /// Cut texts that are too long where a request does not say, and tell so in x-cmm-truncated; else they are errors
-    #[arg(long)]
-    auto_truncate: bool,
-    /// What /search searches: a folder that `cmm index` made with one of the models
-    #[arg(long, value_name = "DIR")]
-    index: Option<PathBuf>,
-    /// Bytes of a request's body, at most
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
-    max_body_bytes: usize,
-    /// Texts of a request, at most
-    #[arg(long, value_name = "TEXTS", default_value_t = Limits::default().texts)]
-    max_texts: usize,
-    /// Requests that are read, wait or run, at most: above it 429
-    #[arg(long, value_name = "REQUESTS", default_value_t = Limits::default().requests)]
-    max_requests: usize,
-    /// Tokens of a model's requests that wait or run, at most: above it 429
-    #[arg(long, value_name = "TOKENS", default_value_t = Limits::default().tokens)]
-    max_queue_tokens: usize,
-    /// Open connections, at most
-    #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::default().connections)]
-    max_connections: usize,
-    /// Threads that speak HTTP and tokenize short texts [default: one for every four cores, at least one]
-    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
-    http_threads: Option<u16>,
-    /// What is logged to stderr, as JSON: error, warn, info (every request) or debug
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: tracing::Level,
     #[command(flatten)]
     how: LoadArguments,
+    /// The folder that `cmm index` made with one of the models, for /search
+    #[arg(long, value_name = "DIR", help_heading = MODEL)]
+    index: Option<PathBuf>,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1", help_heading = SERVER)]
+    host: String,
+    /// The port to listen on; 0 takes any that is free
+    ///
+    /// The address is the only line on stdout.
+    #[arg(short, long, default_value_t = 3000, help_heading = SERVER)]
+    port: u16,
+    /// The key that every request must bring, as Authorization: Bearer KEY
+    #[arg(long, value_name = "KEY", env = "CMM_API_KEY", hide_env_values = true, help_heading = SERVER)]
+    api_key: Option<String>,
+    /// An origin whose pages may ask, or * [default: none]
+    ///
+    /// The option may be given several times.
+    #[arg(long, value_name = "ORIGIN", help_heading = SERVER)]
+    cors_origin: Vec<String>,
+    /// Cut texts that are too long, unless the request says otherwise
+    ///
+    /// The header x-cmm-truncated of the answer tells so. Without this option, texts that are too long are errors.
+    #[arg(long, help_heading = SERVER)]
+    auto_truncate: bool,
+    /// The threads that speak HTTP [default: one for every four cores]
+    ///
+    /// They tokenize short texts, too.
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..), help_heading = SERVER)]
+    http_threads: Option<u16>,
+    /// The level of the log on stderr, which is JSON: error, warn, info or debug
+    ///
+    /// Every request is logged at info.
+    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = SERVER)]
+    log: tracing::Level,
+    /// The most bytes of a request's body
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes, help_heading = LIMITS)]
+    max_body_bytes: usize,
+    /// The most texts of a request
+    #[arg(long, value_name = "TEXTS", default_value_t = Limits::default().texts, help_heading = LIMITS)]
+    max_texts: usize,
+    /// The most requests at once; the next is answered with 429
+    ///
+    /// Requests that are read, wait or run are counted.
+    #[arg(long, value_name = "REQUESTS", default_value_t = Limits::default().requests, help_heading = LIMITS)]
+    max_requests: usize,
+    /// The most tokens that wait or run for a model; more are answered with 429
+    #[arg(long, value_name = "TOKENS", default_value_t = Limits::default().tokens, help_heading = LIMITS)]
+    max_queue_tokens: usize,
+    /// The most open connections
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::default().connections, help_heading = LIMITS)]
+    max_connections: usize,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -120,28 +134,29 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         print(&format!("http://{}\n", listener.local_addr()?))?;
         Ok(cmm_serve::serve(listener, sources, search, settings, stop).await?)
     });
-    // Threads that still load are not waited for.
+    // Nobody waits for threads that still load a model.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// What requests call a model, and where it is.
+/// The name that requests use for a model, and the model.
 fn name_and_place(model: &str) -> Result<(String, String), Failure> {
     if let Some((name, place)) = model.split_once('=') {
         if name.is_empty() || place.is_empty() {
-            return Err(format!("--model {model}: expected NAME=DIR, or DIR alone").into());
+            return Err(format!("--model {model}: expected NAME=MODEL, or MODEL alone").into());
         }
         return Ok((name.into(), place.into()));
     }
-    let folder = std::path::Path::new(model);
-    let name = match folder.is_dir() {
-        true => folder.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()),
-        false => None,
+    let name = match named_folder(Path::new(model)) {
+        Some(folder) => {
+            folder.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned())
+        }
+        None => None,
     };
     Ok((name.unwrap_or_else(|| model.into()), model.into()))
 }
 
-/// Comes with the first SIGTERM or SIGINT; the second ends the process at once.
+/// Waits for the first SIGTERM or SIGINT. The second one ends the process at once.
 fn stop() -> Result<impl Future<Output = ()>, Failure> {
     #[cfg(unix)]
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

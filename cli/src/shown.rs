@@ -1,9 +1,9 @@
-//! Texts of others on a terminal.
+//! Texts that others wrote, shown on a terminal.
 
 use std::borrow::Cow;
 
-/// A text whose control characters are written out (`\\u{1b}`), so that none moves the cursor, changes colours or hides what stands before it;
-/// those that change the direction of writing too.
+/// Writes the control characters of a text out (`\\u{1b}`), and those that change the direction of writing, so that none of them moves the cursor,
+/// changes colours or hides other text.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);

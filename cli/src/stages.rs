@@ -1,4 +1,4 @@
-//! Texts through three stages at once: while the device runs a step, the next one is tokenized and the one before is written.
+//! Passes texts through three stages at once: while the device runs a step, the next step is tokenized and the last one is written.
 
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Failure;
 
-/// How long each stage worked. They overlap, so that their sum may exceed the whole.
+/// How long each stage worked. The stages overlap, so that the sum of their times may exceed the time of the whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
     pub tokenize: Duration,
@@ -16,7 +16,7 @@ pub struct Times {
     pub write: Duration,
 }
 
-/// Divides texts into steps of at most so many bytes, or of one text.
+/// Divides texts into steps of at most `bytes` bytes. A longer text is a step of its own.
 pub fn steps(texts: &[String], bytes: usize) -> Vec<&[String]> {
     let (mut steps, mut begin, mut sum) = (Vec::new(), 0, 0);
     for (at, text) in texts.iter().enumerate() {
@@ -30,8 +30,8 @@ pub fn steps(texts: &[String], bytes: usize) -> Vec<&[String]> {
     steps
 }
 
-/// Runs `tokenize`, `run` and `write` on each step, every stage on a thread of its own, `write` on the caller's, and shows a progress bar. The first
-/// that fails ends all.
+/// Runs `tokenize`, `run` and `write` on each step, and shows a progress bar. `write` runs on the caller's thread, and the others each on a thread of
+/// their own. The first failure ends all of them.
 pub fn in_stages<S: Send, T: Send>(
     steps: &[&[String]],
     tokenize: impl Fn(&[String]) -> Result<S> + Send,
@@ -45,7 +45,7 @@ pub fn in_stages<S: Send, T: Send>(
     let (to_run, tokenized) = sync_channel(1);
     let (to_write, done) = sync_channel(1);
     std::thread::scope(|scope| {
-        // Sending fails when a later stage has failed: then nobody waits for the rest.
+        // If a later stage has failed, sending fails too, and nobody waits for the rest.
         scope.spawn(move || {
             for texts in steps {
                 let (tokens, took) = timed(|| tokenize(texts));
@@ -68,7 +68,7 @@ pub fn in_stages<S: Send, T: Send>(
             times.tokenize += tokenizing;
             times.device += running;
             let result = result?;
-            // The bar is hidden meanwhile: a terminal would show what is printed in the middle of it.
+            // The bar is hidden meanwhile, because a terminal would show printed text in the middle of it.
             let (written, writing) = timed(|| progress.suspend(|| write(texts, result)));
             written?;
             times.write += writing;
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// Steps that may be under way behind the one that is written: one in each channel, and one in the hands of each stage.
+    /// The most steps that are under way behind the one that is written: one in each channel, and one in each stage.
     const AHEAD: usize = 4;
 
     fn texts(count: usize) -> Vec<String> {
@@ -137,7 +137,7 @@ mod tests {
             began.send(texts[0].clone()).unwrap();
             Ok(texts[0].clone())
         };
-        // Each waits for what comes two stages earlier: in turn, this would wait for ever.
+        // Each stage waits for a later step two stages earlier: one stage after the other would wait for ever.
         let run = |text: String| {
             began_run.send(text.clone()).unwrap();
             let waits = waits.lock().unwrap();

@@ -22,7 +22,7 @@ enum Source {
 }
 
 impl TensorIn {
-    /// Opens a file by its extension. `tensor` names the one to read where a safetensors file has several.
+    /// Opens a file by its extension. `tensor` names the tensor to read if a safetensors file has several.
     pub fn open(path: &Path, tensor: Option<&str>) -> Result<Self, Failure> {
         let shown = path.display();
         let (shape, source) = match path.extension().and_then(|e| e.to_str()) {
@@ -39,7 +39,7 @@ impl TensorIn {
                     (None, [only]) => only.clone(),
                     (None, names) => {
                         return Err(format!(
-                            "{shown}: {} tensors; choose one with --tensor: {}",
+                            "{shown}: it has {} tensors; choose one with --tensor: {}",
                             names.len(),
                             names.join(", ")
                         )
@@ -55,12 +55,12 @@ impl TensorIn {
         Ok(Self { path: path.into(), shape, source })
     }
 
-    /// Its shape.
+    /// The shape of the tensor.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The next `count` values, row-major.
+    /// Reads the next `count` values, row by row.
     pub fn read(&mut self, count: usize) -> Result<Vec<f32>, Failure> {
         let values = match &mut self.source {
             Source::Npy(values) => values.next(count),

@@ -1,4 +1,4 @@
-//! Results written piece by piece to a temporary file that gets its name only when it is whole.
+//! Writes results piece by piece to a temporary file, which gets its name only when it is whole.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -17,14 +17,14 @@ pub enum TensorsOut {
     Safetensors { file: Pending, y_at: u64, path_at: Option<u64> },
 }
 
-/// A `.npy` file in the making.
+/// A `.npy` file that is being written.
 pub struct Npy<T: npyz::Serialize> {
     pending: Pending,
     writer: NpyWriter<T, BufWriter<File>>,
 }
 
 impl TensorsOut {
-    /// Starts the files; `target`'s extension says which kind. `path_shape`: also write the path.
+    /// Starts the files, whose kind the extension of `target` says. With `path_shape`, the path is written too.
     pub fn create(
         target: &Path,
         y_shape: &[usize],
@@ -53,13 +53,15 @@ impl TensorsOut {
                 let path_at = path_shape.map(|_| y_at + y_bytes as u64);
                 Ok(Self::Safetensors { file, y_at, path_at })
             }
-            _ => {
-                Err(format!("{}: expected a name in .npy or .safetensors", target.display()).into())
-            }
+            _ => Err(format!(
+                "{}: expected a name that ends in .npy or .safetensors",
+                target.display()
+            )
+            .into()),
         }
     }
 
-    /// Appends to y, and to the path if it is wanted.
+    /// Appends values to y, and nodes to the path if it is wanted.
     pub fn write(&mut self, y: &[f32], nodes: &[u32]) -> Result<(), Failure> {
         match self {
             Self::Npy { y: file, path } => {
@@ -81,7 +83,7 @@ impl TensorsOut {
         Ok(())
     }
 
-    /// Gives the files their names, and returns those.
+    /// Gives the files their names, and returns the names.
     pub fn finish(self) -> Result<Vec<PathBuf>, Failure> {
         match self {
             Self::Npy { y, path } => {
@@ -113,7 +115,7 @@ impl<T: npyz::Serialize> Npy<T> {
     }
 }
 
-/// `y.npy` -> `y.path.npy`.
+/// The name of the file of the path: `y.path.npy` beside `y.npy`.
 fn path_file(target: &Path) -> PathBuf {
     target.with_extension("path.npy")
 }

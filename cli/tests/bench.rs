@@ -32,7 +32,7 @@ fn a_presets_encoders_take_the_layers_that_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("result.json");
     let preset = ["model-minilm", "--quick", "--no-gpu", "--fff", "leaf:2x16", "--neurons", "12"];
-    let more = ["--precision", "f32", "-b", "16", "--out", json.to_str().unwrap()];
+    let more = ["--precision", "f32", "-b", "16", "--output", json.to_str().unwrap()];
     let output = bench(&[&preset[..], &more].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
@@ -50,7 +50,8 @@ fn every_adapter_gets_checked_rows_in_every_output() {
     for index in 0..common::gpus().len() {
         let (json, html) = (file("result.json"), file("report.html"));
         let device = index.to_string();
-        let more = ["--cpu", "--device", &device, "--out", &json, "--html", &html, "-o", "csv"];
+        let more =
+            ["--cpu", "--device", &device, "--output", &json, "--html", &html, "--format", "csv"];
         let output = bench(&[&SMALL[..], &more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let result = report(Path::new(&json));
@@ -73,14 +74,14 @@ fn every_adapter_gets_checked_rows_in_every_output() {
             assert!(row.seconds.n >= 3 && row.check.tokens > 0);
             if let Computation::Cmm { .. } = row.computation {
                 assert!(row.leaves.unwrap() >= row.tokens.min(2), "{row:?}");
-                assert!(result.speed_up(row).unwrap().best_dense.unwrap() > 0.0);
+                assert!(result.speed_up(row).unwrap().best_dense.times > 0.0);
             }
         }
         assert_eq!(stdout(&output).lines().count(), result.measurements.len() + 1);
         let page = std::fs::read_to_string(&html).unwrap();
         assert!(page.contains("<svg") && page.contains(&result.machine.adapter));
         assert!(!page.contains("http://") || !page.contains("<script"));
-        let shown = bench(&["show", &json, "-o", "md"]);
+        let shown = bench(&["show", &json, "-f", "md"]);
         assert_eq!(stdout(&shown).lines().count(), result.measurements.len() + 2);
         let compared = bench(&["compare", &json, &json]);
         assert!(stdout(&compared).contains("1.00x") && stdout(&compared).contains("within noise"));
@@ -128,11 +129,57 @@ fn encoders_get_checked_rows() {
             assert!(
                 conditional.computation.is_conditional() && !dense.computation.is_conditional()
             );
-            let ratio = result.speed_up(conditional).unwrap().best_dense.unwrap();
+            let ratio = result.speed_up(conditional).unwrap().best_dense.times;
             assert!((ratio - dense.seconds.median / conditional.seconds.median).abs() < 1e-9);
             assert!(conditional.flops < dense.flops && conditional.check.tokens == 16);
         }
     }
+}
+
+/// A ratio above what counting neurons promises, one to a dense layer that hardly runs, and all ratios of a software adapter: each is told.
+#[test]
+fn ratios_that_mislead_are_marked_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("result.json");
+    let json = path.display().to_string();
+    let output = bench(&[&SMALL[..], &["--cpu", "--no-gpu", "--out", &json]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut file: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let shown = |file: &serde_json::Value| {
+        std::fs::write(&path, file.to_string()).unwrap();
+        stdout(&bench(&["show", &json])).to_owned()
+    };
+    let take = |file: &mut serde_json::Value, conditional: bool, seconds: f64| {
+        for row in file["rows"].as_array_mut().unwrap() {
+            if row["layer"].get("cmm").is_some() == conditional {
+                row["seconds"]["median"] = seconds.into();
+            }
+        }
+    };
+    take(&mut file, true, 1e-3);
+    take(&mut file, false, 1e-3);
+    let plain = shown(&file);
+    assert!(
+        plain.contains("1.00x ") && !plain.contains("1.00x!") && !plain.contains("1.00x*"),
+        "{plain}"
+    );
+    take(&mut file, false, 1e3);
+    let above = shown(&file);
+    assert!(
+        above.contains("e6x!") && above.contains("above what counting neurons promises"),
+        "{above}"
+    );
+    assert!(!above.contains("say nothing about GPUs") && !above.contains("less than 5 %"));
+    // The same rows, as if a software adapter had been that slow.
+    file["machine"]["backend"] = "vulkan".into();
+    file["peaks"] = serde_json::json!({ "copy": 1e12, "f32": 1e12, "f16": null, "dispatch": 1e-6 });
+    for row in file["rows"].as_array_mut().unwrap() {
+        row["unit"] = "gpu".into();
+    }
+    let weak = shown(&file);
+    assert!(weak.contains("x!*") && weak.contains("less than 5 %"), "{weak}");
+    assert!(weak.contains("say nothing about GPUs"));
 }
 
 #[test]
@@ -190,6 +237,8 @@ fn what_cannot_be_measured_or_read_is_said_in_one_line() {
         (vec!["--width", "64", "--fff", "eleven"], "1x11"),
         (vec!["--width", "64", "--fff", "leafy:1x11"], "published, signed or leaf"),
         (vec!["-b", "0"], "0 tokens"),
+        (vec!["--output", "csv"], "--format csv"),
+        (vec!["--device", "no such card"], "no such card"),
         (vec!["show", &other], "schema 99"),
         (vec!["compare", &other, "missing.json"], "schema 99"),
         (vec!["show", "missing.json"], "missing.json"),

@@ -17,7 +17,7 @@ fn cmm(arguments: &[&str]) -> Output {
 fn cmm_without_adapter(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cmm"))
         .args(arguments)
-        .env("WGPU_BACKEND", "metal,dx12")
+        .env("WGPU_BACKEND", "webgpu")
         .output()
         .unwrap()
 }
@@ -220,7 +220,8 @@ fn run_without_an_adapter_uses_the_cpu_and_says_so() {
 
 #[test]
 fn without_an_adapter_the_cpu_is_measured_unless_a_gpu_was_named() {
-    let small = ["bench", "--quick", "--width", "16", "--fff", "1x2", "-b", "1", "-o", "json"];
+    let small =
+        ["bench", "--quick", "--width", "16", "--fff", "1x2", "-b", "1", "--format", "json"];
     let output = cmm_without_adapter(&small);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
@@ -356,7 +357,7 @@ fn pipes_and_endless_devices_are_no_files() {
     assert_fails(&cmm(&["embed", "--in", "/dev/zero"]), "found a device");
     let input = dir.path().join("in.npy");
     write_npy(&input, &[0.5; 37], &[1, 37]);
-    std::os::unix::fs::symlink("/dev/full", dir.path().join("full.npy")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", dir.path().join("full.npy")).unwrap();
     assert_fails(
         &run_d5(&input, &dir.path().join("full.npy"), &[]),
         "expected a file, found a device",
@@ -444,7 +445,7 @@ fn a_signal_leaves_no_temporary_file() {
             .arg(&input)
             .arg("--output")
             .arg(dir.path().join("y.npy"))
-            .env("WGPU_BACKEND", "metal,dx12")
+            .env("WGPU_BACKEND", "webgpu")
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -466,7 +467,7 @@ fn limited(limits: &str, arguments: &[&std::ffi::OsStr]) -> Output {
     let script = format!("{limits}; exec \"$0\" \"$@\"");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_cmm")]).args(arguments);
-    shell.env("WGPU_BACKEND", "metal,dx12").output().unwrap()
+    shell.env("WGPU_BACKEND", "webgpu").output().unwrap()
 }
 
 /// A disk that is full in the middle of a result, as a limit on the size of files plays it.

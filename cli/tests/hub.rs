@@ -149,7 +149,10 @@ fn a_model_is_fetched_once_and_then_found_offline() {
     let (hub, cache) = (hub(), tempdir().unwrap());
     let offline = inspect(&hub, &cache, "some/model", true);
     assert!(!offline.status.success());
-    assert!(stderr(&offline).contains("not in the cache"), "{}", stderr(&offline));
+    let told = stderr(&offline);
+    for part in ["not in the cache", "unset it to fetch", "name a folder with --model"] {
+        assert!(told.contains(part), "{told}");
+    }
     assert_eq!(*hub.requests.lock().unwrap(), 0, "offline asks nobody");
 
     let fetched = inspect(&hub, &cache, "some/model", false);
@@ -175,6 +178,18 @@ fn a_cut_off_or_broken_download_is_an_error_and_leaves_nothing_that_a_second_try
         *hub.fault.lock().unwrap() = Fault::None;
         let output = inspect(&hub, &cache, "some/model", false);
         assert!(output.status.success(), "{}", stderr(&output));
+    }
+}
+
+/// People name the weights where the folder is meant.
+#[test]
+fn the_path_of_the_weights_means_their_folder() {
+    let (hub, cache) = (hub(), tempdir().unwrap());
+    let dir = common::root().join("tests/golden/mlm_tiny");
+    for name in ["", "model.safetensors", "config.json"] {
+        let output = inspect(&hub, &cache, dir.join(name).to_str().unwrap(), true);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("FFF 2x5"));
     }
 }
 
@@ -319,9 +334,9 @@ fn what_cannot_be_read_is_refused_with_what_to_do() {
     let (_, folder) = refused(&more, "");
     assert!(folder.contains("git lfs pull"), "{folder}");
     let (hub, cache) = (self::hub(), tempdir().unwrap());
-    let file = dir.join("model.safetensors");
+    let file = dir.join("tokenizer.json");
     let output = inspect(&hub, &cache, file.to_str().unwrap(), false);
-    assert!(stderr(&output).contains("is a file; give the folder"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("name the model's folder"), "{}", stderr(&output));
 }
 
 /// A hostile server, or mirror: what it answers is not a path until it was checked.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whether the engine and PyTorch agree on an exported model: cosines of the vectors, and the nodes that tokens engage.
+"""Compares the engine with PyTorch on an exported model: the cosines of the vectors, and the nodes
+that tokens engage.
 
     python3 examples/distill/agree.py --model OUT_DIR/model --data GLUE_DIR [--cmm target/release/cmm] [--precision f32|f16]
 """

@@ -1,4 +1,6 @@
-"""BERT encoders whose feedforward layers are dense or FFF: read from and written to the checkpoints that `cmm` loads."""
+"""BERT encoders whose feedforward layers are dense or FFF. They are read from and written to the
+checkpoints that `cmm` loads.
+"""
 import json
 import os
 import shutil
@@ -9,18 +11,20 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 
-# What a sentence-transformers directory holds beside config and weights.
+# The files of a sentence-transformers directory besides config and weights.
 EXTRAS = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "modules.json", "sentence_bert_config.json"]
 
 
 def aligned(tensor):
-    """With rows of zeros up to a multiple of 8, as matrix products want it."""
+    """Adds rows of zeros up to a multiple of 8, which matrix products are fast for."""
     more = -len(tensor) % 8
     return F.pad(tensor, (0, 0, 0, more) if tensor.dim() == 2 else (0, more))
 
 
 def unbalanced(z, node, real, nodes):
-    """How far the decisions of a batch, z [tokens, ...] at the nodes `node`, are from even at each node, weighted by the tokens that come by."""
+    """How far the decisions of a batch are from even at each node, weighted by the tokens that pass
+    it. z is [tokens, ...] at the nodes `node`.
+    """
     sums = z.new_zeros(2, nodes, dtype=torch.float)
     counted = real.view(-1, *[1] * (z.dim() - 1)).expand_as(z)
     decisions = torch.stack([(torch.tanh(z.float()) * counted).flatten(), counted.flatten()])
@@ -29,16 +33,20 @@ def unbalanced(z, node, real, nodes):
 
 
 class Trees(nn.Module):
-    """Balanced trees of `depth` decisions. The last call leaves `last_path`, [tokens, trees, depth + 1]: heap-order numbers from a tree's root to its leaf."""
+    """Balanced trees of `depth` decisions. The last call leaves `last_path`, [tokens, trees, depth
+    + 1]: heap-order numbers from a tree's root to its leaf.
+    """
 
     def reached(self):
-        """Numbers of the leaves that the last call came to, [tokens, trees]."""
+        """Returns the numbers of the leaves that the last call reached, [tokens, trees]."""
         trees = torch.arange(self.last_path.shape[1], device=self.last_path.device)
         return self.last_path[:, :, -1] - (2**self.depth - 1) + trees * 2**self.depth
 
 
 class Fff(Trees):
-    """K balanced trees of D + 1 levels, every node a neuron; a token engages one branch of each (arXiv 2311.10770, algorithm 1)."""
+    """K balanced trees of D + 1 levels in which every node is a neuron. A token engages one branch
+    of each tree (arXiv 2311.10770, algorithm 1).
+    """
 
     choices = 1  # rows of weight_out that a node chooses from
 
@@ -48,7 +56,8 @@ class Fff(Trees):
         self.leaves = trees * 2**depth
         count = trees * self.nodes
         self.weight_in = nn.Parameter(torch.randn(count, width) / width**0.5)
-        # Leaves decide nothing: a bias there lets each begin with an output of its own, which an FFF layer has no other parameter for.
+        # Leaves decide nothing. A bias there lets each begin with an output of its own, for which
+        # an FFF layer has no other parameter.
         bias = torch.zeros(trees, self.nodes)
         bias[:, self.nodes // 2 :] = 1.0
         self.bias_in = nn.Parameter(bias.flatten())
@@ -61,11 +70,13 @@ class Fff(Trees):
 
     @staticmethod
     def row(node, z):
-        """Of weight_out, that a node adds whose logit is z."""
+        """Returns the row of weight_out that a node adds whose logit is z."""
         return node
 
     def path(self, z):
-        """Nodes engaged, [tokens, trees, levels]: right iff z > 0, hard, as inference does it. z: [tokens, all nodes of all trees]."""
+        """Returns the engaged nodes, [tokens, trees, levels]. A token goes right iff z > 0, a hard
+        decision as in inference. z is [tokens, all nodes of all trees].
+        """
         first = torch.arange(self.trees, device=z.device) * self.nodes
         node = torch.zeros(z.shape[0], self.trees, dtype=torch.long, device=z.device)
         path = [node]
@@ -75,9 +86,10 @@ class Fff(Trees):
         return torch.stack(path, dim=2)
 
     def forward(self, x, real):
-        """`real`: which rows are tokens; padding gets an output too, but does not count."""
-        # All logits, of which the path takes its own, and a product with mostly zeros: on a GPU faster to train than gathering rows. The gradient
-        # passes through the engaged nodes alone.
+        """`real` says which rows are tokens. Padding gets an output too, but does not count."""
+        # All logits are computed, the path takes its own, and the product has mostly zeros. On a
+        # GPU this trains faster than gathering rows. The gradient passes through the engaged nodes
+        # alone.
         z = F.linear(x, aligned(self.weight_in), aligned(self.bias_in))
         with torch.no_grad():
             self.last_path = self.path(z)
@@ -99,7 +111,9 @@ class Fff(Trees):
 
 
 class Signed(Fff):
-    """Trees whose decisions choose the output row too: a node adds GELU(|z|) times its row for z <= 0, which comes first in weight_out, or for z > 0."""
+    """Trees whose decisions also choose the output row: a node adds GELU(|z|) times its row for z
+    <= 0, which comes first in weight_out, or its row for z > 0.
+    """
 
     choices = 2
 
@@ -113,9 +127,11 @@ class Signed(Fff):
 
 
 class Leaves(Trees):
-    """The leaf form (arXiv 2308.14711): a token goes right iff a node's logit is >= 0, and the leaf it comes to is a small dense layer of its own.
+    """The leaf form (arXiv 2308.14711): a token goes right iff a node's logit is >= 0, and the leaf
+    that it reaches is a small dense layer of its own.
 
-    Nodes only route, and their weights get no gradient but that of their imbalance. With `adds` they are signed neurons, too.
+    Nodes only route, and their weights get no gradient except that of their imbalance. With `adds`
+    they are also signed neurons.
     """
 
     BLOCK = 128  # tokens of one leaf that are multiplied together
@@ -141,7 +157,8 @@ class Leaves(Trees):
             self.last_path = torch.stack([*path, node], dim=1)[:, None]
             path = self.last_path[:, 0, :-1]
         engaged = z.gather(1, path)
-        # Nodes that only route stay as they are: an imbalance that is all that moves them (Adam makes a full step of it) costs more than it brings.
+        # Nodes that only route stay as they are. The imbalance would be all that moves them (Adam
+        # makes a full step of it), and it costs more than it gains.
         self.imbalance = unbalanced(engaged if self.node_out is not None else engaged.detach(), path, real, self.nodes)
         y = self.leaf(x.to(z.dtype), node - self.nodes)
         if self.node_out is None:
@@ -150,7 +167,9 @@ class Leaves(Trees):
         return y + z.new_zeros(len(z), len(rows)).scatter_(1, Signed.row(path, engaged), Signed.activation(engaged)) @ rows
 
     def leaf(self, x, leaf):
-        """Each token's leaf: tokens are laid out leaf by leaf, in whole blocks, of which there are as many whatever the tokens do."""
+        """Returns each token's leaf. Tokens are laid out leaf by leaf in whole blocks; the number
+        of blocks does not depend on the tokens.
+        """
         count = len(x) // self.BLOCK + self.leaves
         with torch.no_grad():
             visits = leaf.new_zeros(self.leaves).index_add(0, leaf, torch.ones_like(leaf))
@@ -166,7 +185,7 @@ class Leaves(Trees):
         return torch.baddbmm(mine(self.b2s)[:, None], hidden, mine(self.w2s)).flatten(0, 1).index_select(0, place)
 
     def tensors(self):
-        """Under the names that the package `fastfeedforward` gives them."""
+        """Returns the tensors under the names that the package `fastfeedforward` gives them."""
         names = {"node_weights": self.node_weights, "node_biases": self.node_biases[:, None]}
         names |= {name: getattr(self, name) for name in ("w1s", "b1s", "w2s", "b2s")}
         return names if self.node_out is None else names | {"node_out": self.node_out}
@@ -185,7 +204,7 @@ class Dense(nn.Module):
 
 
 class Beside(nn.Module):
-    """A layer of trees and a dense one whose neurons are always on, added."""
+    """A layer of trees plus a dense layer whose neurons are always on."""
 
     def __init__(self, trees, dense):
         super().__init__()
@@ -205,7 +224,9 @@ class Beside(nn.Module):
 
 
 def new_ffn(kind, width):
-    """`dense:NEURONS`, `fff:KxD`, `signed:KxD`, `leaf:DxNEURONS`, `signed-leaf:DxNEURONS`, and `+NEURONS` after one of trees for neurons always on."""
+    """Creates a layer from `dense:NEURONS`, `fff:KxD`, `signed:KxD`, `leaf:DxNEURONS` or
+    `signed-leaf:DxNEURONS`. `+NEURONS` after one of trees adds neurons that are always on.
+    """
     kind, _, beside = kind.partition("+")
     name, size = kind.split(":")
     sizes = [int(part) for part in size.split("x")]
@@ -221,7 +242,7 @@ def new_ffn(kind, width):
 
 
 def kind_of(config):
-    """That a config.json says."""
+    """Returns the kind that a config.json names."""
     ffn = config.get("ffn")
     if ffn is None:
         return f"dense:{config['intermediate_size']}"
@@ -231,7 +252,9 @@ def kind_of(config):
 
 
 def entries_of(kind):
-    """The entries of config.json that say it; none for a kind that has no place in a checkpoint yet."""
+    """Returns the entries of config.json that name a kind; none for a kind that has no place in a
+    checkpoint yet.
+    """
     name, size = kind.split(":")
     if name == "dense" and "+" not in size:
         return {"intermediate_size": int(size)}
@@ -262,7 +285,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """`kind` of the feedforward layers: as the checkpoint has them if nothing is said."""
+    """`kind` is that of the feedforward layers; the default is the checkpoint's."""
 
     def __init__(self, config, kind=None):
         super().__init__()
@@ -276,7 +299,9 @@ class Bert(nn.Module):
         self.layers = nn.ModuleList(Layer(config, new_ffn(self.kind, width)) for _ in range(layers))
 
     def forward(self, ids, mask, types=None):
-        """Hidden states after the embedding and after each layer, and the mean of the last over real tokens, normalised."""
+        """Returns the hidden states after the embedding and after each layer, and the normalised
+        mean of the last ones over real tokens.
+        """
         types = self.types.weight[0] if types is None else self.types(types)
         words = self.words.weight.index_select(0, ids.flatten()).view(*ids.shape, -1)
         x = self.norm(words + self.positions.weight[: ids.shape[1]] + types)
@@ -288,7 +313,7 @@ class Bert(nn.Module):
         return hidden, F.normalize((x * weight).sum(1) / weight.sum(1), dim=1)
 
     def names(self):
-        """Checkpoint name of each tensor."""
+        """Returns the checkpoint's name of each tensor."""
         names = {
             "embeddings.word_embeddings.weight": self.words.weight,
             "embeddings.position_embeddings.weight": self.positions.weight,
@@ -315,13 +340,13 @@ class Bert(nn.Module):
         return names
 
     def freeze_embeddings(self):
-        """They stay as they are, so that several models can share them."""
+        """Keeps the embeddings as they are, so that several models can share them."""
         for part in (self.words, self.positions, self.types):
             part.requires_grad_(False)
 
     @torch.no_grad()
     def load(self, directory, but_ffn=False):
-        """Copies a checkpoint's weights; with `but_ffn` the feedforward layers stay as they are."""
+        """Copies a checkpoint's weights. With `but_ffn` the feedforward layers stay as they are."""
         stored = load_file(os.path.join(directory, "model.safetensors"))
         for name, tensor in self.names().items():
             ffn = ".ffn." in name or ".intermediate." in name or (".output.dense." in name and ".attention." not in name)
@@ -333,10 +358,12 @@ class Bert(nn.Module):
         return self
 
     def export(self, directory, origin, dtype=torch.float16, head=None, only_attention=False):
-        """Writes a checkpoint that `cmm` loads, with the tokenizer and pooling of the model it came from; under another name first.
+        """Writes a checkpoint that `cmm` loads, with the tokenizer and pooling of the model it came
+        from. It has another name until it is whole.
 
-        `head`: config entries and tensors of a head on top. With `only_attention` the checkpoint names its origin, a folder beside it, as its base,
-        and leaves embeddings, feedforward layers and the tokenizer to it.
+        `head` holds the config entries and tensors of a head on top. With `only_attention` the
+        checkpoint names its origin, a folder beside it, as its base, and leaves embeddings,
+        feedforward layers and the tokenizer to it.
         """
         entries, tensors = head or ({}, {})
         partial = f"{directory}.partial"
@@ -362,7 +389,7 @@ class Bert(nn.Module):
 
 
 def read_tokenizer(directory, longest):
-    """It cuts at so many tokens and pads nothing."""
+    """Reads the tokenizer, which cuts at `longest` tokens and pads nothing."""
     tokenizer = Tokenizer.from_file(os.path.join(directory, "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)

@@ -24,7 +24,9 @@ KINDS = {"fff": ("FFF: chosen neurons", "tab:blue", "o-"), "dense": ("dense: fix
 
 
 def neurons(ffn):
-    """That a token engages, of a layer as `fff:KxD` or `dense:NEURONS`."""
+    """Returns the number of neurons that a token engages in a layer such as `fff:KxD` or
+    `dense:NEURONS`.
+    """
     size = ffn.split(":")[1]
     if ffn.startswith("dense:"):
         return int(size)
@@ -49,7 +51,7 @@ def main():
             layers = sorted((ffn for ffn in found if ffn.startswith(kind + ":")), key=neurons)
             x = [neurons(ffn) for ffn in layers]
             place.plot(x, [statistics.median(line[measure] for line in found[ffn]) for ffn in layers], style, color=colour, label=label)
-            # Every seed, so that differences can be held against them.
+            # Every seed is drawn, so that differences can be compared with their spread.
             seeds = [(neurons(ffn), line[measure]) for ffn in layers for line in found[ffn]]
             place.scatter(*zip(*seeds), s=8, color=colour, alpha=0.6)
         original = [line[measure] for line in found.get("original", []) if measure in line]

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the layers of bert.py against a loop over tokens, trees and levels in float64, and checkpoints against what was written to them.
+"""Compares the layers of bert.py with a loop over tokens, trees and levels in float64, and
+checkpoints with what was written to them.
 
     python3 examples/distill/check_forms.py
 
-Needs no model and no data, and takes some seconds. Prints a line for each thing that held.
+It needs no model and no data, and takes some seconds. It prints a line for each check that passed.
 """
 import math
 import os
@@ -29,7 +30,9 @@ def gelu(z):
 
 
 def of_trees(tensors, kind, x):
-    """What an FFF layer of the published or the signed form makes of one token, by the names and layouts of a checkpoint, and its path in each tree."""
+    """Returns the output of an FFF layer of the published or the signed form for one token, and its
+    path in each tree. `tensors` have the names and layouts of a checkpoint.
+    """
     name, size = kind.split(":")
     trees, depth = map(int, size.split("x"))
     nodes = 2 ** (depth + 1) - 1
@@ -50,7 +53,9 @@ def of_trees(tensors, kind, x):
 
 
 def of_leaves(tensors, kind, x):
-    """The same of the leaf form, as the package `fastfeedforward` evaluates it, and with the output biases that it leaves out then."""
+    """Does the same for the leaf form, as the package `fastfeedforward` evaluates it, but with the
+    output biases that the package then leaves out.
+    """
     name, size = kind.split(":")
     depth = int(size.split("x")[0])
     node, y, path = 0, torch.zeros(WIDTH, dtype=torch.double), [0]
@@ -83,7 +88,8 @@ def layers():
             want += hidden @ tensors["dense.down.weight"].t() + tensors["dense.down.bias"]
         error = float((got.detach() - want).norm() / want.norm())
         assert error < 1e-12, (kind, error)
-        # A token's gradient passes through the weights that it engaged, and through no other token.
+        # A token's gradient passes through the weights that it engaged, and not through another
+        # token's.
         row = x[:1].clone().requires_grad_()
         alone = torch.autograd.grad(layer(row, torch.ones(1, dtype=torch.bool)).sum(), row)[0]
         among = x.clone().requires_grad_()

@@ -1,8 +1,11 @@
-"""Decisions of the leaf form, which no gradient reaches, fitted by tree alternating optimisation (Carreira-Perpinan and Tavallali, *Alternating
-optimization of decision trees, with application to learning sparse oblique trees*, NeurIPS 2018).
+"""Fits the decisions of the leaf form, which no gradient reaches, by tree alternating optimisation
+(Carreira-Perpinan and Tavallali, *Alternating optimization of decision trees, with application to
+learning sparse oblique trees*, NeurIPS 2018).
 
-The leaves are held. From the lowest level up to the root, each node asks which of its two children serves each of its tokens better, and becomes the
-logistic regression that says so, where a token weighs as much as the choice matters to it. A node that would choose worse than before stays.
+The leaves are held fixed. From the lowest level up to the root, each node finds out which of its
+two children serves each of its tokens better, and becomes the logistic regression that predicts
+this. A token weighs as much as the choice matters to it. A node that would choose worse than before
+stays as it is.
 """
 import torch
 import torch.nn.functional as F
@@ -12,7 +15,9 @@ AT_ONCE = 65_536  # tokens whose errors are found together
 
 
 def leaf_errors(layer, x, distance):
-    """What each token would lose in each leaf, [tokens, leaves]: distance(rows, output) says it of tokens by their slice."""
+    """Returns the loss of each token in each leaf, [tokens, leaves]. distance(rows, output)
+    computes it for the tokens of a slice.
+    """
     errors = x.new_empty(len(x), layer.leaves)
     for begin in range(0, len(x), AT_ONCE):
         rows = slice(begin, begin + AT_ONCE)
@@ -23,7 +28,7 @@ def leaf_errors(layer, x, distance):
 
 
 def descend(layer, x, node, levels):
-    """The nodes that tokens at the nodes `node` come to so many levels below, in heap order."""
+    """Returns the nodes that tokens at the nodes `node` reach `levels` levels below, in heap order."""
     if levels:
         logits = F.linear(x, layer.node_weights, layer.node_biases)
     for _ in range(levels):

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Makes a FastBERT of a BERT: every feedforward layer is replaced by a fresh one, and the whole network distilled from the original.
+"""Turns a BERT into a FastBERT: every feedforward layer is replaced by a new one, and the whole
+network is distilled from the original.
 
     python3 examples/distill/distill.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --ffn fff:1x11 --minutes 20 --seed 0
 
-The new layers begin near the original ones (grow.py). Then the student's hidden states after every layer, its sentence vectors and their
-similarities follow the teacher's; routing is hard, as in inference. OUT_DIR gets `log.jsonl`, `state.pt` (a run that is cut off goes on from
-there with the same command) and `model/`, which `cmm` loads.
+The new layers begin near the original ones (grow.py). Then the student's hidden states after every
+layer, its sentence vectors and their similarities follow the teacher's. Routing is hard, as in
+inference. OUT_DIR gets `log.jsonl`, `state.pt` (with it the same command resumes an interrupted
+run) and `model/`, which `cmm` loads.
 """
 import argparse
 import copy
@@ -25,12 +27,12 @@ from muon import Muon
 from step import Step
 
 LONGEST = 128
-LENGTHS = 8  # training pads sentences to a multiple of it, so that there are few shapes
-AT_ONCE = 100_000  # sentences that are tokenised together: their encodings take forty times the room of their ids
+LENGTHS = 8  # training pads sentences to a multiple of this, so that there are few shapes
+AT_ONCE = 100_000  # sentences that are tokenised together: their encodings take forty times the memory of their ids
 GROWN_ON = 400_000  # tokens
 REDECIDED_ON = 200_000
-DECISIONS = 0.1  # of the learning rate: a decision that moves changes what all nodes below it are for
-NAMES = ["hidden", "last", "cosine", "similarity", "imbalance"]  # of what losses() finds
+DECISIONS = 0.1  # of the learning rate: a moved decision changes the purpose of all nodes below it
+NAMES = ["hidden", "last", "cosine", "similarity", "imbalance"]  # of the values that losses() returns
 FIRST_WORD = 1000  # of BERT's vocabulary; special tokens come before
 
 
@@ -39,26 +41,28 @@ def parse():
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--ffn", default="fff:1x11", help="fff:KxD, signed:KxD, leaf:DxNEURONS, dense:NEURONS and what else bert.py names")
-    parser.add_argument("--begin", metavar="MODEL_DIR", help="from this student, whose layers are as --ffn says, instead of fresh layers")
+    parser.add_argument("--ffn", default="fff:1x11", help="the feedforward layers: fff:KxD, signed:KxD, leaf:DxNEURONS, dense:NEURONS or another form of bert.py")
+    parser.add_argument("--begin", metavar="MODEL_DIR", help="begin from this student, whose layers are those of --ffn, instead of new layers")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=20_000)
-    length.add_argument("--minutes", type=float, help="instead of steps: the learning rate follows the clock")
+    length.add_argument("--minutes", type=float, help="train for this time instead of a number of steps; the learning rate follows the clock")
     parser.add_argument("--batch-tokens", type=int, default=16_384)
     parser.add_argument("--text", help="a file of further lines to train on")
-    parser.add_argument("--vary", type=float, default=0.5, help="share of the sentences that is crossed with another, and that gets other words")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of all weights but those of decisions")
-    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw", help="muon: of the matrices of attention and of leaves, AdamW of the rest")
-    parser.add_argument("--redecide", type=int, default=0, metavar="TIMES", help="in the first half, decisions of the leaf form are fitted anew so often")
-    parser.add_argument("--inner", type=float, default=1.0, help="weight of the hidden states before the last")
-    parser.add_argument("--balance", type=float, default=0.02, help="weight of uneven decisions")
+    parser.add_argument("--vary", type=float, default=0.5, help="the share of sentences that are crossed with others, and the share that get other words")
+    parser.add_argument("--lr", type=float, default=1e-3, help="the learning rate of all weights except those of decisions")
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw", help="muon trains the matrices of attention and of leaves, and AdamW the rest")
+    parser.add_argument("--redecide", type=int, default=0, metavar="TIMES", help="fit the decisions of the leaf form again this often in the first half")
+    parser.add_argument("--inner", type=float, default=1.0, help="the weight of the hidden states before the last one")
+    parser.add_argument("--balance", type=float, default=0.02, help="the weight of uneven decisions")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=1000, help="steps between two states and evaluations, whose time is not counted")
+    parser.add_argument("--every", type=int, default=1000, help="steps between two saved states and evaluations; evaluations do not count as time")
     return parser.parse_args()
 
 
 class Batches:
-    """Sentences as ids on the device, cut into batches of so many tokens: in few shapes to train on, by length to evaluate."""
+    """Sentences as ids on the device, cut into batches by their tokens: in few shapes for training,
+    by length for evaluation.
+    """
 
     def __init__(self, sentences, tokenizer, batch_tokens, pad, device):
         ids = [
@@ -76,8 +80,10 @@ class Batches:
         return len(self.lengths)
 
     def shaped(self, seed):
-        """Full batches of shuffled sentences in few shapes: (sentence numbers, length). What fills no batch of one length joins the next, and
-        the last is left out."""
+        """Yields full batches of shuffled sentences in few shapes: (sentence numbers, length).
+        Sentences that do not fill a batch of one length join the next length, and the last ones are
+        left out.
+        """
         random_ = torch.Generator().manual_seed(seed)
         padded = (self.lengths + LENGTHS - 1) // LENGTHS * LENGTHS
         batches, rest = [], torch.zeros(0, dtype=torch.long)
@@ -92,7 +98,7 @@ class Batches:
         return batches
 
     def sorted(self):
-        """All sentences by length, in batches of no more than so many tokens."""
+        """Yields all sentences by length, in batches up to the number of tokens."""
         order = self.lengths.argsort(stable=True)
         starts = [0]
         for place, length in enumerate(self.lengths[order].tolist()):
@@ -109,8 +115,10 @@ class Batches:
 
 
 def varied(ids, mask, share, vocabulary, generator):
-    """The teacher has an opinion on any text, and the corpus is small: this share of the sentences becomes the beginning of one and the end of
-    another, and as many get other words in one place of six."""
+    """The teacher has an opinion on any text, and the corpus is small. So this share of the
+    sentences is replaced by the beginning of one sentence and the end of another, and in as many
+    sentences one word of six is replaced.
+    """
     count, length = ids.shape
     chance = lambda *shape: torch.rand(*shape, generator=generator, device=ids.device)
     other = torch.randperm(count, generator=generator, device=ids.device)
@@ -124,7 +132,7 @@ def varied(ids, mask, share, vocabulary, generator):
 
 
 def errors(hidden, want, mask):
-    """Of the state after each layer: mean squared error over the variance."""
+    """Returns for the state after each layer the mean squared error divided by the variance."""
     weight = mask[:, :, None] / mask.sum()
     found = []
     for h, w in zip(hidden, want):
@@ -159,7 +167,7 @@ def spearman(a, b):
 
 @torch.no_grad()
 def evaluate(student, teacher, held, pairs, device):
-    """Held-back sentences against the teacher, leaves in use, and STS-B."""
+    """Measures held-back sentences against the teacher, the leaves in use, and STS-B."""
     student.eval()
     used = [set() for _ in student.layers]
     hidden, cosines = 0.0, {}
@@ -189,7 +197,7 @@ def evaluate(student, teacher, held, pairs, device):
 
 
 def groups(named, lr, device):
-    """What decides learns slower, and what comes from the original does not decay."""
+    """Groups the parameters: decisions learn slower, and weights from the original do not decay."""
     parts = {"new": [], "decisions": [], "original": []}
     for name, parameter in named:
         decides = name.endswith(("_in", "node_weights", "node_biases"))
@@ -202,7 +210,7 @@ def groups(named, lr, device):
 def optimizers_of(student, options, device):
     named, found = list(student.named_parameters()), []
     if options.optimizer == "muon":
-        # Three matrices below each other make queries, keys and values.
+        # The matrices of queries, keys and values are stored below each other.
         parts = {"qkv.weight": 3, "out.weight": 1, "up.weight": 1, "down.weight": 1, "w1s": 1, "w2s": 1}
         count = lambda name: next((count for end, count in parts.items() if name.endswith(end)), None)
         stacks = [
@@ -218,12 +226,16 @@ def optimizers_of(student, options, device):
 
 
 def trainer(student, teacher, optimizers, options, device):
-    """What one step does with ids and a mask, and the sums of what it finds, by NAMES."""
+    """Returns a function for one step on ids and a mask, and the sums of its losses in the order of
+    NAMES.
+    """
     follow = copy.deepcopy(teacher).to(torch.bfloat16 if device == "cuda" else torch.float32)
     sums, of_states = torch.zeros(len(NAMES), device=device), errors
     if device == "cuda":
-        # Kernels of single operations would spend the step on reading and writing what another has just written or reads next.
-        # A layer is compiled for the student and for the teacher, with gradients and without, in training and evaluation: more often than the limit.
+        # Kernels of single operations would spend the step on reading and writing what their
+        # neighbours have just written or read next. A layer is compiled for the student and the
+        # teacher, with and without gradients, for training and evaluation: more often than the
+        # limit.
         torch._dynamo.config.recompile_limit = 64
         of_states = torch.compile(errors, dynamic=True)
         for layer in (*student.layers, *follow.layers):
@@ -285,12 +297,12 @@ def main():
     generator = torch.Generator(device).manual_seed(options.seed + step)
     train, sums = trainer(student, teacher, optimizers, options, device)
     one_step = Step(train, device)
-    # How much of the training is behind: evaluations do not count.
+    # This is the share of the training that is done; evaluations do not count.
     progress = lambda: (time.time() - begun) / (60 * options.minutes) if options.minutes else step / options.steps
     epoch, seen, counted = 0, 0, 0
     done = progress() >= 1
     while not done:
-        # The order depends on seed and epoch alone; a run that goes on skips what it has seen.
+        # The order depends on seed and epoch alone. A run that resumes skips what it has seen.
         order = trained.shaped(1000 * options.seed + epoch)
         if not order:
             raise SystemExit(f"{options.data}: too little text for one batch of {options.batch_tokens} tokens")
@@ -308,7 +320,7 @@ def main():
             step += 1
             counted += 1
             if step % 50 == 0 and device == "cuda":
-                torch.cuda.synchronize()  # or the clock runs behind what has been asked for
+                torch.cuda.synchronize()  # otherwise the clock runs ahead of the device
             done = progress() >= 1
             if step % options.every == 0 or done:
                 line = {"step": step} | {name: value / counted for name, value in zip(NAMES, sums.tolist())}

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Fine-tunes a BERT or FastBERT on GLUE tasks, each from the model as it is, and writes checkpoints for `cmm glue` and `cmm classify`.
+"""Fine-tunes a BERT or FastBERT on GLUE tasks, each from the same model, and writes checkpoints for
+`cmm glue` and `cmm classify`.
 
     python3 examples/distill/finetune.py --model MODEL_DIR --data GLUE_DIR --tasks sst2 cola --seed 0 --out OUT
 
-Each task gets a folder, OUT-sst2 for one; what is there already is left alone. SST-2, CoLA and RTE get a head on the first token, STS-B learns its
-scores as cosines of sentence vectors. Embeddings stay as they are; with `--tune attention` the feedforward layers do too, and only what changed is
-written: the rest comes from MODEL_DIR, which must lie beside the new checkpoint. The last step's model is written, whatever the dev file would
-say. Prints a line of JSON for each task.
+Each task gets a folder, for example OUT-sst2; a folder that exists already is left alone. SST-2,
+CoLA and RTE get a head on the first token. STS-B learns its scores as cosines of sentence vectors.
+Embeddings stay as they are. With `--tune attention` the feedforward layers do too, and only the
+changed weights are written: the rest comes from MODEL_DIR, which must lie beside the new
+checkpoint. The model of the last step is written, whatever its score on the dev file. The program
+prints a line of JSON for each task.
 """
 import argparse
 import json
@@ -23,7 +26,7 @@ from bert import Bert, read_config, read_tokenizer
 from step import Step
 
 LONGEST = 128
-LENGTHS = 16  # batches are padded to a multiple of it, so that there are few shapes
+LENGTHS = 16  # batches are padded to a multiple of this, so that there are few shapes
 EPOCHS = {"sst2": 3, "cola": 8, "rte": 8, "stsb": 6}
 BATCH = {"sst2": 128, "cola": 32, "rte": 32, "stsb": 32}
 LABELS = {"sst2": ["negative", "positive"], "cola": ["0", "1"], "rte": ["entailment", "not_entailment"], "stsb": []}
@@ -47,7 +50,7 @@ def parse():
 
 
 def examples(data, task):
-    """(first text, second text or None, target)."""
+    """Returns (first text, second text or None, target)."""
     if task == "stsb":
         return [(a, b, score / 5) for a, b, score in texts.stsb(os.path.join(data, "STS-B", "train.csv"))]
     folder, first, second, label = {"sst2": ("SST-2", 1, None, 0), "cola": ("CoLA", 3, None, 1), "rte": ("RTE", 1, 2, 3)}[task]
@@ -58,7 +61,7 @@ def examples(data, task):
 
 
 class Head(nn.Module):
-    """tanh of the first token, then the classes: the BERT classification head."""
+    """The BERT classification head: tanh of a dense layer on the first token, then the classes."""
 
     def __init__(self, width, classes):
         super().__init__()

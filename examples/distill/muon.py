@@ -1,6 +1,8 @@
-"""Muon (Jordan and others, 2024): matrices move by their momentum made orthogonal; scaled as AdamW's steps are (Liu and others, arXiv 2502.16982).
+"""Muon (Jordan and others, 2024): matrices move by their momentum made orthogonal, scaled like
+AdamW's steps (Liu and others, arXiv 2502.16982).
 
-PyTorch has one for single matrices. This takes stacks of them, which the leaves of an FFF layer are, all of one shape together, and a GPU can replay it.
+PyTorch has an implementation for single matrices. This one takes stacks of them, such as the leaves
+of an FFF layer. It treats all of one shape together, and a GPU can replay it.
 """
 import torch
 
@@ -10,7 +12,9 @@ MOMENTUM = 0.95
 
 
 def orthogonal(matrices):
-    """[count, rows, columns], no more rows than columns: the nearest with singular values of about one."""
+    """Returns the nearest matrices whose singular values are about one. `matrices` is [count, rows,
+    columns], with at most as many rows as columns.
+    """
     a, b, c = COEFFICIENTS
     x = matrices.bfloat16()
     x = x / (x.float().square().sum((1, 2), keepdim=True).sqrt() + 1e-7).to(x.dtype)
@@ -21,7 +25,9 @@ def orthogonal(matrices):
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters are [..., rows, columns]; `parts`, of a parameter, says of how many matrices below each other it is made."""
+    """Parameters are [..., rows, columns]. `parts` of a parameter is the number of matrices that it
+    stacks below each other.
+    """
 
     def __init__(self, params, lr, weight_decay=0.0):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "parts": 1})

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How near a model's vectors are to the original's on a text of one's own, by `cmm embed`: mean cosine, and for how many sentences the nearest
-other sentence is the same.
+"""Measures how near a model's vectors are to the original's on your own text, by `cmm embed`: the
+mean cosine, and the number of sentences for which the nearest other sentence is the same.
 
     python3 examples/distill/near.py --original MINILM_DIR --text unseen.txt [--model models/fastminilm] [--cmm target/release/cmm]
 
-retrieval.py asks more.
+retrieval.py measures more.
 """
 import argparse
 
@@ -12,10 +12,10 @@ from vectors import evenly, nearest, vectors
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--original", required=True)
-parser.add_argument("--text", required=True, help="a sentence a line")
+parser.add_argument("--text", required=True, help="a file with a sentence on each line")
 parser.add_argument("--model", default="models/fastminilm")
 parser.add_argument("--cmm", default="target/release/cmm")
-parser.add_argument("--sentences", type=int, default=600, help="evenly from the text")
+parser.add_argument("--sentences", type=int, default=600, help="the number of sentences, spread evenly over the text")
 options = parser.parse_args()
 
 with open(options.text, encoding="utf-8") as file:

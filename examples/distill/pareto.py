@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Sets what study.py says of layers beside the time that `cmm bench` measures of whole encoders with them, and says which no other one beats in both.
+"""Compares the fidelity of layers from study.py with the time of whole encoders from `cmm bench`,
+and marks the layers that no other one beats in both.
 
-    cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --out RESULTS/forms.json
-    cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --out RESULTS/128.json
+    cmm bench model-minilm --no-gpu --fff 1x11,signed:1x11,leaf:7x32 --precision f32 -b 2048 --output RESULTS/forms.json
+    cmm bench model-minilm --no-gpu --fff 1x11 --neurons 128 --precision f32 -b 2048 --output RESULTS/128.json
     python3 examples/distill/pareto.py --study results/nvidia-h100-forms.jsonl --bench RESULTS/*.json --tokens 2048 --out fidelity.svg
 
-A layer is one that has a line in a study and a row in a benchmark; of several kernels the fastest counts. One panel for each machine, form of the activations and number of tokens;
-of a CPU a report says no more than its system and the threads, so that reports of two hosts must not be given together.
-Prints the table, as Markdown.
+It takes layers that have a line in a study and a row in a benchmark; the fastest of several kernels
+counts. There is a panel for each machine, form of the activations and number of tokens. A report of
+a CPU contains only its system and the number of threads, so reports of two hosts must not be given
+together. The program prints the table as Markdown.
 """
 import argparse
 import collections
@@ -20,15 +22,15 @@ COLOURS = {"fff": "tab:blue", "signed": "tab:cyan", "leaf": "tab:green", "dense"
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, nargs="+", help="files of study.py")
-    parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --out")
-    parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="at once")
-    parser.add_argument("--fastest", action="store_true", help="the fastest sample of a row instead of the median: of a machine that others use too")
-    parser.add_argument("--out", help="an SVG; without it the table alone")
+    parser.add_argument("--bench", required=True, nargs="+", help="files of cmm bench --output")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[16_384], help="the batch sizes in tokens")
+    parser.add_argument("--fastest", action="store_true", help="use the fastest sample of a CPU's row instead of the median, for a machine that others use too")
+    parser.add_argument("--out", help="an SVG to write; without it only the table is printed")
     return parser.parse_args()
 
 
 def layer(encoder):
-    """A layer's name in the studies."""
+    """Returns a layer's name in the studies."""
     if not encoder["trees"]:
         return f"dense:{encoder['neurons']}"
     form = encoder.get("form")
@@ -38,18 +40,20 @@ def layer(encoder):
 
 
 def fidelity(paths):
-    """The cosines of each layer's seeds."""
+    """Returns the cosines of each layer's seeds."""
     found = collections.defaultdict(list)
     for path in paths:
         with open(path) as file:
             for line in map(json.loads, file):
-                if "held cosine" in line and "differs" not in line:  # from the recipe of the others
+                if "held cosine" in line and "differs" not in line:  # from the recipe that the others have
                     found[line["ffn"]].append(line["held cosine"])
     return found
 
 
-def times(paths, tokens, statistic="median"):
-    """Seconds of each layer's encoder, by machine, precision and tokens. What failed its check counts nowhere."""
+def times(paths, tokens, statistic_on_cpu="median"):
+    """Returns the seconds of each layer's encoder, by machine, precision and tokens: the median on a
+    GPU. Rows that failed their check do not count.
+    """
     found = collections.defaultdict(dict)
     for path in paths:
         with open(path) as file:
@@ -58,8 +62,9 @@ def times(paths, tokens, statistic="median"):
             encoder = row["layer"].get("encoder")
             if not encoder or row["tokens"] not in tokens or not row["check"]["passed"]:
                 continue
-            machine = report["machine"]["adapter"]
+            machine, statistic = report["machine"]["adapter"], "median"
             if row["unit"] == "cpu":
+                statistic = statistic_on_cpu
                 machine = f"CPU, {report['machine']['system']}, {report['machine']['threads'] or 'all'} threads"
             panel = found[f"{machine}, {row['activations']}, {row['tokens']:,} tokens"]
             name = layer(encoder)
@@ -68,7 +73,7 @@ def times(paths, tokens, statistic="median"):
 
 
 def front(points):
-    """The names of those (seconds, cosine) that no other one is faster and nearer than."""
+    """Returns the names of those (seconds, cosine) for which no other one is both faster and nearer."""
     best, names = -1.0, []
     for name, (_, cosine) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
         if cosine > best:

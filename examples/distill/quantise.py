@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Stores a checkpoint's large matrices as int8 with scales, as `cmm` loads them: `name` I8, `name.scale` F32.
+"""Stores a checkpoint's large matrices as int8 with scales, as `cmm` loads them: `name` in I8,
+`name.scale` in F32.
 
     python3 examples/distill/quantise.py --model OUT_DIR/model --out MODEL_DIR
 
-Each row of the embeddings and of an FFF layer's linear_in has its scale, and each column of linear_out: what belongs to one word or one neuron, and
-in the signed form to one of a neuron's two sides. In the leaf form each column of a leaf's two matrices has one: in w1s that of a neuron, in w2s that
-of an output, since a few outputs are ten to thirty times as large as the others and would set the scale of every neuron's row. Nodes that only route
-stay f16.
+Each row of the embeddings and of an FFF layer's linear_in has its scale, and so has each column of
+linear_out. So a scale belongs to one word, to one neuron, or in the signed form to one of a
+neuron's two sides. In the leaf form each column of a leaf's two matrices has a scale: in w1s it
+belongs to a neuron, in w2s to an output, because a few outputs are ten to thirty times as large as
+the others and would set the scale of every neuron's row. Nodes that only route stay f16.
 """
 import argparse
 import os

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Whether a search finds with a model what it finds with the original, by `cmm embed`: each line of a text asks for its nearest among the others.
+"""Compares the results of a search with a model and with the original, by `cmm embed`: each line of a
+text is a query for the nearest among the other lines.
 
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out dictionary.txt --only dictionary --unseen
     python3 examples/distill/gather.py --packages PACKAGES --data GLUE_DIR --out technical.txt --only handbook --unseen
     python3 examples/distill/retrieval.py --original MINILM_DIR --data GLUE_DIR --text dictionary=dictionary.txt --text technical=technical.txt \\
         --model models/fastminilm --model2vec
 
-Texts are the test part of wikitext, the files of --text, and the questions and answers of faq.tsv. `first`: for how many lines the nearest is the
-original's nearest. `ten`: how many of the original's ten nearest are among the model's. `answered`: for how many questions of faq.tsv the answer
-beside it is nearer than all other answers. --model2vec adds a static model that the package of that name distils from the original
+The texts are the test part of wikitext, the files of --text, and the questions and answers of
+faq.tsv. `first` is the share of lines whose nearest line is the original's nearest. `ten` is the
+share of the original's ten nearest lines that are among the model's ten. `answered` is the share of
+questions of faq.tsv whose own answer is nearer than all other answers. --model2vec adds a static
+model that the package of that name distils from the original
 (pip install "model2vec[distill,quantization]").
 """
 import argparse
@@ -28,17 +31,17 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--original", required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--text", action="append", default=[], metavar="NAME=FILE", help="a line a sentence; several times")
-    parser.add_argument("--model", action="append", default=[], metavar="MODEL_DIR", help="several times")
+    parser.add_argument("--text", action="append", default=[], metavar="NAME=FILE", help="a file with a sentence on each line; may be given several times")
+    parser.add_argument("--model", action="append", default=[], metavar="MODEL_DIR", help="may be given several times")
     parser.add_argument("--model2vec", action="store_true")
     parser.add_argument("--cmm", default="target/release/cmm")
-    parser.add_argument("--lines", type=int, default=500, help="of a text, evenly from it")
+    parser.add_argument("--lines", type=int, default=500, help="the number of lines of a text, spread evenly over it")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
 def read(options):
-    """Lines by kind, and last questions followed by their answers."""
+    """Returns lines by kind; the last kind is questions followed by their answers."""
     kinds = {"wikitext": texts.held_back(options.data)["wikitext"]}
     for text in options.text:
         name, separator, path = text.partition("=")
@@ -58,7 +61,7 @@ def read(options):
 
 
 def static(original, lines):
-    """Vectors by a table of word pieces."""
+    """Returns vectors from a table of word pieces."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     try:
         from model2vec.distill import distill
@@ -74,7 +77,7 @@ def by_kind(found, kinds):
 
 
 def measures(want, got):
-    """Of vectors by kind: the original's and a model's."""
+    """Compares the vectors of a model with the original's, by kind."""
     result = {"kinds": {}}
     for name in want:
         wanted, ten = nearest(want[name], TOP), nearest(got[name], TOP)

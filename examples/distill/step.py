@@ -3,10 +3,12 @@ import torch
 
 
 class Step:
-    """Calls `run(*tensors)`. On a GPU the second call with tensors of one shape is captured as a CUDA graph, which calls after it replay:
-    from Python, launching a step's two thousand small kernels takes longer than they run.
+    """Calls `run(*tensors)`. On a GPU the second call with tensors of one shape is captured as a
+    CUDA graph, and later calls replay it: launching a step's two thousand small kernels from Python
+    takes longer than they run.
 
-    `run` must do the same each time, wait for nothing on the device, and leave results in tensors that were there before.
+    `run` must do the same each time, must not wait for the device, and must leave results in
+    tensors that existed before.
     """
 
     def __init__(self, run, device):
@@ -26,7 +28,7 @@ class Step:
             self.graphs[shape] = self.capture([tensor.clone() for tensor in tensors])
             self.graphs[shape][0].replay()
         else:
-            # Whatever is made once, an optimiser's state for one, is made here.
+            # Things that are made once, for example an optimiser's state, are made here.
             self.seen.add(shape)
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Feedforward layers compared: each distilled by one recipe for as many steps, then fine-tuned on four GLUE tasks, and measured by `cmm glue`.
+"""Compares feedforward layers: each is distilled by the same recipe and number of steps, fine-tuned
+on four GLUE tasks, and measured by `cmm glue`.
 
     python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0
     python3 examples/distill/study.py --teacher MODEL_DIR --data GLUE_DIR --out OUT_DIR --gpus 0,0,0 --distil-only
     python3 examples/distill/study.py --out OUT_DIR --table
 
-OUT_DIR/study.jsonl gets a line for each layer and seed as soon as it is done; a run that is cut off goes on from there with the same command.
-`original` is the teacher itself, fine-tuned in the same way, and so is a model given with --also. Several seeds become medians in the table.
-With --distil-only other layers, the signed and leaf forms among them, are distilled and nothing else is done: no fine-tuning, and no `cmm`.
+OUT_DIR/study.jsonl gets a line for each layer and seed as soon as it is done; the same command
+resumes an interrupted run. `original` is the teacher itself, fine-tuned in the same way; so is a
+model given with --also. The table shows the median of several seeds. With --distil-only other
+layers, among them the signed and leaf forms, are distilled and nothing else is done: no
+fine-tuning, and no `cmm`.
 """
 import argparse
 import json
@@ -22,11 +25,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SEVERAL = ["original", "fff:1x11", "dense:12", "dense:1536"]
 ONCE = ["fff:4x9", "fff:16x7", "fff:64x5", "dense:40", "dense:128"]
 RUNS = [(ffn, 0) for ffn in SEVERAL] + [(ffn, seed) for seed in (1, 2) for ffn in SEVERAL] + [(ffn, 0) for ffn in ONCE]
-# With --distil-only.
+# The layers with --distil-only.
 FORMS = ["fff:1x11", "signed:1x11", "leaf:7x32", "leaf:5x64", "leaf:4x256", "leaf:3x512", "dense:12", "dense:128", "dense:512"]
 FORMS_ONCE = ["signed:2x10", "signed:4x9", "leaf:6x64", "leaf:9x16", "leaf:5x128", "dense:40", "dense:384", "dense:1536", "signed:1x11+64", "signed-leaf:7x32"]
 FORMS_RUNS = [(ffn, 0) for ffn in FORMS + FORMS_ONCE] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS] + [(ffn, seed) for seed in (1, 2) for ffn in FORMS_ONCE]
-# Task: folder of its files, and the metric that the table shows.
+# For each task, the file in its folder and the metric that the table shows.
 TASKS = {"sst2": ("SST-2/dev.tsv", "accuracy"), "cola": ("CoLA/dev.tsv", "matthews"), "rte": ("RTE/dev.tsv", "accuracy"), "stsb": ("STS-B/dev.csv", "spearman")}
 
 
@@ -36,14 +39,14 @@ def parse():
     parser.add_argument("--data")
     parser.add_argument("--out", required=True)
     parser.add_argument("--cmm", default="target/release/cmm")
-    parser.add_argument("--steps", type=int, default=2500, help="of distillation a layer")
-    parser.add_argument("--gpus", default="0", help="numbers, one for each worker: 0,0,1,1 for two on each of two")
-    parser.add_argument("--also", metavar="MODEL_DIR", help="a model to fine-tune with three seeds, too")
-    parser.add_argument("--only", help="these layers only, a list: fff:1x11,dense:12")
-    parser.add_argument("--seeds", default="0,1,2", help="these seeds only")
-    parser.add_argument("--distil-only", action="store_true", help="no fine-tuning, and another list of layers")
-    parser.add_argument("--with", dest="more", default="", metavar="ARGUMENTS", help="of distill.py, beside those that it gets here")
-    parser.add_argument("--table", action="store_true", help="print what is there as Markdown, and do nothing else")
+    parser.add_argument("--steps", type=int, default=2500, help="the steps of distillation for each layer")
+    parser.add_argument("--gpus", default="0", help="the numbers of GPUs, one for each worker: 0,0,1,1 runs two workers on each of two")
+    parser.add_argument("--also", metavar="MODEL_DIR", help="a further model to fine-tune with three seeds")
+    parser.add_argument("--only", help="run only these layers, for example fff:1x11,dense:12")
+    parser.add_argument("--seeds", default="0,1,2", help="run only these seeds")
+    parser.add_argument("--distil-only", action="store_true", help="do not fine-tune, and use another list of layers")
+    parser.add_argument("--with", dest="more", default="", metavar="ARGUMENTS", help="further arguments of distill.py")
+    parser.add_argument("--table", action="store_true", help="print the results so far as Markdown, and do nothing else")
     options = parser.parse_args()
     if not options.table and not (options.teacher and options.data):
         parser.error("--teacher and --data say what to distil and on what")
@@ -64,7 +67,7 @@ def card(gpu):
 
 
 def one(options, gpu, ffn, seed):
-    """A layer with a seed, from distillation to the last task."""
+    """Runs a layer with a seed, from distillation to the last task."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
     call = lambda *command: subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     script = lambda name, *arguments: call(sys.executable, os.path.join(HERE, name), *arguments)
@@ -134,7 +137,7 @@ def work_off(options):
 
 
 def spread(values):
-    """The median, and the smallest and largest where there are several."""
+    """Returns the median, with the smallest and largest value if there are several."""
     if len(values) < 2:
         return "".join(f"{value:.4f}" for value in values)
     return f"{statistics.median(values):.4f} ({min(values):.4f} to {max(values):.4f})"

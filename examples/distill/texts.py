@@ -1,4 +1,4 @@
-"""Sentences of the GLUE folders (SST-2, CoLA, RTE, STS-B) and of wikitext: to train on, and held back."""
+"""Sentences of the GLUE folders (SST-2, CoLA, RTE, STS-B) and of wikitext, for training and held back."""
 import csv
 import os
 import re
@@ -10,14 +10,14 @@ def read(path, encoding="utf-8"):
 
 
 def tsv(path, columns):
-    """Columns by number; the first line is left out if it is a header."""
+    """Reads columns by number. The first line is left out if it is a header."""
     lines = [line.split("\t") for line in read(path).splitlines() if line]
     header = {"label", "content", "sentence", "sentence1"} & {field for field in lines[0]}
     return [line[column] for line in lines[bool(header) :] for column in columns]
 
 
 def stsb(path):
-    """Pairs with their scores."""
+    """Reads pairs with their scores."""
     return [(row[0], row[1], float(row[2])) for row in csv.reader(read(path).splitlines())]
 
 
@@ -31,7 +31,7 @@ def wikitext(path):
 
 
 def train(data, more=None):
-    """`more`: a file of further lines."""
+    """Returns the texts for training. `more` is a file of further lines."""
     part = lambda *names: os.path.join(data, *names)
     pairs = [text for a, b, _ in stsb(part("STS-B", "train.csv")) for text in (a, b)]
     return unique(
@@ -45,7 +45,9 @@ def train(data, more=None):
 
 
 def held_back(data, more=None):
-    """By kind: sentences of the dev and test files, and text of another part of wikitext. Nothing of it is trained on, or in `more`."""
+    """Returns held-back texts by kind: sentences of the dev and test files, and text of another
+    part of wikitext. None of it is used in training or occurs in `more`.
+    """
     part = lambda *names: os.path.join(data, *names)
     kinds = {
         "STS-B": [text for split in ("dev", "test") for a, b, _ in stsb(part("STS-B", f"{split}.csv")) for text in (a, b)],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same batches as `time_embed` through PyTorch on the same card, and whether the vectors agree.
+"""Runs the same batches as `time_embed` through PyTorch on the same card, and compares the vectors.
 
     cargo run --release --example time_embed -- MODEL_DIR LINES.txt OUT_DIR
     python3 examples/peers/embed.py MODEL_DIR OUT_DIR
@@ -86,7 +86,7 @@ for name, dtype, tf32, compiled in [
             for _ in range(7):
                 torch.cuda.synchronize()
                 start = time.perf_counter()
-                # Ids from the host and vectors back to it, as the engine does.
+                # Ids come from the host and vectors go back to it, as in the engine.
                 vectors = [run(w, ids.to(device), mask.to(device).to(dtype)).cpu() for ids, mask in batches]
                 times.append((time.perf_counter() - start) * 1e3)
     except Exception as error:  # a compiler may be missing

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Whole encoders in PyTorch, to be read beside `cmm bench model model-minilm` on the same card.
+"""Times whole encoders in PyTorch, to be compared with `cmm bench model model-minilm` on the same
+card.
 
     python3 examples/peers/encoder.py [RESULT.json of cmm bench] [--compile]
 
-The dense twins: 16 pre-LN layers 768 wide without biases, 4,096 neurons (not 4,095: PyTorch's half-precision kernels want multiples of 8), and
-6 post-LN layers 384 wide with biases, 1,536 neurons. scaled_dot_product_attention; CUDA graphs, and with --compile torch.compile's
-max-autotune as well, of which the faster counts. Hidden states of all tokens, inputs and outputs on the card; the median of 15 replays.
+These are the dense twins: 16 pre-LN layers 768 wide without biases, with 4,096 neurons (not 4,095,
+because PyTorch's half-precision kernels want multiples of 8), and 6 post-LN layers 384 wide with
+biases, with 1,536 neurons. They use scaled_dot_product_attention and CUDA graphs; with --compile
+torch.compile's max-autotune runs too, and the faster of the two counts. The output is the hidden
+states of all tokens; inputs and outputs are on the card. The time is the median of 15 replays.
 """
 import json
 import sys

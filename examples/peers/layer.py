@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""One feedforward layer of BERT-base in PyTorch, to be read beside `cmm bench bert-base` on the same card.
+"""Times one feedforward layer of BERT-base in PyTorch, to be compared with `cmm bench bert-base` on
+the same card.
 
     python3 examples/peers/layer.py [RESULT.json of cmm bench]
 
-Dense: Linear, GELU, Linear, 768 -> 4096 -> 768 (not 4095: PyTorch's half-precision kernels want multiples of 8, and shall have them).
-FFF: 1x11 by batched matmul, the nodes of a level gathered for all tokens, as the paper describes it. Both as CUDA graphs of 20 forwards over
-4 inputs, which leaves out Python and launches; the median of 15 replays.
+The dense layer is Linear, GELU, Linear, 768 -> 4096 -> 768 (not 4095, because PyTorch's
+half-precision kernels want multiples of 8). The FFF layer is 1x11 by batched matmul as the paper
+describes it: the nodes of a level are gathered for all tokens. Both run as CUDA graphs of 20
+forwards over 4 inputs, which leaves out Python and launches. The time is the median of 15 replays.
 """
 import json
 import sys
@@ -81,7 +83,7 @@ if len(sys.argv) > 1:
             rows.append((name, {}))
         times = next(times for other, times in rows if other == name)
         us = row["seconds"]["median"] * 1e6
-        times[row["tokens"]] = min(us, times.get(row["tokens"], us))  # of several tiles the fastest
+        times[row["tokens"]] = min(us, times.get(row["tokens"], us))  # the fastest of several tiles
 print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}; us a forward")
 print("| layer | " + " | ".join(f"{n} tokens" for n in TOKENS) + " |")
 print("|---" * (len(TOKENS) + 1) + "|")

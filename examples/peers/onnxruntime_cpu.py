@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""A BERT sentence encoder on the CPU by onnxruntime, whole process: read, tokenise, run, pool, normalise, save.
+"""Runs a BERT sentence encoder on the CPU with onnxruntime, as a whole process: read, tokenise,
+run, pool, normalise, save.
 
     pip install onnxruntime onnx numpy tokenizers safetensors
     python3 examples/peers/onnxruntime_cpu.py MODEL_DIR LINES.txt OUT.npy [--threads 2] [--int8]
 
-The graph is written here from the folder's weights, then given to onnxruntime's own optimiser for transformers, which fuses attention, GELU and
-LayerNorm, as its users do; the result is kept beside the system's temporary files, so that a second run only loads it. Texts are sorted by length
-and run 32 at a time, which is the fastest of 8 to 128 here. --int8: dynamic quantisation of the weights, by onnxruntime's own tool.
+The graph is written here from the folder's weights. Then onnxruntime's own optimiser for
+transformers fuses attention, GELU and LayerNorm, as it does for its users. The result is kept
+beside the system's temporary files, so that a second run only loads it. Texts are sorted by length
+and run 32 at a time, which was the fastest of 8 to 128. --int8 quantises the weights dynamically,
+with onnxruntime's own tool.
 """
 import argparse
 import hashlib
@@ -22,7 +25,7 @@ BATCH = 32
 
 
 def graph(folder: pathlib.Path):
-    """The encoder as ONNX: ids and mask, [texts, tokens], to hidden states."""
+    """Returns the encoder as ONNX, from ids and mask, [texts, tokens], to hidden states."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import load_file
@@ -93,7 +96,7 @@ def graph(folder: pathlib.Path):
 
 
 def optimised(folder: pathlib.Path, int8: bool) -> pathlib.Path:
-    """The graph after onnxruntime's optimiser, made once."""
+    """Returns the graph after onnxruntime's optimiser, which runs only once."""
     key = hashlib.sha1((str(folder.resolve()) + str(int8) + ort.__version__).encode()).hexdigest()[:16]
     target = pathlib.Path(tempfile.gettempdir()) / f"onnxruntime-cpu-{key}.onnx"
     if not target.exists():
@@ -105,11 +108,13 @@ def optimised(folder: pathlib.Path, int8: bool) -> pathlib.Path:
         plain = target.with_suffix(".plain.onnx")
         onnx.save(model, plain)
         fused = optimize_model(str(plain), model_type="bert", num_heads=heads, hidden_size=hidden)
-        # Under its own name only when it is whole: a run that fails must leave nothing that the next one takes for the result.
+        # The file gets its name only when it is whole: a failed run must not leave anything that
+        # the next one takes for the result.
         made = target.with_suffix(".part.onnx")
         fused.save_model_to_file(str(made))
         if int8:
-            # The fused operators are onnxruntime's own, of which onnx infers no types: they are said to be f32.
+            # The fused operators are onnxruntime's own, and onnx cannot infer their types, so they
+            # are declared f32.
             extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
             quantize_dynamic(str(made), str(made), weight_type=QuantType.QInt8, extra_options=extra)
         plain.unlink()

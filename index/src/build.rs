@@ -1,4 +1,5 @@
-//! An index is made: texts that the one before has are not embedded again, and it stays whole until the new one is.
+//! Builds an index. Texts that the previous index has are not embedded again, and that index stays
+//! whole until the new one is.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,52 +14,54 @@ use crate::index::Index;
 use crate::manifest::{Kind, MANIFEST, Manifest, ModelId};
 use crate::precision::Precision;
 
-/// Texts between two steps of the progress.
+/// Texts between two reports of progress.
 const STEP: usize = 2048;
-/// Held while an index is written.
+/// The file that is locked while an index is written.
 const LOCK: &str = "lock";
 
-/// A file's texts with their lines, from 1.
+/// The texts of a file with their line numbers, which begin at 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What results call it.
+    /// The name of the file in results.
     pub file: String,
     /// The texts.
     pub texts: Vec<(u32, String)>,
 }
 
-/// What an index is to be of.
+/// The description of an index that is to be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// The model that makes the vectors.
     pub model: ModelId,
-    /// What stands before each text.
+    /// The text that is put before each text.
     pub prompt: String,
-    /// Values of a vector.
+    /// The number of values of a vector.
     pub width: usize,
-    /// How they are kept.
+    /// The precision in which vectors are stored.
     pub precision: Precision,
 }
 
-/// What was done.
+/// The result of building an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Built {
-    /// Places of texts.
+    /// The number of places of texts.
     pub places: usize,
-    /// Texts, each once.
+    /// The number of distinct texts.
     pub texts: usize,
-    /// Those of them that were embedded now.
+    /// The number of texts that were embedded now.
     pub embedded: usize,
 }
 
 impl Build {
-    /// Makes the index of these texts in `dir`. `embed` gets texts, without the prompt, and returns a vector for each; `progress` is told texts that
-    /// are done, and all.
+    /// Builds the index of these texts in `dir`. `embed` receives texts without the prompt, and
+    /// returns a vector for each. `progress` receives the number of texts that are done, and the
+    /// number of all.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a folder of other things, [`Error::OtherModel`] for the index of another model, [`Error::Busy`], [`Error::Io`];
-    /// [`Error::Input`] if there is no text, or too many; what `embed` fails with.
+    /// Returns [`Error::Foreign`] if the folder holds other things, [`Error::OtherModel`] if it
+    /// holds the index of another model, [`Error::Busy`] or [`Error::Io`]; [`Error::Input`] if
+    /// there are no texts, or too many; and the errors of `embed`.
     pub fn make(
         &self,
         dir: &Path,
@@ -123,7 +126,7 @@ impl Build {
         Ok(Built { places: places.len(), texts: texts.len(), embedded })
     }
 
-    /// The index that is there, if its vectors can be taken over.
+    /// Returns the index in the folder, if its vectors can be used again.
     fn before(&self, dir: &Path) -> Result<Option<Index>> {
         if !Manifest::path(dir).exists() {
             return Ok(None);
@@ -141,7 +144,7 @@ impl Build {
         }
         match Index::open(dir) {
             Ok(index) => Ok(Some(index)),
-            // It is replaced by a whole one.
+            // The old index is replaced by a whole one.
             Err(Error::Damaged { .. } | Error::Io { .. } | Error::Model(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -160,7 +163,8 @@ impl Build {
     }
 }
 
-/// Each text once, and where it stands: row, file, line, in the order of the rows.
+/// Returns each text once, and the places of the texts: row, file and line, in the order of the
+/// rows.
 fn unique(sources: &[Source]) -> Result<(Vec<&str>, Vec<[u32; 3]>)> {
     let mut rows: HashMap<&str, u32> = HashMap::new();
     let mut texts = Vec::new();
@@ -180,12 +184,13 @@ fn unique(sources: &[Source]) -> Result<(Vec<&str>, Vec<[u32; 3]>)> {
     if u32::try_from(places.len()).is_err() {
         return Err(Error::input("texts to index", "below 2^32", places.len()));
     }
-    // Stable: places of a text stay in the order of the files.
+    // The sort is stable: places of a text stay in the order of the files.
     places.sort_by_key(|[row, ..]| *row);
     Ok((texts, places))
 }
 
-/// Makes the folder, or finds it to be an index or empty, and keeps others from writing it.
+/// Creates the folder, or checks that it holds an index or nothing, and keeps others from writing
+/// it.
 fn claim(dir: &Path) -> Result<File> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let mut names = std::fs::read_dir(dir).map_err(Error::io(dir))?;
@@ -205,7 +210,7 @@ fn claim(dir: &Path) -> Result<File> {
     }
 }
 
-/// From here on the new index is the one that is opened.
+/// Publishes the manifest. From here on the new index is the one that is opened.
 fn publish(dir: &Path, manifest: &Manifest) -> Result<()> {
     let mut file = pending(dir)?;
     let path = dir.join(MANIFEST);
@@ -215,7 +220,7 @@ fn publish(dir: &Path, manifest: &Manifest) -> Result<()> {
     persist(file, &path)
 }
 
-/// Removes what the index before had, and what was never finished.
+/// Removes the files of the previous index, and files that were never finished.
 fn sweep(dir: &Path, manifest: &Manifest) -> Result<()> {
     let kept = Kind::ALL.map(|kind| manifest.data(kind).file(kind));
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {

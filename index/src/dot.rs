@@ -1,4 +1,5 @@
-//! Products of a query and a row: plain loops, which the compiler makes into the instructions of each processor.
+//! Products of a query and a row. They are plain loops, which the compiler turns into the
+//! instructions of each processor.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -6,20 +7,20 @@ use pulp::Arch;
 
 use crate::precision::in_int8;
 
-/// Sums that do not wait for each other.
+/// Partial sums, which do not wait for each other.
 const SUMS: usize = 32;
-/// So many products of int8 values sum to less than 2^31.
+/// The sum of this many products of int8 values is less than 2^31.
 const INT8_AT_ONCE: usize = 1 << 16;
 
 /// A value of a row.
 pub(crate) trait Value: Copy + Send + Sync {
-    /// What the values of a query become, once for all rows.
+    /// The type of a query's values, which are converted once for all rows.
     type Query: Copy + Into<f64> + Sync;
 
-    /// A query of length 1, so that no product with a row exceeds the row's length.
+    /// Converts a query of length 1, so that no product with a row exceeds the row's length.
     fn query(unit: &[f32]) -> Vec<Self::Query>;
 
-    /// `room` is what a row is unpacked into.
+    /// Returns the product. A row is unpacked into `room`.
     fn dot(arch: Arch, query: &[Self::Query], row: &[Self], room: &mut Vec<f32>) -> f64;
 
     fn length(row: &[Self], room: &mut Vec<f32>) -> f64;
@@ -74,7 +75,7 @@ impl Value for i8 {
     }
 }
 
-/// In f64, which the square of every f32 fits.
+/// Computes the length in f64, which can hold the square of every f32.
 pub(crate) fn length<T: Copy + Into<f64>>(values: &[T]) -> f64 {
     let square = |value: &T| {
         let value: f64 = (*value).into();

@@ -1,68 +1,68 @@
-//! What can go wrong with an index.
+//! The error type of an index.
 
 use std::path::PathBuf;
 
-/// Result of everything in this crate that can fail.
+/// The result of a function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong.
+/// An error of an index.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The system refused to read or write.
+    /// The operating system refused to read or write.
     #[error("{path}: {source}")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A folder that is no index.
+    /// The folder is not an index.
     #[error(
-        "{dir}: expected an index, or a folder that is empty or not there yet; found a folder without manifest.json"
+        "{dir}: expected an index, or a folder that is empty or does not exist yet; found a folder without manifest.json"
     )]
     Foreign {
         /// The folder.
         dir: PathBuf,
     },
-    /// A file of the index is not what it was when it was written.
+    /// A file of the index has changed since it was written.
     #[error(
-        "{path}: the index is damaged: expected {expected}, found {found}; make it again with cmm index"
+        "{path}: the index is damaged: expected {expected}, found {found}; rebuild it with cmm index"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should have been.
+        /// The contents that were expected.
         expected: String,
-        /// What it was.
+        /// The contents that were found.
         found: String,
     },
-    /// Vectors of another model say nothing about this one's.
+    /// The index is of another model, whose vectors cannot be compared with this one's.
     #[error(
         "{dir}: the index is of model {made_by}, not of {asked}, or of other weights of that name; use its model, or make another index"
     )]
     OtherModel {
-        /// The index.
+        /// The folder of the index.
         dir: PathBuf,
-        /// Name of the model that made it.
+        /// The name of the model that made it.
         made_by: String,
-        /// Name of the model that is asked for.
+        /// The name of the model that was asked for.
         asked: String,
     },
-    /// Another process is writing it.
+    /// Another process is writing the index.
     #[error("{dir}: another process is writing this index; wait for it")]
     Busy {
         /// The folder.
         dir: PathBuf,
     },
-    /// What a caller brought cannot be used.
+    /// The caller's input cannot be used.
     #[error("{what}: expected {expected}, found {found}")]
     Input {
-        /// The thing that is off.
+        /// The input.
         what: String,
-        /// What it should have been.
+        /// The input that was expected.
         expected: String,
-        /// What it was.
+        /// The input that was found.
         found: String,
     },
     /// The model failed.

@@ -1,4 +1,4 @@
-//! Data files: written under another name first, read whole and checked.
+//! Data files. They are first written under another name, and are read whole and checked.
 
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 use crate::manifest::{Data, Kind};
 
-/// How names of files begin that are not whole yet.
+/// The beginning of the names of unfinished files.
 pub(crate) const PENDING: &str = ".cmm-";
-/// Bytes that are read and hashed at once: a multiple of every number's size.
+/// Bytes that are read and hashed at once, a multiple of every number's size.
 const STEP: usize = 4 << 20;
 
 /// A file that is being written.
@@ -33,7 +33,7 @@ impl Writer {
         self.file.write_all(bytes).map_err(Error::io(&self.dir))
     }
 
-    /// Gives the file the name that its hash makes.
+    /// Renames the file to the name that its hash gives it.
     pub(crate) fn finish(self, kind: Kind) -> Result<Data> {
         let data = Data { bytes: self.bytes, blake3: self.hash.finalize().to_hex().to_string() };
         let file = self.file.into_inner().map_err(|cause| cause.into_error());
@@ -42,7 +42,7 @@ impl Writer {
     }
 }
 
-/// A file without its own name, with what the umask leaves.
+/// Creates a file without its final name, with the permissions that the umask leaves.
 pub(crate) fn pending(dir: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PENDING);
@@ -54,7 +54,7 @@ pub(crate) fn pending(dir: &Path) -> Result<NamedTempFile> {
     builder.tempfile_in(dir).map_err(Error::io(dir))
 }
 
-/// Gives a file its name once it is on the disk.
+/// Renames a file once it is on the disk.
 pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path)
@@ -62,7 +62,7 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
         .map_err(|cause| Error::Io { path: path.into(), source: cause.error })
 }
 
-/// Reads a data file in steps, and says at the end whether it is the one that was written.
+/// Reads a data file in steps. At the end it checks whether this is the file that was written.
 pub(crate) fn read(dir: &Path, kind: Kind, data: &Data, mut take: impl FnMut(&[u8])) -> Result<()> {
     let path = dir.join(data.file(kind));
     let (mut file, length) = cmm::open_file(&path)?;

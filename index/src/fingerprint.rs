@@ -1,4 +1,4 @@
-//! Which model a folder holds: a hash of everything in it that vectors depend on.
+//! Identifies the model in a folder by a hash of everything that its vectors depend on.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use cmm::model::base;
 
 use crate::error::{Error, Result};
 
-/// Files beside the weights that say how a text becomes a vector.
+/// Files beside the weights that decide how a text becomes a vector.
 const FILES: [&str; 6] = [
     "config.json",
     "tokenizer.json",
@@ -18,10 +18,11 @@ const FILES: [&str; 6] = [
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "safetensors";
 
-/// BLAKE3 of a model's configuration, tokenizer, pooling and weights, and of the model that it stands on.
+/// Returns the BLAKE3 hash of a model's configuration, tokenizer, pooling and weights, and of its
+/// base model.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Model`] if the folder is no model.
+/// Returns [`Error::Io`], or [`Error::Model`] if the folder is not a model.
 pub fn fingerprint(folder: &Path) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     add(folder, &mut hash)?;
@@ -38,7 +39,7 @@ fn add(folder: &Path, hash: &mut blake3::Hasher) -> Result<()> {
         if path.extension().is_some_and(|extension| extension == WEIGHTS) {
             files.push(path);
         } else if path.is_dir() {
-            // Of poolings.
+            // Poolings have such a folder.
             files.push(path.join(CONFIG));
         }
     }

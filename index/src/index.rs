@@ -8,26 +8,26 @@ use crate::manifest::{Kind, Manifest, ModelId};
 use crate::precision::Precision;
 use crate::vectors::{Collector, Vectors};
 
-/// Vectors of texts, the texts, and where they stand.
+/// The vectors of texts, the texts, and their places.
 pub struct Index {
     manifest: Manifest,
     texts: String,
-    /// Where each text ends.
+    /// The end of each text.
     ends: Vec<usize>,
     pub(crate) vectors: Vectors,
-    /// Row, file and line, in the order of the rows.
+    /// Row, file and line of each place, in the order of the rows.
     places: Vec<[u32; 3]>,
 }
 
-/// A text that was found.
+/// A text that a search found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Hit<'i> {
-    /// Cosine of its vector and the query's.
+    /// The cosine of its vector and the query's.
     pub similarity: f64,
-    /// The file that it stands in.
+    /// The file that contains the text.
     pub file: &'i str,
-    /// Its line there, from 1.
+    /// The line in that file, from 1.
     pub line: u32,
     /// The text.
     pub text: &'i str,
@@ -37,13 +37,14 @@ impl Index {
     /// Opens an index and checks all of it: sizes, hashes, and that every number leads somewhere.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Damaged`] names the file that is not what it was.
+    /// Returns [`Error::Io`] if a file cannot be read. [`Error::Damaged`] names a file that has
+    /// changed.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let manifest = Manifest::read(dir)?;
         match Self::read(dir, manifest.clone()) {
             Ok(index) => Ok(index),
-            // Its files are gone: somebody has replaced it meanwhile.
+            // Its files are gone, because somebody has replaced the index meanwhile.
             Err(error) => match Manifest::read(dir)? {
                 newer if newer != manifest => Self::read(dir, newer),
                 _ => Err(error),
@@ -63,8 +64,9 @@ impl Index {
         let mut vectors = Collector::new(manifest.precision, manifest.width);
         read(dir, Kind::Vectors, &manifest.vectors, |step| vectors.take(step))?;
         let vectors = vectors.finish();
-        let vectors = vectors
-            .map_err(|row| bad(Kind::Vectors, "finite numbers", &format!("others in row {row}")))?;
+        let vectors = vectors.map_err(|row| {
+            bad(Kind::Vectors, "finite numbers", &format!("another value in row {row}"))
+        })?;
         let texts = String::from_utf8(bytes(Kind::Texts)?);
         let texts = texts.map_err(|cause| bad(Kind::Texts, "UTF-8", &cause))?;
         let mut ends = Vec::new();
@@ -74,7 +76,9 @@ impl Index {
             let place = usize::try_from(end).ok();
             match place.filter(|place| *place >= last && texts.is_char_boundary(*place)) {
                 Some(place) => last = place,
-                None => return Err(bad(Kind::Ends, "ends of texts, in their order", &end)),
+                None => {
+                    return Err(bad(Kind::Ends, "the ends of the texts in ascending order", &end));
+                }
             }
             ends.push(last);
         }
@@ -89,14 +93,18 @@ impl Index {
             let known = (row as usize) < ends.len() && (file as usize) < manifest.files.len();
             if !known || places.last().is_some_and(|[before, ..]| *before > row) {
                 let found = format!("row {row}, file {file}");
-                return Err(bad(Kind::Places, "places of texts, in the order of the rows", &found));
+                return Err(bad(
+                    Kind::Places,
+                    "the places of the texts in the order of the rows",
+                    &found,
+                ));
             }
             places.push([row, file, line]);
         }
         Ok(Self { manifest, texts, ends, vectors, places })
     }
 
-    /// The model that made it.
+    /// Returns the model that made the index.
     pub fn model(&self) -> &ModelId {
         &self.manifest.model
     }
@@ -104,7 +112,7 @@ impl Index {
     /// Refuses an index of another model.
     ///
     /// # Errors
-    /// [`Error::OtherModel`].
+    /// Returns [`Error::OtherModel`] if the models differ.
     pub fn belongs_to(&self, model: &ModelId, dir: &Path) -> Result<()> {
         if self.manifest.model.fingerprint == model.fingerprint {
             return Ok(());
@@ -113,32 +121,32 @@ impl Index {
         Err(Error::OtherModel { dir: dir.into(), made_by, asked: model.name.clone() })
     }
 
-    /// What stood before each text when it was embedded.
+    /// Returns the prompt that was put before each text when it was embedded.
     pub fn prompt(&self) -> &str {
         &self.manifest.prompt
     }
 
-    /// Values of a vector.
+    /// Returns the number of values of a vector.
     pub fn width(&self) -> usize {
         self.manifest.width
     }
 
-    /// How they are kept.
+    /// Returns the precision in which vectors are stored.
     pub fn precision(&self) -> Precision {
         self.manifest.precision
     }
 
-    /// Places of texts.
+    /// Returns the number of places of texts.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is no text.
+    /// Returns whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Texts, each once, in the order of their rows.
+    /// Returns the distinct texts, in the order of their rows.
     pub fn texts(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len()).map(|row| self.text(row))
     }
@@ -148,10 +156,11 @@ impl Index {
         &self.texts[begin..self.ends[row]]
     }
 
-    /// The `top` places whose texts' vectors are nearest to the query's, `[width]`, the nearest first: exact, over all of them.
+    /// Returns the `top` places whose texts' vectors are nearest to the query's, `[width]`, the
+    /// nearest first. The search is exact and compares all of them.
     ///
     /// # Errors
-    /// [`Error::Input`] for a query of another width, or one that is not finite.
+    /// Returns [`Error::Input`] if the query has another width, or a value that is not finite.
     pub fn search(&self, query: &[f32], top: usize) -> Result<Vec<Hit<'_>>> {
         if query.len() != self.width() {
             let expected = format!("{} values", self.width());

@@ -1,4 +1,4 @@
-//! `manifest.json`: what an index is of, and what its other files must be.
+//! `manifest.json`: the description of an index and of its other files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
-/// Its name.
+/// The name of the file.
 pub(crate) const MANIFEST: &str = "manifest.json";
 const FORMAT: &str = "cmm-index";
 const VERSION: u32 = 1;
-/// Digits of a file's hash in its name.
+/// The number of digits of a file's hash in its name.
 const HASH_IN_NAME: usize = 16;
 
 /// The model that made vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelId {
-    /// What it is called.
+    /// The name of the model.
     pub name: String,
-    /// [`fingerprint`](crate::fingerprint) of its folder.
+    /// The [`fingerprint`](crate::fingerprint) of its folder.
     pub fingerprint: String,
 }
 
-/// What a data file holds.
+/// The contents of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Texts,
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// Whether a file is of an index, of whichever state of it.
+    /// Returns whether a file belongs to an index, in any of its states.
     pub(crate) fn owns(file: &str) -> bool {
         let hash =
             Self::ALL.iter().find_map(|kind| file.strip_prefix(kind.name())?.strip_prefix('-'));
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// A data file, which its hash names.
+/// A data file. Its hash is part of its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Data {
     pub(crate) bytes: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Its name: of the hash only what a hash can be.
+    /// Returns the file's name. Its part of the hash has only digits that a hash can have.
     pub(crate) fn file(&self, kind: Kind) -> String {
         let hash: String =
             self.blake3.chars().filter(char::is_ascii_hexdigit).take(HASH_IN_NAME).collect();
@@ -75,16 +75,30 @@ pub(crate) struct Manifest {
     format: String,
     version: u32,
     pub(crate) model: ModelId,
-    /// What stood before each text.
+    /// The prompt before each text.
     pub(crate) prompt: String,
     pub(crate) width: usize,
     pub(crate) precision: Precision,
-    /// Names of the files that texts stand in.
+    /// The names of the files that contain the texts.
     pub(crate) files: Vec<String>,
     pub(crate) texts: Data,
     pub(crate) ends: Data,
     pub(crate) vectors: Data,
     pub(crate) places: Data,
+}
+
+/// The fields that every version of a manifest has.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+/// Returns whether a folder is an index, of this or of another version, whole or damaged.
+pub fn is_index(dir: &Path) -> bool {
+    let head = cmm::read_file(Manifest::path(dir), LONGEST_JSON).ok();
+    let head = head.and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
+    head.is_some_and(|head| head.format == FORMAT)
 }
 
 impl Manifest {
@@ -117,12 +131,7 @@ impl Manifest {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let path = Self::path(dir);
         let bytes = cmm::read_file(&path, LONGEST_JSON)?;
-        // Its kind and version first: another version may have other fields.
-        #[derive(Deserialize)]
-        struct Head {
-            format: String,
-            version: u32,
-        }
+        // Kind and version are read first, because another version may have other fields.
         let expected = format!("the manifest of an index of version {VERSION}");
         let bad = |found: &dyn ToString| Error::damaged(&path, &expected, found.to_string());
         let head: Head = serde_json::from_slice(&bytes).map_err(|cause| bad(&cause))?;
@@ -142,7 +151,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Texts, each once.
+    /// Returns the number of distinct texts.
     pub(crate) fn rows(&self) -> u64 {
         self.ends.bytes / 8
     }

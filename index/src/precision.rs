@@ -1,4 +1,4 @@
-//! How vectors are kept.
+//! The precision in which vectors are stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-/// How a vector's values are kept.
+/// The precision in which the values of a vector are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// As the model makes them.
+    /// The values as the model computes them.
     #[default]
     F32,
-    /// Half the room.
+    /// Half the space.
     F16,
-    /// A quarter of the room: each vector's largest value is 127.
+    /// A quarter of the space. The largest value of each vector becomes 127.
     Int8,
 }
 
 impl Precision {
-    /// Bytes of a value.
+    /// Returns the bytes of one value.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -29,7 +29,7 @@ impl Precision {
         }
     }
 
-    /// A vector's bytes, little-endian.
+    /// Appends a vector's bytes, little-endian.
     pub(crate) fn pack(self, vector: &[f32], to: &mut Vec<u8>) {
         match self {
             Self::F32 => to.extend(vector.iter().flat_map(|v| v.to_le_bytes())),
@@ -39,7 +39,7 @@ impl Precision {
     }
 }
 
-/// Values from -127 to 127.
+/// Returns the values as numbers from -127 to 127.
 pub(crate) fn in_int8(vector: &[f32]) -> impl Iterator<Item = i8> {
     let largest = vector.iter().fold(0_f32, |largest, v| largest.max(v.abs()));
     let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };

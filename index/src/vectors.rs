@@ -1,4 +1,4 @@
-//! Vectors in memory, and which of them are nearest to one.
+//! Vectors in memory, and the search for the nearest ones.
 
 use half::f16;
 use pulp::Arch;
@@ -10,7 +10,7 @@ use crate::precision::Precision;
 /// Rows that a thread compares at once.
 const ROWS_AT_ONCE: usize = 4096;
 
-/// Rows of one width, and their lengths.
+/// Rows of the same width, and their lengths.
 pub(crate) struct Vectors {
     width: usize,
     rows: Rows,
@@ -23,7 +23,7 @@ enum Rows {
     Int8(Vec<i8>),
 }
 
-/// Little-endian bytes as they come.
+/// Collects vectors from little-endian bytes as they arrive.
 pub(crate) struct Collector {
     width: usize,
     rows: Rows,
@@ -53,7 +53,7 @@ impl Collector {
         }
     }
 
-    /// The vectors; or the first row with a value that is not finite.
+    /// Returns the vectors, or the first row with a value that is not finite.
     pub(crate) fn finish(self) -> Result<Vectors, usize> {
         let width = self.width;
         let norms: Vec<f32> = match &self.rows {
@@ -74,7 +74,8 @@ fn norms<T: Value>(rows: &[T], width: usize) -> Vec<f32> {
 }
 
 impl Vectors {
-    /// Cosines with `query` and numbers of the `top` nearest rows, the nearest first; of equals the first.
+    /// Returns the cosines with `query` and the numbers of the `top` nearest rows, the nearest
+    /// first. Of equal rows the first one comes first.
     pub(crate) fn nearest(&self, query: &[f32], top: usize) -> Vec<(f64, usize)> {
         match &self.rows {
             Rows::F32(rows) => self.among(rows, query, top),
@@ -111,7 +112,7 @@ impl Vectors {
         found
     }
 
-    /// A row's bytes, as they were read.
+    /// Appends a row's bytes as they were read.
     pub(crate) fn pack(&self, row: usize, to: &mut Vec<u8>) {
         let range = row * self.width..(row + 1) * self.width;
         match &self.rows {
@@ -138,7 +139,7 @@ fn nearest_of(mut found: Vec<(f64, usize)>, top: usize) -> Vec<(f64, usize)> {
 mod tests {
     use super::*;
 
-    /// Rows that differ, of any precision.
+    /// Returns rows that differ in every precision.
     fn rows(count: usize, width: usize) -> Vec<Vec<f32>> {
         let value = |row: usize, at: usize| ((row * 31 + at * 17) % 101) as f32 / 50.0 - 1.0;
         (0..count).map(|row| (0..width).map(|at| value(row, at)).collect()).collect()

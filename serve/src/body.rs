@@ -13,14 +13,15 @@ use crate::dialect::Dialect;
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 
-/// A request's JSON.
+/// The JSON body of a request.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<Shared> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, Problem> {
-        // A page of another origin may send other types of content unasked. Ollama's users send what curl calls a form.
+        // A page of another origin may send other content types without asking. Ollama's users send
+        // what curl calls a form.
         if Dialect::of(request.uri().path()) != Dialect::Ollama && !is_json(&request) {
             let message = "the body must be JSON, with content-type: application/json";
             return Err(Problem::new(Kind::MediaType, message));
@@ -40,7 +41,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Body<T> {
                 return Err(too_large());
             }
             Ok(Err(error)) => {
-                return Err(Problem::new(Kind::Syntax, format!("the body broke off: {error}")));
+                return Err(Problem::new(Kind::Syntax, format!("the body ended early: {error}")));
             }
             Ok(Ok(body)) => body.to_bytes(),
         };
@@ -54,7 +55,7 @@ fn is_json(request: &Request) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-/// A JSON object: serde alone would take a list of the fields' values too.
+/// Reads a JSON object. serde alone would also accept a list of the fields' values.
 pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -73,7 +74,7 @@ pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
-/// As [`object`], or null.
+/// Reads a JSON object like [`object`], or null.
 pub(crate) fn object_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

@@ -1,4 +1,4 @@
-//! How each family of routes tells an error.
+//! The shape in which each family of routes reports an error.
 
 use axum::http::Method;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::problem::{Kind, Problem};
 
-/// Whose clients ask.
+/// The family of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     OpenAi,
@@ -39,7 +39,7 @@ impl Dialect {
         }
     }
 
-    /// Writes a problem's body, if the answer is one; the answer to a HEAD has none.
+    /// Writes the body of an error, unless the request was a HEAD.
     pub(crate) fn shape(self, method: &Method, response: &mut Response) {
         let Some(problem) = response.extensions().get::<Problem>() else { return };
         let body = self.body(problem).to_string();
@@ -72,7 +72,7 @@ fn openai_code(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// One of the kinds that text-embeddings-inference names.
+/// Returns the name of a kind in text-embeddings-inference.
 pub(crate) fn tei_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Empty => "Empty",

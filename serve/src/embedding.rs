@@ -1,4 +1,5 @@
-//! Texts to vectors: what `/v1/embeddings`, `/embed`, `/similarity`, `/api/embed` and `/search` share.
+//! Turns texts into vectors, for `/v1/embeddings`, `/embed`, `/similarity`, `/api/embed` and
+//! `/search`.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(crate) struct Run<'s> {
 }
 
 impl<'s> Run<'s> {
-    /// Counts the request and finds its model; `texts` of them stand in `field`.
+    /// Counts the request and finds its model. `texts` is the number of texts in `field`.
     pub(crate) fn start(
         state: &'s State,
         model: Option<&str>,
@@ -35,7 +36,7 @@ impl<'s> Run<'s> {
         Ok(Self { state, served, loaded, meter })
     }
 
-    /// The prompt of this name, or else the model's own for this use.
+    /// Returns the prompt of this name, or the model's own prompt for this use.
     pub(crate) fn prompt(
         &self,
         name: Option<&str>,
@@ -51,7 +52,7 @@ impl<'s> Run<'s> {
         }
     }
 
-    /// A vector for each text, not normalised.
+    /// Returns a vector for each text, not normalised.
     pub(crate) async fn vectors(
         &mut self,
         parts: Vec<Part>,
@@ -61,7 +62,7 @@ impl<'s> Run<'s> {
         self.served.run(self.loaded.clone(), Work::Vectors, asked, &mut self.meter).await
     }
 
-    /// The head's scores for each text or pair.
+    /// Returns the head's scores for each text or pair.
     pub(crate) async fn scores(
         &mut self,
         parts: Vec<Part>,
@@ -79,13 +80,13 @@ impl<'s> Run<'s> {
         self.meter.answer(&self.state.metrics, device, body)
     }
 
-    /// What becomes of texts that are too long, where a request says this of it.
+    /// Returns how texts that are too long are treated, given what the request says.
     pub(crate) fn cut(&self, truncate: Option<bool>, side: Option<cmm::CutSide>) -> Cut {
         Cut { allowed: truncate.unwrap_or(self.state.settings.cut), side }
     }
 }
 
-/// Texts of one field, with one prompt.
+/// Returns the texts of one field, all with the same prompt.
 pub(crate) fn parts(
     texts: impl IntoIterator<Item = Text>,
     several: bool,
@@ -100,13 +101,13 @@ pub(crate) fn parts(
     texts.into_iter().enumerate().map(part).collect()
 }
 
-/// The first values of a vector, of length 1 where that is asked for.
+/// Returns the first values of a vector, divided by its length if `unit` asks for that.
 pub(crate) fn shaped(mut vector: Vec<f32>, dimensions: usize, unit: bool) -> Vec<f32> {
     vector.truncate(dimensions);
     if unit { normalized(&vector) } else { vector }
 }
 
-/// Cosines of the first vector with each of the others.
+/// Returns the cosines of the first vector with each of the others.
 pub(crate) fn cosines(vectors: &[Vec<f32>]) -> Vec<f64> {
     match vectors {
         [first, others @ ..] => others.iter().map(|other| cosine(first, other)).collect(),

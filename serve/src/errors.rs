@@ -1,33 +1,37 @@
-//! What errors look like, for the OpenAPI document; [`crate::dialect`] writes them.
+//! The shapes of errors, for the OpenAPI document; [`crate::dialect`] writes them.
 
 use std::collections::BTreeMap;
 
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, response::Response};
 use utoipa::{IntoResponses, ToSchema};
 
+/// The statuses of errors, in the words of docs/serve.md.
 const STATUSES: [(&str, &str); 12] = [
-    ("400", "Nothing to do, or no JSON"),
-    ("401", "No bearer key, or a wrong one"),
-    ("404", "No such route or model"),
-    ("405", "Another method is needed"),
-    ("408", "The request took too long to come"),
-    ("413", "Too large a body, text or list"),
-    ("415", "The body is not said to be JSON"),
-    ("422", "A field with a value that cannot be"),
-    ("424", "The model cannot do that"),
-    ("429", "Too much waits already: try again after Retry-After"),
-    ("500", "A fault of the server"),
-    ("503", "The model is being loaded"),
+    ("400", "The body is not JSON, a text is empty, or there is no text"),
+    ("401", "The key is missing or wrong"),
+    ("404", "There is no such route or model"),
+    ("405", "The route has another method"),
+    ("408", "The request took too long to arrive"),
+    ("413", "The body is too large, there are too many texts or tokens, or a text is too long"),
+    ("415", "The content type is not application/json"),
+    ("422", "A field is missing or has an impossible value, or the tokenizer fails on a text"),
+    ("424", "The model lacks the head that the route needs, or fails on this text"),
+    ("429", "Too much is waiting already: try again after Retry-After"),
+    ("500", "The server has a fault of its own"),
+    (
+        "503",
+        "The model is being loaded, its device was lost, or memory ran out: try again after Retry-After",
+    ),
 ];
 
-/// OpenAI's shape.
+/// OpenAI's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OpenAiError {
     error: OpenAiErrorBody,
 }
 
-/// What was wrong.
+/// The details of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OpenAiErrorBody {
@@ -39,7 +43,7 @@ pub(crate) struct OpenAiErrorBody {
     code: Option<String>,
 }
 
-/// The shape of text-embeddings-inference.
+/// The shape of an error in text-embeddings-inference.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct TeiError {
@@ -47,7 +51,7 @@ pub(crate) struct TeiError {
     error_type: TeiErrorType,
 }
 
-/// Kinds of errors of text-embeddings-inference.
+/// The kinds of errors of text-embeddings-inference.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) enum TeiErrorType {
@@ -59,14 +63,14 @@ pub(crate) enum TeiErrorType {
     Empty,
 }
 
-/// Cohere's shape.
+/// Cohere's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct CohereError {
     message: String,
 }
 
-/// Ollama's shape.
+/// Ollama's shape of an error.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct OllamaError {
@@ -84,7 +88,7 @@ fn responses<T: ToSchema>() -> BTreeMap<String, RefOr<Response>> {
 macro_rules! errors {
     ($($name:ident: $body:ty),*) => {
         $(
-            /// Its errors.
+            /// The error responses of this family of routes.
             pub(crate) struct $name;
 
             impl IntoResponses for $name {

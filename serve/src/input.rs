@@ -1,4 +1,4 @@
-//! Texts as requests bring them: one, several, pairs, or token ids.
+//! The texts of requests: one text, several, pairs, or token ids.
 
 use cmm::CutSide;
 use serde::de::{Error, SeqAccess, Visitor};
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::model::Text;
 
-/// One text of a list, or a list's token.
+/// One text of a list, or one token of a list.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Item {
@@ -16,10 +16,10 @@ enum Item {
     Ids(Vec<u32>),
 }
 
-/// What `input` or `inputs` holds.
+/// The contents of `input` or `inputs`.
 pub(crate) struct Input {
     pub(crate) texts: Vec<Text>,
-    /// Whether it is a list of texts, and not one text.
+    /// Whether the input is a list of texts, not a single text.
     pub(crate) several: bool,
 }
 
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for InputVisitor {
     }
 }
 
-/// Texts alone: one or several.
+/// One or several texts, but no token ids.
 pub(crate) struct Texts {
     pub(crate) texts: Vec<String>,
     pub(crate) several: bool,
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// What `/predict` takes: a text, a pair `[a, b]`, or several of both, `[[a], [a, b], ...]`.
+/// The input of `/predict`: a text, a pair `[a, b]`, or several of both, `[[a], [a, b], ...]`.
 pub(crate) struct Pairs {
     pub(crate) texts: Vec<Text>,
     pub(crate) several: bool,
@@ -162,7 +162,7 @@ fn single_or_pair(mut texts: Vec<String>) -> Option<Text> {
     }
 }
 
-/// The side of a text that is cut off where it is too long.
+/// The side on which a text that is too long is cut.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 pub(crate) enum TruncationDirection {
     /// Its beginning.

@@ -1,7 +1,9 @@
-//! FastBERT sentence encoders over HTTP: the routes of OpenAI, text-embeddings-inference, Cohere and Ollama.
+//! FastBERT sentence encoders over HTTP, with the routes of OpenAI, text-embeddings-inference,
+//! Cohere and Ollama.
 //!
-//! A request's texts are tokenized first, then they wait in a queue that is bounded in tokens, and a thread for each model runs what waits in
-//! batches without padding, so that a text's vector does not depend on its neighbours.
+//! The texts of a request are tokenized first. Then they wait in a queue that is bounded in tokens.
+//! Each model has a thread that takes them from the queue and runs them in batches without padding,
+//! so that a text's vector does not depend on its neighbours.
 
 // wgpu's types are nested deeply, and a future that holds them must be Send.
 #![recursion_limit = "512"]
@@ -42,29 +44,30 @@ use crate::queue::Queue;
 use crate::state::{Shared, State};
 use crate::worker::Worker;
 
-/// How often what was measured is summed up: until then every value of a histogram is kept.
+/// The time between two summaries of measurements. Until then every value of a histogram is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// How long a model's thread may take to end.
+/// The time that a model's thread may take to end.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
-/// What `/search` searches.
+/// The index that `/search` searches.
 pub struct SearchSource {
-    /// Which of the models made it, counted from 0.
+    /// The place of the index's model among the models, from 0.
     pub model: usize,
     /// The index.
     pub index: Index,
 }
 
-/// How many texts are tokenized at once.
+/// Returns how many texts are tokenized at once.
 pub(crate) fn tokenizers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Listens at once and loads the models meanwhile; answers until `stop` comes, and then what was accepted.
+/// Listens at once and loads the models meanwhile. It answers requests until `stop` comes, and then
+/// those that were already accepted.
 ///
 /// # Errors
-/// [`ServeError::Load`] if a model cannot be loaded at the start; [`ServeError::Setting`]; [`ServeError::Io`];
-/// [`ServeError::Unanswered`] if the end took too long.
+/// Returns [`ServeError::Load`] if a model cannot be loaded at the start; [`ServeError::Setting`];
+/// [`ServeError::Io`]; [`ServeError::Unanswered`] if answering the last requests took too long.
 pub async fn serve(
     listener: TcpListener,
     models: Vec<ModelSource>,
@@ -90,7 +93,7 @@ pub async fn serve(
             metrics: metrics.clone(),
         };
         let (told, first) = oneshot::channel();
-        // Nobody may listen any more.
+        // The receiver may be gone.
         let work = move || worker.run(|result| drop(told.send(result)));
         let thread = std::thread::Builder::new().name(format!("model {name}")).spawn(work);
         threads.push(thread.map_err(|source| ServeError::Io { what: "a thread".into(), source })?);
@@ -117,7 +120,7 @@ pub async fn serve(
     });
     let loaded = async {
         for (name, first) in loading {
-            let ended = || Err("its thread ended".into());
+            let ended = || Err("the thread that loads it ended".into());
             first
                 .await
                 .unwrap_or_else(|_| ended())
@@ -150,7 +153,7 @@ fn check(models: &[ModelSource], settings: &Settings) -> Result<(), ServeError> 
     }
     for (index, model) in models.iter().enumerate() {
         if models[..index].iter().any(|other| other.name == model.name) {
-            return bad("names of models", "each once", format!("{} twice", model.name));
+            return bad("names of models", "distinct names", format!("{} twice", model.name));
         }
     }
     if settings.key.as_ref().is_some_and(|key| key.trim().is_empty()) {
@@ -171,7 +174,8 @@ fn check(models: &[ModelSource], settings: &Settings) -> Result<(), ServeError> 
     Ok(())
 }
 
-/// Waits for the models' threads, so that no device is in use when the process ends; one that still loads is not waited for long.
+/// Waits for the models' threads, so that no device is in use when the process ends. A thread that
+/// is still loading is not waited for long.
 async fn end(threads: Vec<JoinHandle<()>>) {
     let joined = tokio::task::spawn_blocking(move || {
         for thread in threads {

@@ -1,4 +1,5 @@
-//! Connections: taken in up to a limit, and at the end not one request lost that was accepted.
+//! Accepts connections up to a limit. At the end it loses none of the requests that it has
+//! accepted.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,19 +18,21 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::settings::ServeError;
 use crate::state::Shared;
 
-/// After a failed accept, as when the process has no file left.
+/// The pause after a failed accept, for example when the process has no file descriptor left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// How long connections are taken in that the system had accepted before the stop; and each of them, at most.
+/// The time for accepting connections that the system had accepted before the stop: in total, and
+/// for each of them.
 const LAST: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(50)];
-/// How long clients have to send on connections that they hold open: what they send is answered, and the connection then closed.
+/// The time that clients have to send on connections that they hold open. Their requests are
+/// answered, and then the connection is closed.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// How often it is asked whether anything still runs.
+/// The time between two checks whether anything still runs.
 const POLL: Duration = Duration::from_millis(20);
-/// How long the last answers may take to be written, once no request runs any more.
+/// The time that the last answers may take to be written once no request runs.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Answers until `stop` comes; then what was accepted, and returns.
+/// Answers requests until `stop` comes. Then it answers those that were accepted, and returns.
 pub(crate) async fn listen(
     listener: TcpListener,
     router: Router,
@@ -50,14 +53,14 @@ pub(crate) async fn listen(
         tokio::spawn(async move {
             let _place = place;
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke off");
+                tracing::debug!(%error, "a connection was interrupted");
             }
         });
     };
     let mut stop = pin!(stop);
     loop {
         let next = async {
-            // Never closed.
+            // This semaphore is never closed.
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
         };
@@ -74,7 +77,7 @@ pub(crate) async fn listen(
         }
     }
     shared.stopping.store(true, Ordering::Relaxed);
-    tracing::info!(connections = open.count(), "stopping: what was accepted is answered");
+    tracing::info!(connections = open.count(), "stopping: accepted requests are answered first");
     let [all, each] = LAST;
     let end = Instant::now() + all;
     while Instant::now() < end
@@ -96,7 +99,7 @@ pub(crate) async fn listen(
         if shared.running.load(Ordering::Relaxed) > 0 {
             idle_since = now;
         }
-        // What is left are clients that have begun a request and not sent it.
+        // The clients that are left have begun a request and not finished sending it.
         if now.duration_since(idle_since) > IDLE {
             break;
         }

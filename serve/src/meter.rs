@@ -1,4 +1,5 @@
-//! Where the time of a request goes: told in its answer's headers, counted, and logged.
+//! Measures where the time of a request goes. The times are sent in headers of the answer, counted,
+//! and logged.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,11 @@ use serde::Serialize;
 use crate::metrics::Metrics;
 use crate::model::Tokens;
 
-/// One request's.
+/// The measurements of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
     pub(crate) since: Instant,
-    /// Whether it has several texts.
+    /// Whether the request has several texts.
     several: bool,
     pub(crate) characters: usize,
     pub(crate) tokens: usize,
@@ -25,7 +26,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Counts the request.
+    /// Counts the request and starts the clock.
     pub(crate) fn start(metrics: &Metrics, several: bool) -> Self {
         metrics.asked(several);
         Self {
@@ -52,7 +53,8 @@ impl Meter {
         self.inference += ran;
     }
 
-    /// The answer, with what was measured: milliseconds, as text-embeddings-inference tells them.
+    /// Returns the answer with the measurements in milliseconds, as text-embeddings-inference
+    /// reports them.
     pub(crate) fn answer(self, metrics: &Metrics, device: &str, body: impl Serialize) -> Response {
         let mut response = Json(body).into_response();
         let total = self.since.elapsed();

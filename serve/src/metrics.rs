@@ -1,4 +1,5 @@
-//! What is counted, under the names and with the buckets of text-embeddings-inference, so that its dashboards work.
+//! Metrics under the names and with the buckets of text-embeddings-inference, so that its
+//! dashboards work.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::problem::Kind;
 const DURATION_BUCKETS: usize = 35;
 const SMALLEST_DURATION: f64 = 0.00001;
 
-/// Whose `err` label there is; nothing that a client sends becomes a label.
+/// The kinds of errors that are `err` labels. Nothing that a client sends becomes a label.
 const KINDS: [Kind; 6] = [
     Kind::Empty,
     Kind::Tokenizer,
@@ -25,7 +26,7 @@ const KINDS: [Kind; 6] = [
 
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
-    /// For requests of one text, and of several.
+    /// The requests of one text, and those of several.
     count: [Counter; 2],
     success: [Counter; 2],
     failure: Vec<(&'static str, Counter)>,
@@ -36,7 +37,7 @@ pub(crate) struct Metrics {
     length: Histogram,
 }
 
-/// What is counted of one model.
+/// The metrics of one model.
 pub(crate) struct ModelMetrics {
     queued: Gauge,
     batch_size: Histogram,
@@ -45,7 +46,7 @@ pub(crate) struct ModelMetrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        // The same steps, so that the same numbers.
+        // The steps are computed as text-embeddings-inference does, so the numbers are the same.
         let next = |value: &f64| Some(value * 1.5);
         let durations = std::iter::successors(next(&SMALLEST_DURATION), next);
         let durations: Vec<f64> = durations.take(DURATION_BUCKETS).collect();
@@ -58,7 +59,7 @@ impl Metrics {
         ];
         let builder =
             buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (of, values)| {
-                // It refuses nothing but an empty list.
+                // This fails only for an empty list.
                 builder.set_buckets_for_metric(of, &values).unwrap_or_default()
             });
         let recorder = builder.build_recorder();
@@ -72,11 +73,14 @@ impl Metrics {
         for (name, text) in [
             ("te_request_count", "Requests of one text (single) or several (batch)"),
             ("te_request_success", "Requests that were answered"),
-            ("te_request_failure", "Requests that were not, by kind of error"),
+            ("te_request_failure", "Requests that failed, by kind of error"),
             ("te_request_duration", "Seconds from a request's arrival to its answer"),
             ("te_request_tokenization_duration", "Seconds in the tokenizer"),
             ("te_request_queue_duration", "Seconds in the queue"),
-            ("te_request_inference_duration", "Seconds in the batches that had a part of it"),
+            (
+                "te_request_inference_duration",
+                "Seconds in the batches that contained a part of the request",
+            ),
             ("te_request_input_length", "Tokens of a request"),
             ("te_batch_next_size", "Texts of a batch"),
             ("te_batch_next_tokens", "Tokens of a batch"),
@@ -149,7 +153,7 @@ fn metadata() -> Metadata<'static> {
     Metadata::new(module_path!(), metrics::Level::INFO, Some(module_path!()))
 }
 
-/// As text-embeddings-inference labels them.
+/// Returns the label that text-embeddings-inference uses.
 fn label(kind: Kind) -> &'static str {
     match tei_type(kind) {
         "Empty" => "empty",

@@ -11,21 +11,22 @@ use crate::meter::Meter;
 use crate::problem::{Kind, Problem};
 use crate::queue::{Job, Queue, Work};
 
-/// Bytes of a request that is tokenized by the thread that read it: that takes less than a millisecond, and to hand it to another thread would cost half
-/// as much again.
+/// The thread that reads a request of at most this many bytes also tokenizes it. That takes less
+/// than a millisecond; handing the request to another thread would cost half as much again.
 const AT_ONCE: usize = 1024;
-/// Bytes that a token stands for, at most, in nearly all texts.
+/// The most bytes that a token stands for in nearly all texts.
 const BYTES_OF_AN_ID: usize = 16;
 
 /// A model on its device.
 pub(crate) struct Loaded {
     pub(crate) model: FastBert,
-    /// Classes of its head; none: it has no such head.
+    /// The number of classes of its head, if it has a classification head.
     pub(crate) classes: Option<usize>,
 }
 
 impl Loaded {
-    /// Runs it once: kernels are compiled before the first request, and a device that fails does so now.
+    /// Runs the model once, so that kernels are compiled before the first request, and a device
+    /// that fails does so now.
     pub(crate) fn new(model: FastBert) -> Result<Self, String> {
         let run = async {
             let probe = [model.tokenizer().encode("a", model.second(None))?];
@@ -37,7 +38,7 @@ impl Loaded {
         Ok(Self { model, classes })
     }
 
-    /// Whether it scores a pair of texts with one number.
+    /// Returns whether the model scores a pair of texts with one number.
     pub(crate) fn is_reranker(&self) -> bool {
         self.classes == Some(1)
     }
@@ -55,7 +56,7 @@ impl Loaded {
         }
     }
 
-    /// `dimensions` of a request, checked.
+    /// Checks the `dimensions` of a request.
     pub(crate) fn dimensions(&self, asked: Option<u32>) -> Result<usize, Problem> {
         let width = self.model.encoder().config().hidden;
         match asked.map(|asked| asked as usize) {
@@ -66,16 +67,16 @@ impl Loaded {
     }
 }
 
-/// Whether a model can be asked.
+/// Whether a model can run requests.
 #[derive(Clone)]
 pub(crate) enum Status {
     Loading,
     Ready(Arc<Loaded>),
-    /// Why it has to be loaded again.
+    /// The reason why it has to be loaded again.
     Lost(String),
 }
 
-/// Set by the model's thread, read by requests.
+/// A status that the model's thread sets and requests read.
 #[derive(Clone)]
 pub(crate) struct StatusCell(Arc<RwLock<Status>>);
 
@@ -97,16 +98,16 @@ impl StatusCell {
 pub(crate) enum Text {
     One(String),
     Pair(String, String),
-    /// Tokens of the model's own tokenizer.
+    /// The ids of tokens of the model's own tokenizer.
     Ids(Vec<u32>),
 }
 
-/// A text with what is put before it, and where in the request it stands.
+/// A text with its prompt and its place in the request.
 pub(crate) struct Part {
     pub(crate) text: Text,
     pub(crate) prompt: Arc<str>,
     pub(crate) field: &'static str,
-    /// Its place, where the field is a list.
+    /// The place, if the field is a list.
     pub(crate) place: Option<usize>,
 }
 
@@ -126,7 +127,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Bytes that the tokenizer reads, about.
+    /// Returns about how many bytes the tokenizer reads.
     fn bytes(&self) -> usize {
         let bytes = |part: &Part| {
             part.prompt.len()
@@ -140,26 +141,27 @@ impl Asked {
     }
 }
 
-/// What becomes of a text that is too long.
+/// The treatment of a text that is too long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
-    /// Whether it is cut; else it is an error.
+    /// Whether the text is cut. Otherwise it is an error.
     pub(crate) allowed: bool,
     pub(crate) side: Option<CutSide>,
 }
 
-/// A model by its name.
+/// A model with the name under which it is served.
 pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) status: StatusCell,
     pub(crate) queue: Arc<Queue>,
-    /// Long requests that may be tokenized at once, of all models: as many as the machine has threads.
+    /// Permits for tokenizing long requests, shared by all models: as many as the machine has
+    /// threads.
     pub(crate) tokenizers: Arc<Semaphore>,
     pub(crate) most_texts: usize,
 }
 
 impl Served {
-    /// The model, if it can be asked now.
+    /// Returns the model if it can run requests now.
     pub(crate) fn ready(&self) -> Result<Arc<Loaded>, Problem> {
         match self.status.get() {
             Status::Ready(loaded) => Ok(loaded),
@@ -188,7 +190,7 @@ impl Served {
         Ok(())
     }
 
-    /// Tokenizes and runs: a row for each text, in their order.
+    /// Tokenizes and runs the texts. Returns a row for each text, in their order.
     pub(crate) async fn run(
         &self,
         loaded: Arc<Loaded>,
@@ -221,12 +223,12 @@ impl Served {
     }
 }
 
-/// What the tokenizer made of a request.
+/// The tokens of a request.
 pub(crate) struct Tokens {
     pub(crate) sequences: Vec<Sequence>,
     pub(crate) tokens: usize,
     pub(crate) characters: usize,
-    /// Texts that were cut.
+    /// The number of texts that were cut.
     pub(crate) cut: usize,
 }
 

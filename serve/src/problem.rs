@@ -1,39 +1,39 @@
-//! Why a request is not answered as it was asked: one type, which each family of routes tells in its own shape.
+//! The error of a request. Each family of routes reports it in its own shape.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Seconds after which a client may ask again.
+/// Seconds after which a client may try again.
 const RETRY_AFTER: &str = "1";
 
-/// What is wrong.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing to do: an empty text, or no text.
+    /// There is nothing to do: an empty text, or no text.
     Empty,
-    /// The body is no JSON.
+    /// The body is not JSON.
     Syntax,
-    /// No bearer key, or a wrong one.
+    /// The bearer key is missing or wrong.
     Unauthorized,
-    /// No such route or model.
+    /// The route or the model does not exist.
     NotFound,
-    /// Not with this method.
+    /// The route does not have this method.
     Method,
-    /// The client took too long to send it.
+    /// The client took too long to send the request.
     Slow,
-    /// A body, text or batch beyond the limits.
+    /// A body, text or batch exceeds the limits.
     TooLarge,
-    /// Another type of content than JSON.
+    /// The content type is not JSON.
     MediaType,
-    /// A value that cannot be.
+    /// A field has an invalid value.
     Invalid,
-    /// A text that the tokenizer fails on.
+    /// The tokenizer failed on a text.
     Tokenizer,
-    /// The model or its device fails on it, or has no such head.
+    /// The model or its device failed on the request, or the model has no such head.
     Backend,
-    /// Too much waits already.
+    /// Too many requests are waiting.
     Overloaded,
-    /// A fault of this program.
+    /// This program has a fault.
     Internal,
     /// The model is being loaded, or its device was lost.
     Unavailable,
@@ -58,12 +58,12 @@ impl Kind {
     }
 }
 
-/// An answer that is an error.
+/// An answer that reports an error.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) kind: Kind,
     pub(crate) message: String,
-    /// The field that is off.
+    /// The field that is wrong.
     pub(crate) field: Option<String>,
 }
 
@@ -72,13 +72,13 @@ impl Problem {
         Self { kind, message: message.into(), field: None }
     }
 
-    /// About this field of the request.
+    /// Names the field of the request that is wrong.
     pub(crate) fn about(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// A field with a value that cannot be.
+    /// Returns the problem of a field with an invalid value.
     pub(crate) fn invalid(
         field: &str,
         expected: impl std::fmt::Display,
@@ -88,7 +88,7 @@ impl Problem {
             .about(field)
     }
 
-    /// What the library says of a request.
+    /// Turns an error of the library into a problem of the request.
     pub(crate) fn of(error: &cmm::Error) -> Self {
         let kind = match error {
             cmm::Error::Tokenizer { .. } => Kind::Tokenizer,
@@ -100,7 +100,8 @@ impl Problem {
     }
 }
 
-/// The bare answer: its body is written by whoever knows the route, in that route's shape.
+/// Returns the answer without its body. The code that knows the route writes the body in that
+/// route's shape.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();

@@ -1,4 +1,4 @@
-//! What waits for a model: bounded in tokens, whole requests only.
+//! The queue of a model. It is bounded in tokens and takes whole requests only.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::problem::{Kind, Problem};
 
-/// What is asked of a model.
+/// The work that a request asks of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// A vector for each sequence, not normalised.
@@ -18,24 +18,24 @@ pub(crate) enum Work {
     Classes,
 }
 
-/// A request's sequences.
+/// The sequences of a request.
 pub(crate) struct Job {
     pub(crate) work: Work,
     pub(crate) sequences: Vec<Sequence>,
-    /// Of all sequences.
+    /// The number of tokens of all sequences.
     pub(crate) tokens: usize,
     pub(crate) since: Instant,
     pub(crate) reply: oneshot::Sender<Result<Answer, Problem>>,
 }
 
 impl Job {
-    /// Whether nobody waits for the answer any more.
+    /// Returns whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 }
 
-/// A row for each sequence, and where the time went.
+/// A row for each sequence, and the times of the request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) rows: Vec<Vec<f32>>,
@@ -47,22 +47,22 @@ pub(crate) struct Answer {
 pub(crate) struct Queue {
     inside: Mutex<Inside>,
     changed: Condvar,
-    /// Tokens that may wait and run.
+    /// The number of tokens that may wait and run.
     limit: usize,
 }
 
 struct Inside {
     jobs: VecDeque<Job>,
-    /// Tokens that wait or run.
+    /// The number of tokens that wait or run.
     tokens: usize,
-    /// Why nothing is admitted.
+    /// The reason why nothing is admitted.
     shut: Option<Problem>,
     /// Whether nothing will be admitted ever again.
     ended: bool,
 }
 
 impl Queue {
-    /// Shut until the model is there.
+    /// Creates a queue that is shut until the model is loaded.
     pub(crate) fn new(limit: usize) -> Self {
         let shut = Some(Problem::new(Kind::Unavailable, "the model is being loaded"));
         let inside = Inside { jobs: VecDeque::new(), tokens: 0, shut, ended: false };
@@ -73,7 +73,7 @@ impl Queue {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job in, whole, or not at all.
+    /// Admits the whole job, or nothing of it.
     pub(crate) fn admit(&self, job: Job) -> Result<(), Problem> {
         let mut inside = self.lock();
         if let Some(problem) = &inside.shut {
@@ -81,7 +81,7 @@ impl Queue {
         }
         if job.tokens > self.limit {
             let message = format!(
-                "the request has {} tokens, this server admits {} at once; send fewer texts",
+                "the request has {} tokens, but this server admits {} at once; send fewer texts",
                 job.tokens, self.limit
             );
             return Err(Problem::new(Kind::TooLarge, message));
@@ -90,7 +90,7 @@ impl Queue {
             inside.forget_abandoned();
         }
         if inside.tokens + job.tokens > self.limit {
-            let message = format!("{} tokens wait already; try again later", inside.tokens);
+            let message = format!("{} tokens are already waiting; try again later", inside.tokens);
             return Err(Problem::new(Kind::Overloaded, message));
         }
         inside.tokens += job.tokens;
@@ -100,7 +100,8 @@ impl Queue {
         Ok(())
     }
 
-    /// The next job that somebody waits for. With `wait` it comes when there is one; none: the queue has ended.
+    /// Returns the next job that somebody waits for. With `wait` it waits for one; then `None`
+    /// means that the queue has ended.
     pub(crate) fn next(&self, wait: bool, fits: impl Fn(&Job) -> bool) -> Option<Job> {
         let mut inside = self.lock();
         loop {
@@ -119,17 +120,17 @@ impl Queue {
         }
     }
 
-    /// A job that was taken is over.
+    /// Records that a job that was taken is over.
     pub(crate) fn over(&self, tokens: usize) {
         self.lock().tokens -= tokens;
     }
 
-    /// Admits from now on.
+    /// Admits jobs from now on.
     pub(crate) fn open(&self) {
         self.lock().shut = None;
     }
 
-    /// Admits nothing any more, for this reason, which those who wait are told too.
+    /// Admits no more jobs, for this reason, which those who wait receive too.
     pub(crate) fn shut(&self, problem: &Problem) {
         let mut inside = self.lock();
         inside.shut = Some(problem.clone());
@@ -139,7 +140,7 @@ impl Queue {
         }
     }
 
-    /// Answers what was admitted, and then no more.
+    /// Lets the admitted jobs be answered, and admits no more.
     pub(crate) fn end(&self) {
         let mut inside = self.lock();
         inside.ended = true;
@@ -148,14 +149,14 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Sleeps, unless the queue ends meanwhile: then true.
+    /// Sleeps for this time. Returns early with `true` if the queue ends meanwhile.
     pub(crate) fn ends_within(&self, time: Duration) -> bool {
         let inside = self.lock();
         let slept = self.changed.wait_timeout_while(inside, time, |inside| !inside.ended);
         slept.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 
-    /// Requests that wait.
+    /// Returns the number of requests that wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
     }
@@ -198,7 +199,7 @@ mod tests {
         let (second, _second) = job(4);
         assert_eq!(kind(queue.admit(second)), None);
         assert_eq!(queue.len(), 2);
-        // What runs still counts, until it is over.
+        // Running jobs still count until they are over.
         assert_eq!(queue.next(true, |_| true).map(|job| job.tokens), Some(6));
         assert_eq!(kind(queue.admit(job(1).0)), Some(Kind::Overloaded));
         queue.over(6);

@@ -1,21 +1,22 @@
-//! Texts by how well they answer a query: what `/rerank` and `/v1/rerank` share.
+//! Orders texts by how well they answer a query, for `/rerank` and `/v1/rerank`.
 
 use crate::embedding::{Run, cosines, parts};
 use crate::model::{Cut, Text};
 use crate::problem::{Kind, Problem};
 
-/// What is asked.
+/// A request to rank texts.
 pub(crate) struct Rerank {
     pub(crate) query: String,
     pub(crate) texts: Vec<String>,
-    /// Where the texts stand in the request.
+    /// The field of the request that holds the texts.
     pub(crate) field: &'static str,
     pub(crate) raw_scores: bool,
     pub(crate) cut: Cut,
 }
 
-/// Places and scores of the texts, the best first. A head with one output scores each pair; without a head it is the cosine of vectors, with
-/// the model's prompts for queries and documents; a head with several classes ranks nothing.
+/// Returns the places and scores of the texts, the best first. A head with one output scores each
+/// pair. Without a head the score is the cosine of vectors, with the model's prompts for queries
+/// and documents. A head with several classes ranks nothing.
 pub(crate) async fn ranked(
     run: &mut Run<'_>,
     rerank: Rerank,

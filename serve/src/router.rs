@@ -1,4 +1,5 @@
-//! All routes, and what every request passes on its way: errors' shapes, the log, the key, and a slot.
+//! All routes, and the layers that every request passes: the shapes of errors, the log, the key,
+//! and a slot.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -25,7 +26,7 @@ use crate::routes::{cohere, ollama, openai, search, tei, tei_status};
 use crate::settings::ServeError;
 use crate::state::Shared;
 
-/// Routes that need no key: whether the server lives is asked by those who have none.
+/// Routes that need no key: those who ask whether the server lives have none.
 const OPEN: [&str; 3] = ["/health", "/metrics", "/openapi.json"];
 
 #[derive(OpenApi)]
@@ -56,7 +57,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tei_status::metrics))
 }
 
-/// The whole server.
+/// Builds the router of the whole server.
 pub(crate) fn router(shared: &Shared) -> Result<Router, ServeError> {
     let (router, document) = routes().split_for_parts();
     let described = document.clone();
@@ -107,7 +108,8 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, ServeError> {
     Ok(Some(layer.allow_origin(origins)))
 }
 
-/// Writes errors in the route's shape, counts them, logs the request, and closes connections once the server is to stop.
+/// Writes errors in the route's shape, counts them, logs the request, and closes connections once
+/// the server is stopping.
 async fn outermost(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let since = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -151,7 +153,7 @@ async fn outermost(State(shared): State<Shared>, request: Request, next: Next) -
     response
 }
 
-/// Counts a request while it has no answer, also where its client goes away.
+/// Counts a request until it has an answer, even if its client goes away.
 struct Running<'s>(&'s Shared);
 
 impl<'s> Running<'s> {
@@ -167,7 +169,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Refuses who brings no key, where there is one.
+/// Refuses a request without the key, if the server has one.
 async fn key(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let open = OPEN.contains(&path) || path == "/docs" || path.starts_with("/docs/");
@@ -189,14 +191,15 @@ async fn key(State(shared): State<Shared>, request: Request, next: Next) -> Resp
     Problem::new(Kind::Unauthorized, message).into_response()
 }
 
-/// Holds a place for a request that brings a body, from before it is read until it is answered.
+/// Holds a slot for a request with a body, from before the body is read until the request is
+/// answered.
 async fn slot(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
     let Ok(_slot) = shared.slots.clone().try_acquire_owned() else {
         let message = format!(
-            "{} requests are here already; try again later",
+            "{} requests are already being handled; try again later",
             shared.settings.limits.requests
         );
         return Problem::new(Kind::Overloaded, message).into_response();

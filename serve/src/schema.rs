@@ -1,8 +1,8 @@
-//! What the texts of requests look like, for the OpenAPI document.
+//! The shapes of the texts in requests, for the OpenAPI document.
 
 use utoipa::ToSchema;
 
-/// A text, several, the token ids of one, or those of several.
+/// A text, several texts, the token ids of one text, or those of several.
 #[derive(ToSchema)]
 #[schema(as = Input)]
 #[serde(untagged)]
@@ -14,7 +14,7 @@ pub(crate) enum InputSchema {
     IdsOfSeveral(IdsList),
 }
 
-/// A text or several.
+/// One text or several.
 #[derive(ToSchema)]
 #[schema(as = Texts)]
 #[serde(untagged)]

@@ -1,37 +1,38 @@
-//! What a server is started with.
+//! The settings that a server is started with.
 
 use std::time::Duration;
 
 use cmm::FastBert;
 
-/// Loads a model: at the start, and again after its device was lost. The text of an error is told to the operator.
+/// A function that loads a model, at the start and again after its device was lost. The operator
+/// sees the text of an error.
 pub type Load = Box<dyn Fn() -> Result<FastBert, String> + Send>;
 
 /// A model to serve.
 pub struct ModelSource {
-    /// What requests call it.
+    /// The name of the model in requests.
     pub name: String,
-    /// How it is loaded.
+    /// The function that loads it.
     pub load: Load,
 }
 
-/// What one request may ask for, and all of them together.
+/// The limits of one request, and of all requests together.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request's body.
+    /// The most bytes of a request's body.
     pub body_bytes: usize,
-    /// Texts of a request.
+    /// The most texts of a request.
     pub texts: usize,
-    /// Requests that are being read, wait or run.
+    /// The most requests that are being read, wait or run.
     pub requests: usize,
-    /// Tokens of a model's requests that wait or run.
+    /// The most tokens of a model's requests that wait or run.
     pub tokens: usize,
-    /// Open connections.
+    /// The most open connections.
     pub connections: usize,
-    /// How long a client may take to send a request.
+    /// The time that a client may take to send a request.
     pub read: Duration,
-    /// How long requests that were accepted may take to be answered once the server is told to stop.
+    /// The time that accepted requests may take to be answered once the server is told to stop.
     pub stop: Duration,
 }
 
@@ -49,21 +50,22 @@ impl Default for Limits {
     }
 }
 
-/// How a server behaves.
+/// The settings of a server.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// What every request must bring as bearer, if anything.
+    /// The bearer key that every request must have, if there is one.
     pub key: Option<String>,
-    /// Origins whose pages may ask; none: no page of another origin.
+    /// The origins whose pages may send requests; empty means that no page of another origin may.
     pub cors: Vec<String>,
-    /// Whether texts that are too long are cut where a request of OpenAI's or text-embeddings-inference's does not say.
+    /// Whether texts that are too long are cut if a request to a route of OpenAI or
+    /// text-embeddings-inference does not say.
     pub cut: bool,
     /// The limits.
     pub limits: Limits,
 }
 
-/// What stopped a server, or kept it from starting.
+/// The reason why a server stopped or did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -72,33 +74,33 @@ pub enum ServeError {
     Load {
         /// The model.
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A setting that cannot be.
+    /// A setting has an invalid value.
     #[error("{what}: expected {expected}, found {found}")]
     Setting {
-        /// Which.
+        /// The setting.
         what: String,
-        /// What it should have been.
+        /// The value that was expected.
         expected: String,
-        /// What it was.
+        /// The value that was found.
         found: String,
     },
-    /// The system refused something.
+    /// The operating system refused an operation.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// The system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Requests that were accepted were not answered in time after the server was told to stop.
+    /// Accepted requests were not answered in time after the server was told to stop.
     #[error("stopped with {connections} connections unanswered after {seconds} s")]
     Unanswered {
-        /// How many.
+        /// The number of unanswered connections.
         connections: usize,
-        /// How long they had.
+        /// The seconds that they had.
         seconds: u64,
     },
 }

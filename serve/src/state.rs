@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -11,26 +11,26 @@ use crate::model::Served;
 use crate::problem::{Kind, Problem};
 use crate::settings::Settings;
 
-/// Shared by all requests.
+/// The state that all requests share.
 pub(crate) type Shared = Arc<State>;
 
 pub(crate) struct State {
     pub(crate) settings: Settings,
-    /// At least one.
+    /// The models, at least one.
     pub(crate) models: Vec<Served>,
     pub(crate) metrics: Arc<Metrics>,
-    /// A permit for each request that may be there at once.
+    /// A permit for each request that may be in the server at once.
     pub(crate) slots: Arc<Semaphore>,
-    /// What `/search` searches, with the place of its model among the models.
+    /// The index that `/search` searches, with the place of its model among the models.
     pub(crate) index: Option<(usize, Arc<Index>)>,
-    /// Set when the server is to stop: answers then close their connections.
+    /// Whether the server is stopping. Answers then close their connections.
     pub(crate) stopping: AtomicBool,
-    /// Requests that came whole or in part and have no answer yet.
+    /// The number of requests that arrived, whole or in part, and have no answer yet.
     pub(crate) running: AtomicUsize,
 }
 
 impl State {
-    /// The model of this name; the first where none is named.
+    /// Returns the model of this name, or the first one if no name is given.
     pub(crate) fn model(&self, name: Option<&str>) -> Result<&Served, Problem> {
         let Some(name) = name else {
             return self.models.first().ok_or_else(|| Problem::new(Kind::Internal, "no model"));

@@ -1,4 +1,5 @@
-//! The thread of a model: it loads it, runs what waits, and loads it again when its device was lost.
+//! The thread of a model. It loads the model, runs the waiting jobs, and loads the model again if
+//! its device was lost.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +15,7 @@ use crate::problem::{Kind, Problem};
 use crate::queue::{Answer, Job, Queue, Work};
 use crate::settings::ModelSource;
 
-/// How long the thread waits before it loads a model again: at first, and at most.
+/// The time that the thread waits before it loads a model again: at first, and at most.
 const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
 pub(crate) struct Worker {
@@ -24,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// A job that has begun, or is about to.
+/// A job that has begun, or is about to begin.
 struct Active {
     job: Job,
     rows: Vec<Vec<f32>>,
@@ -32,7 +33,7 @@ struct Active {
     ran: Duration,
 }
 
-/// Why a model runs no more.
+/// The reason why a model stopped running.
 enum Stopped {
     /// The queue has ended and is empty.
     Ended,
@@ -41,7 +42,7 @@ enum Stopped {
 }
 
 impl Worker {
-    /// Runs until the queue ends. `first`: told how the first loading went.
+    /// Runs until the queue ends. `first` receives the result of the first loading.
     pub(crate) fn run(self, first: impl FnOnce(Result<(), String>)) {
         let mut first = Some(first);
         let mut wait = WAITS[0];
@@ -70,12 +71,18 @@ impl Worker {
                     None => reason,
                 },
             };
-            // Shut before it is told: nothing is admitted that nobody would run.
+            // The queue is shut before anybody is told, so nothing is admitted that would never
+            // run.
             let message = format!("{name} is being loaded again: {reason}");
             self.queue.shut(&Problem::new(Kind::Unavailable, message));
             self.status.set(Status::Lost(reason.clone()));
             let seconds = wait.as_secs_f64();
-            tracing::error!(model = name, reason, seconds, "the model is lost, and loaded again");
+            tracing::error!(
+                model = name,
+                reason,
+                seconds,
+                "the model was lost and is being loaded again"
+            );
             if self.queue.ends_within(wait) {
                 return;
             }
@@ -110,7 +117,7 @@ impl Worker {
                 }
             };
             let mut rows = rows.into_iter();
-            // A job that has a row that failed is over at once; its other sequences never run.
+            // A job with a row that failed is over at once, and its other sequences never run.
             let mut failed: Vec<(usize, Problem)> = Vec::new();
             for (index, count) in takes.iter().copied().enumerate() {
                 let active = &mut active[index];
@@ -136,7 +143,7 @@ impl Worker {
         }
     }
 
-    /// Takes jobs until a batch is full, of the kind of the first; waits where there is none.
+    /// Takes jobs of the same kind as the first one until a batch is full. Waits if there is none.
     fn gather(&self, active: &mut VecDeque<Active>, budget: usize) {
         active.retain(|active| {
             let gone = active.job.is_abandoned();
@@ -166,12 +173,13 @@ impl Worker {
         );
         metrics.waiting(self.queue.len());
         let answer = result.map(|()| Answer { rows: active.rows, queued, ran: active.ran });
-        // Nobody may wait any more.
+        // Nobody may be waiting any more.
         let _ = active.job.reply.send(answer);
     }
 }
 
-/// The sequences of the next batch, and how many of them are of each job: as many as the budget holds, at least one.
+/// Returns the sequences of the next batch, and how many of them belong to each job: as many as the
+/// budget holds, at least one.
 fn chosen(active: &VecDeque<Active>, budget: usize) -> (Vec<Sequence>, Vec<usize>) {
     let mut sequences: Vec<Sequence> = Vec::new();
     let mut takes = Vec::new();
@@ -194,12 +202,13 @@ fn chosen(active: &VecDeque<Active>, budget: usize) -> (Vec<Sequence>, Vec<usize
     (sequences, takes)
 }
 
-/// Nothing that waits can run any more.
+/// The failure after which no waiting job can run.
 enum Failed {
     Lost(String),
 }
 
-/// A row for each sequence. Where the batch fails, each runs alone, so that one text's failure is not another's.
+/// Returns a row for each sequence. If the batch fails, each sequence runs alone, so that the
+/// failure of one text does not affect the others.
 fn run(
     model: &FastBert,
     work: Work,
@@ -232,7 +241,7 @@ fn run(
     }
 }
 
-/// A panic as an error: after one the model's state is not to be relied on.
+/// Turns a panic into an error. After one, the state of the model cannot be relied on.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

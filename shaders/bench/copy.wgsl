@@ -1,4 +1,5 @@
-// A copy, PIECES times 16 bytes an invocation, so that many reads are on their way: the rate of the device's memory.
+// A copy that measures the rate of the device's memory. Each invocation copies PIECES times 16
+// bytes, so that many reads are on their way.
 override GROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;

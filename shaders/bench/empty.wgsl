@@ -1,4 +1,5 @@
-// Next to nothing: what a dispatch costs by itself, in a chain where each waits for the one before.
+// A kernel that does next to nothing. In a chain in which each dispatch waits for the one before,
+// it measures the cost of a dispatch.
 @group(0) @binding(0) var<storage, read_write> y: array<u32>;
 
 @compute @workgroup_size(1)

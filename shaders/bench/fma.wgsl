@@ -1,4 +1,5 @@
-// Multiply-adds from registers: the rate of the device's arithmetic. `Scalar` comes before this file (f32, or f16).
+// Multiply-adds from registers, which measure the rate of the device's arithmetic. `Scalar` is
+// defined before this file (as f32 or f16).
 override GROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read_write> y: array<u32>;
@@ -19,7 +20,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     /* unrolled */ for (var i = 0u; i < CHAINS; i++) {
         total += sum[i];
     }
-    // Never true, which only the device finds out.
+    // This is never true, but only the device finds that out.
     if f32(total.x + total.y + total.z + total.w) == 12345.678 {
         y[0] = 1u;
     }

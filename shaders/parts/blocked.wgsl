@@ -1,7 +1,8 @@
-// A dense layer whose weights lie in blocks of 16 outputs x 16 inputs.
+// The bindings of a dense layer whose weights lie in blocks of 16 outputs x 16 inputs. The file that
+// follows defines UNITS, the number of vec4s of a row of x in its tile.
 
-override IN4: u32;        // units of four f16 from one row of x to the next
-override OUT4: u32;       // units of four values from one row of y to the next
+override IN4: u32;        // vec4s from one row of x to the next
+override OUT4: u32;       // vec4s from one row of y to the next
 override ROWS: u32;       // outputs without padding
 override ACTIVATION: u32; // 0 none, 1 GELU
 
@@ -9,7 +10,7 @@ override ACTIVATION: u32; // 0 none, 1 GELU
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>; // [blocks of outputs, blocks of inputs, 16, 4], zero in the padding
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;   // [OUT4]
 
-// Rows past the end repeat the last one: what they give is not stored. Inputs past the end are zero.
+// Rows past the end repeat the last one, and their results are not stored. Inputs past the end are zero.
 fn load_x(row: u32, unit: u32) -> vec4<f16> {
     if IN4 % UNITS != 0u && unit >= IN4 {
         return vec4<f16>();

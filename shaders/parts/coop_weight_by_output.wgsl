@@ -2,7 +2,8 @@
 const WEIGHT_STRIDE: u32 = STRIDE;
 const WEIGHT_ROWS: u32 = COLUMNS_TILE;
 
-// What slot holds of the tile that begins at this column and this unit of inputs. Inputs past the end are zero.
+// Returns the values of a slot in the tile that begins at this column and this unit of inputs.
+// Inputs past the end are zero.
 fn load_weight(matrix: u32, column: u32, unit: u32, slot: u32) -> Half8 {
     let at = unit + slot % UNITS;
     if at >= IN8 {

@@ -1,4 +1,5 @@
-// How much there is to compute: the batch's tokens, sequences, picked rows and attention tiles. Buffers may have room for more.
+// The number of rows to compute: the batch's tokens, sequences, picked rows and attention tiles.
+// Buffers may have room for more.
 override EXTENT: u32; // which of them this kernel counts
 
 @group(0) @binding(0) var<uniform> extents: vec4<u32>;

@@ -4,7 +4,8 @@ override TREES: u32;
 override DEPTH: u32;
 override NODES: u32; // a tree's nodes: 2^(DEPTH+1) - 1
 
-// What an engaged node's output row is scaled by. In the signed form, of SIDES = 2, a node has a row for each sign of its logit.
+// Returns the factor of an engaged node's output row. In the signed form (SIDES = 2) a node has a
+// row for each sign of its logit.
 fn engaged_by(z: f32) -> f32 {
     if SIDES == 2u {
         return activation(abs(z));
@@ -12,7 +13,7 @@ fn engaged_by(z: f32) -> f32 {
     return activation(z);
 }
 
-// The output row of a node, among the rows of all trees.
+// Returns the output row of a node, among the rows of all trees.
 fn output_row(row: u32, z: f32) -> u32 {
     if SIDES == 2u {
         return 2u * row + select(0u, 1u, z > 0.0);

@@ -1,12 +1,12 @@
 // The walk through the nodes of the leaf form, which only route.
 
 override DEPTH: u32;
-override NODES: u32;      // 2^DEPTH - 1; as many leaves and one more
-override NODE_BIAS: u32;  // where the biases of nodes begin
+override NODES: u32;      // 2^DEPTH - 1; there is one leaf more
+override NODE_BIAS: u32;  // start of the nodes' biases
 
 struct Arrival {
     leaf: u32,
-    // Whether a decision was taken on a logit that is not finite: such a token must not get another leaf's numbers.
+    // Whether a logit that is not finite decided: such a token must not get another leaf's numbers.
     overflowed: bool,
 }
 
@@ -14,7 +14,8 @@ fn is_finite(z: f32) -> bool {
     return (bitcast<u32>(z) & 0x7f800000u) != 0x7f800000u;
 }
 
-// LANES invocations share one token, whose x they hold. `keeps`: whether this one writes the path.
+// Walks one token to its leaf. LANES invocations share the token and hold its x. `keeps` says
+// whether this one writes the path.
 fn walk(token: u32, lane: Lane, x_lane: ptr<function, array<Values, IN_PER_LANE>>, keeps: bool) -> Arrival {
     let first = lane_index(lane);
     var node = 0u;
@@ -22,7 +23,7 @@ fn walk(token: u32, lane: Lane, x_lane: ptr<function, array<Values, IN_PER_LANE>
     for (var level = 0u; level < DEPTH; level++) {
         var partial = 0.0;
         if first == 0u {
-            partial = linear_in_bias[NODE_BIAS + node]; // one lane asks for it, the sum carries it to all
+            partial = linear_in_bias[NODE_BIAS + node]; // one lane loads it, the sum carries it to all
         }
         if keeps {
             keep_node(token * (DEPTH + 1u) + level, node);

@@ -1,4 +1,4 @@
-// The rows in f32, and in f16 packed in pairs.
+// Stores the rows in f32, and also in f16 packed in pairs.
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;      // [tokens, UNITS]
 @group(0) @binding(5) var<storage, read_write> y_half: array<vec2<u32>>; // [tokens, UNITS]
 

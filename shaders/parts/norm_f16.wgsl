@@ -1,4 +1,4 @@
-// The rows in f16, packed in pairs.
+// Stores the rows in f16, packed in pairs.
 @group(0) @binding(4) var<storage, read_write> y: array<vec2<u32>>; // [tokens, UNITS]
 
 fn store_y(at: u32, value: vec4<f32>) {

@@ -1,4 +1,4 @@
-// The rows in f32.
+// Stores the rows in f32.
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [tokens, UNITS]
 
 fn store_y(at: u32, value: vec4<f32>) {

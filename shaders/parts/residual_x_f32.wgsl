@@ -1,4 +1,4 @@
-// The layer's own x is added, in f32 and of the same width as y.
+// Adds the layer's own x, which is f32 and as wide as y.
 @group(0) @binding(7) var<storage, read> layer_x: array<vec4<f32>>; // [tokens, OUT4]
 
 fn residual(at: u32) -> vec4<f32> {

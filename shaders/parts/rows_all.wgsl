@@ -1,11 +1,11 @@
 // A dense layer on all rows of x, one tile after another.
 struct Tile {
     first: u32,
-    end: u32,    // of the rows that share a matrix
-    matrix: u32, // which of several
+    end: u32,    // end of the rows that share a matrix
+    matrix: u32, // index of the matrix
 }
 
-const FIRST_ROW: u32 = 0u; // of the weights
+const FIRST_ROW: u32 = 0u; // of the weight's rows
 
 fn tile_at(index: u32, rows: u32) -> Tile {
     return Tile(index * rows, extent(), 0u);
@@ -19,7 +19,7 @@ fn y_row(row: u32) -> u32 {
     return row;
 }
 
-// In vec4s.
+// Returns the start of a matrix's bias, in vec4s.
 fn bias_of(matrix: u32) -> u32 {
     return 0u;
 }

@@ -1,6 +1,7 @@
-// A dense layer on the tokens of each leaf: its neurons. Rows of y lie leaf by leaf.
+// A dense layer on the tokens of each leaf, from x to the leaf's neurons. The rows of y lie leaf by
+// leaf.
 
-override FIRST_ROW: u32; // of the neurons among the weights
+override FIRST_ROW: u32; // of the neurons among the rows of the weights
 
 fn x_row(row: u32) -> u32 {
     return order[row] & 0x7fffffffu;

@@ -1,5 +1,6 @@
-// One token a subgroup, TOKENS subgroups a workgroup: no barrier, no workgroup memory.
-// Chosen only where every subgroup of the adapter has exactly LANES invocations.
+// Sums over one subgroup for each token; a workgroup has TOKENS subgroups. This needs no barrier
+// and no workgroup memory. It is chosen only if every subgroup of the adapter has exactly LANES
+// invocations.
 struct Lane {
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) index: u32,
@@ -13,7 +14,8 @@ fn lane_index(lane: Lane) -> u32 {
     return lane.index;
 }
 
-// A butterfly: every lane ends with the same sum, bit for bit. On an H200 faster than subgroupAdd (64 us against 66 us at 16,384 tokens).
+// Sums by a butterfly, so every lane ends with the same sum, bit for bit. On an H200 this is faster
+// than subgroupAdd (64 us against 66 us at 16,384 tokens).
 fn lane_sum(value: f32, lane: Lane) -> f32 {
     var sum = value;
     if LANES > 64u {

@@ -1,4 +1,5 @@
-// One token a workgroup of several subgroups, whatever their size: each sums by itself, then across through workgroup memory.
+// Sums over one workgroup of several subgroups, of any size, for each token. Each subgroup sums by
+// itself; the results are added through workgroup memory.
 struct Lane {
     @builtin(local_invocation_index) index: u32,
     @builtin(subgroup_id) subgroup: u32,
@@ -6,7 +7,7 @@ struct Lane {
     @builtin(num_subgroups) subgroups: u32,
 }
 
-var<workgroup> partials: array<f32, LANES>; // one a subgroup; LANES is what a subgroup of one invocation would need
+var<workgroup> partials: array<f32, LANES>; // one for each subgroup; there are at most LANES
 
 fn token_slot(lane: Lane) -> u32 {
     return 0u;

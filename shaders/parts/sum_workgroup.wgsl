@@ -1,4 +1,5 @@
-// One token a workgroup, summed through workgroup memory: the baseline, for every adapter and browser.
+// Sums over one workgroup for each token, through workgroup memory. This is the baseline, for every
+// adapter and browser.
 struct Lane {
     @builtin(local_invocation_index) index: u32,
 }
@@ -15,8 +16,9 @@ fn lane_index(lane: Lane) -> u32 {
     return lane.index;
 }
 
-// Two barriers a sum: a call may overwrite `partials` because the last readers of it came before the previous call's second
-// barrier, and `folded` because they came before this call's first.
+// Each sum has two barriers. A call may overwrite `partials` because its last readers came before
+// the previous call's second barrier, and `folded` because its readers came before this call's
+// first one.
 fn lane_sum(value: f32, lane: Lane) -> f32 {
     partials[lane.index] = value;
     workgroupBarrier();

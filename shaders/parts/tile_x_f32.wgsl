@@ -1,4 +1,4 @@
-// x in f32. What pads a row is taken for zeros, whatever lies there.
+// x in f32. The padding of a row counts as zeros, whatever it holds.
 override INPUT: u32; // values of a row
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [rows, IN4]

@@ -1,11 +1,13 @@
-// Eight f32 values a unit, for the f16 weight formats: a unit's weights are one 16-byte load.
+// Units of eight f32 values, for the f16 weight formats: the weights of a unit are one 16-byte
+// load.
 const UNIT: u32 = 2u; // vec4 of an f32 row that one unit of weights goes with
 
 alias Values = mat2x4<f32>;
 
-// In an f32 row a unit goes with two vec4 that lie a block of lanes apart, not side by side: neighbouring lanes then read and write
-// neighbouring vec4. The host orders the weights of a row alike (src/gpu/matrix.rs). Where it does not, as in the leaf form, whose rows are those of
-// dense layers, too, they are side by side.
+// Returns the two vec4 of an f32 row that go with a unit. They lie a block of lanes apart, so that
+// neighbouring lanes read and write neighbouring vec4. The host orders the weights of a row in the
+// same way (src/gpu/matrix.rs). It does not in the leaf form, whose rows dense layers read too;
+// there the two vec4 lie side by side.
 fn vec4s_of(unit: u32, i: u32, units: u32) -> vec2<u32> {
     if SIDE_BY_SIDE == 1u {
         return vec2<u32>(2u * unit, 2u * unit + 1u);

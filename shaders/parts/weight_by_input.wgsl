@@ -1,4 +1,5 @@
-// Four outputs of four inputs of a weight whose rows are inputs. Past the last input x is zero, and the row may be any.
+// Four outputs of four inputs of a weight whose rows are inputs. Past the last input x is zero, so
+// any row will do there.
 override INPUTS: u32;
 
 fn load_weight(matrix: u32, output: u32, k4: u32) -> Block {

@@ -1,4 +1,5 @@
-// x in f16, packed in pairs: [tokens, IN_UNITS] units of eight values side by side, and so are the weights that go with them.
+// x in f16, packed in pairs: [tokens, IN_UNITS] units of eight values side by side. The weights of
+// a unit lie side by side too.
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 
 fn within_width(values: vec4<f32>, index: u32) -> vec4<f32> {

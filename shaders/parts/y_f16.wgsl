@@ -1,4 +1,5 @@
-// y in f16, packed in pairs: [tokens, OUT_UNITS] units of eight values side by side, and so are the weights that go with them.
+// y in f16, packed in pairs: [tokens, OUT_UNITS] units of eight values side by side. The weights of
+// a unit lie side by side too.
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<u32>>;
 
 fn store_y(token: u32, unit: u32, i: u32, values: Values) {

@@ -1,4 +1,5 @@
-//! Rows of the host: FFF layers against the best dense layer there, and whole encoders, on the same threads.
+//! Benchmark rows of the host: FFF layers against the best dense layer there, and whole encoders,
+//! on the same threads.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,8 @@ use crate::model::{Batch, DenseWeights, EncoderWeights, Output, Tap};
 use crate::plan::Activation;
 use crate::reference;
 
-/// Inputs that a row's runs take turns in: many where one is small, so that no cache holds the rows of all.
+/// Returns the number of inputs that the runs of a row cycle through. Small inputs need many, so
+/// that no cache holds the weight rows of all of them.
 fn inputs(tokens: usize) -> u64 {
     (4096 / tokens as u64).clamp(4, 256)
 }
@@ -27,7 +29,8 @@ fn inputs(tokens: usize) -> u64 {
 /// Measures a workload on the current rayon pool, in f32, and appends its rows to the report.
 ///
 /// # Errors
-/// None that the sizes of a valid workload bring about, but [`Error::Value`](crate::Error::Value) if an encoder's sums overflow.
+/// Returns [`Error::Value`](crate::Error::Value) if an encoder's sums overflow. The sizes of a
+/// valid workload cause no other error.
 pub fn run_cpu(
     workload: &Workload,
     effort: Effort,
@@ -64,7 +67,7 @@ pub fn run_cpu(
     Ok(())
 }
 
-/// A row of an encoder for each batch size.
+/// Measures an encoder and returns a row for each batch size.
 fn encoder(
     workload: &Workload,
     shape: EncoderShape,
@@ -91,7 +94,7 @@ fn encoder(
     Ok(())
 }
 
-/// A row of an FFF layer, whose runs take turns in the inputs `x`, each `[tokens, input]`.
+/// Measures an FFF layer. Its runs cycle through the inputs `x`, each `[tokens, input]`.
 pub(crate) fn cmm(
     workload: &Workload,
     weights: &FffWeights,
@@ -116,7 +119,7 @@ pub(crate) fn cmm(
     Ok(row(head, seconds, runs, Some(leaves.len()), check))
 }
 
-/// A row of a dense layer of two matrices with GELU between them, as [`cmm`].
+/// Measures a dense layer of two matrices with GELU between them, in the same way as [`cmm`].
 pub(crate) fn dmm(
     workload: &Workload,
     [up, down]: &[DenseWeights; 2],
@@ -163,7 +166,7 @@ fn row(
     }
 }
 
-/// Seconds of a run, and the runs between two looks at the clock.
+/// Returns the seconds of a run, and how many runs lie between two readings of the clock.
 fn measure(effort: Effort, mut run: impl FnMut(usize)) -> (Stats, usize) {
     let begun = Instant::now();
     run(0);

@@ -1,4 +1,5 @@
-//! Rows of whole encoders: FFF layers against dense ones, everything else the same.
+//! Benchmark rows of whole encoders. They compare FFF layers with dense ones; everything else is
+//! the same.
 
 use crate::bench::layers::Bench;
 use crate::bench::{Check, Computation, EncoderShape, Measurement, Unit, Workload};
@@ -10,15 +11,15 @@ use crate::fff::FffForm;
 use crate::model::{Batch, Encoded, EncoderWeights, Ffn, Output, Tap};
 use crate::reference::{self, EncoderOutput, F32_RTOL};
 
-/// Tokens of the sequence on which every stage is held against the f64 reference.
+/// Tokens of the sequence on which every stage is compared with the f64 reference.
 const CHECKED: usize = 16;
 
-/// What weights in f16 add to an error over a whole encoder, and activations in f16.
+/// The limits on the error of a whole encoder, with f32 activations and with f16 ones.
 const LIMITS_F32: Limits = Limits { error: 5.0 * F32_RTOL, flip: 1e-4 };
 const LIMITS_HALF: Limits = Limits { error: 3e-2, flip: 3e-2 };
 
 impl Bench<'_> {
-    /// Rows of a workload's encoder: each feedforward layer, each precision, each batch size.
+    /// Measures a workload's encoder: a row for each feedforward layer, precision and batch size.
     pub(crate) async fn encoders(
         &self,
         shape: EncoderShape,
@@ -42,7 +43,7 @@ impl Bench<'_> {
     ) -> Result<()> {
         let gpu = self.gpu;
         let (config, workload) = (weights.config(), self.workload);
-        // The fastest that the device has, and the row says which.
+        // The device's fastest kind of f16; the row says which one it was.
         let halves = precision == Precision::F16
             && EncoderOptions::f16_activations(gpu.capabilities(), config);
         let activations = if halves { Precision::F16 } else { Precision::F32 };
@@ -85,7 +86,7 @@ impl Bench<'_> {
     }
 }
 
-/// Encoders of random weights, one for each feedforward layer of a workload.
+/// Returns encoders of random weights, one for each feedforward layer of a workload.
 pub(crate) fn random_encoders(
     workload: &Workload,
     shape: EncoderShape,
@@ -96,7 +97,7 @@ pub(crate) fn random_encoders(
     conditional.chain(dense).map(move |ffn| EncoderWeights::random(shape.config(hidden, ffn), 5))
 }
 
-/// What a row of an encoder computed.
+/// Describes what a row of an encoder computed.
 pub(crate) fn computation(shape: EncoderShape, weights: &EncoderWeights<'_>) -> Computation {
     let (trees, depth, form, neurons) = match weights.config().ffn {
         Ffn::Fff { trees, depth, form } => (trees, depth, form, 0),
@@ -106,7 +107,7 @@ pub(crate) fn computation(shape: EncoderShape, weights: &EncoderWeights<'_>) -> 
     Computation::Encoder { layers, hidden, length, trees, depth, form, neurons }
 }
 
-/// A short sequence, whose every stage is held against the reference, beside the long ones that are timed.
+/// A short sequence whose every stage is compared with the reference. The timed sequences are long.
 pub(crate) struct Short {
     pub(crate) batch: Batch,
     truth: EncoderOutput,

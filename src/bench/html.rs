@@ -1,15 +1,15 @@
-//! A report as one page with charts, which opens from disk: no script, nothing fetched.
+//! A report as a single page with charts. It opens from disk, has no script and fetches nothing.
 
 use plotters::prelude::*;
 
 use crate::bench::table::short;
-use crate::bench::{Computation, Measurement, Report, Unit, table};
+use crate::bench::{Computation, Measurement, Report, Unit, notes, table};
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 use crate::fff::FffForm;
 
 const SIZE: (u32, u32) = (760, 440);
-/// Readable on white and on black.
+/// This grey is readable on white and on black.
 const TEXT: RGBColor = RGBColor(128, 128, 128);
 const COLOURS: [RGBColor; 6] = [
     RGBColor(42, 139, 219),
@@ -23,10 +23,10 @@ const COLOURS: [RGBColor; 6] = [
 /// Named points of a chart.
 type Series = Vec<(String, Vec<(f64, f64)>)>;
 
-/// The page.
+/// Writes a report as a page with charts.
 ///
 /// # Errors
-/// [`Error::Gpu`] never; [`Error::Input`] if a chart cannot be drawn.
+/// Returns [`Error::Input`] if a chart cannot be drawn.
 pub fn html(report: &Report) -> Result<String> {
     let mut charts = String::new();
     let mut workloads: Vec<&str> =
@@ -36,17 +36,17 @@ pub fn html(report: &Report) -> Result<String> {
         let rows: Vec<&Measurement> = report
             .measurements
             .iter()
-            .filter(|row| row.workload == workload && sound(row))
+            .filter(|row| row.workload == workload && row.is_sound())
             .collect();
         charts.push_str(&format!("<h2>{}</h2>\n", escaped(workload)));
         let by_tokens = series(&rows, |row| Some((row.tokens as f64, row.seconds.median * 1e6)));
         let faster =
-            series(&rows, |row| Some((row.tokens as f64, report.speed_up(row)?.best_dense?)));
+            series(&rows, |row| Some((row.tokens as f64, report.speed_up(row)?.best_dense.times)));
         let by_depth = depths(report, &rows);
         let roofline = roofline(report, &rows);
         for (title, x, y, series) in [
             (
-                "Time of a forward: where the lines cross, dense wins on one side",
+                "Time of a forward: where lines cross, another layer becomes the fastest",
                 "tokens",
                 "us",
                 by_tokens,
@@ -79,6 +79,8 @@ pub fn html(report: &Report) -> Result<String> {
     });
     let incomplete =
         if report.complete { "" } else { "<p><strong>This run was interrupted.</strong></p>" };
+    let notes: String =
+        notes(report).iter().map(|note| format!("<p>{}</p>\n", escaped(note))).collect();
     Ok(format!(
         include_str!("page.html"),
         adapter = escaped(&machine.adapter),
@@ -90,15 +92,11 @@ pub fn html(report: &Report) -> Result<String> {
         commit = escaped(report.commit.as_deref().unwrap_or(&report.version)),
         peaks = peaks,
         incomplete = incomplete,
+        notes = notes,
         charts = charts,
         head = line(&rows[0], "th"),
         body = body,
     ))
-}
-
-/// What charts are drawn of.
-fn sound(row: &Measurement) -> bool {
-    row.check.passed && row.broken().is_none()
 }
 
 fn name(row: &Measurement) -> String {
@@ -111,7 +109,7 @@ fn name(row: &Measurement) -> String {
     format!("{unit} {}, {precision}", row.computation)
 }
 
-/// A line for each unit, layer and precision.
+/// Returns a line for each unit, layer and precision.
 fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f64)>) -> Series {
     let mut series = Series::new();
     for row in rows {
@@ -125,16 +123,16 @@ fn series(rows: &[&Measurement], point: impl Fn(&Measurement) -> Option<(f64, f6
     series
 }
 
-/// For each batch size: speed-up against depth, where a workload has several.
+/// Returns the speed-up against depth for each batch size, where a workload has several depths.
 fn depths(report: &Report, rows: &[&Measurement]) -> Series {
     let mut series = Series::new();
     for row in rows {
         let Computation::Cmm { depth, form, .. } = row.computation else { continue };
-        let Some(ratio) = report.speed_up(row).and_then(|s| s.best_dense) else { continue };
+        let Some(ratio) = report.speed_up(row).map(|s| s.best_dense.times) else { continue };
         let form = match form {
             FffForm::Published => "",
             FffForm::Signed => "signed ",
-            // What another depth changes is the number of leaves, not what a token engages.
+            // Another depth changes the number of leaves, not what a token engages.
             FffForm::Leaf(_) => continue,
         };
         let name = format!("{:?} {form}{} tokens {:?}", row.unit, row.tokens, row.precision);
@@ -159,9 +157,10 @@ fn roofline(report: &Report, rows: &[&Measurement]) -> Series {
     series
 }
 
-/// A chart with logarithmic axes.
+/// Draws a chart with logarithmic axes.
 fn chart(title: &str, x: &str, y: &str, series: &Series) -> Result<String> {
-    // Ticks of an axis are drawn decade by decade: a peak of a damaged file must not ask for endless ones.
+    // The ticks of an axis are drawn decade by decade: without these bounds, a peak in a damaged
+    // file could ask for endless ones.
     let drawable = |value: f64| (1e-15..1e30).contains(&value);
     let drawn = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
         points.iter().copied().filter(|(x, y)| drawable(*x) && drawable(*y)).collect()

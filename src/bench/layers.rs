@@ -1,4 +1,4 @@
-//! Rows of FFF layers and of dense layers on a device.
+//! Benchmark rows of FFF layers and of dense layers on a device.
 
 use std::collections::HashSet;
 
@@ -17,28 +17,31 @@ use crate::model::DenseWeights;
 use crate::plan::Activation;
 use crate::reference;
 
-/// Inputs that a row's runs take turns in, where they are not too large together.
+/// Inputs that the runs of a row cycle through, as long as they are not too large together.
 const INPUTS: usize = 4;
 const INPUT_BYTES: u64 = 512 << 20;
-/// Multiplications that the reference of a row may cost: of large ones, some tokens are compared.
+/// Multiplications that the reference of a row may cost. Only some tokens of a large batch are
+/// compared.
 const REFERENCE_WORK: usize = 400_000_000;
-/// |got - want| / max(1, max|want|) of a dense row: f32 sums of some thousand products, in whatever order.
+/// The limit on |got - want| / max(1, max|want|) of a dense row: an f32 sum of some thousand
+/// products, in any order.
 pub(crate) const DENSE_RTOL: f64 = 2e-5;
 
-/// What a row is measured on.
+/// The device and the inputs that a row is measured on.
 pub(crate) struct Bench<'b> {
     pub(crate) gpu: &'b Gpu,
     pub(crate) watch: &'b Stopwatch,
     pub(crate) effort: Effort,
     pub(crate) workload: &'b Workload,
-    /// The tokens, `[tokens, input]`, instead of random ones.
+    /// The tokens, `[tokens, input]`; `None` means random ones.
     pub(crate) x: Option<&'b [f32]>,
 }
 
-/// |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the neurons and y are each rounded once.
+/// The limit on |got - want| / max(1, max|want|) of a dense row whose activations are f16: x, the
+/// neurons and y are each rounded once.
 const DENSE_RTOL_F16: f64 = 2e-3;
 
-/// Random tokens on the device, several sets of them, and room for the result.
+/// Several sets of random tokens on the device, and room for the result.
 struct Tokens {
     count: usize,
     stored: Precision,
@@ -81,7 +84,7 @@ impl Bench<'_> {
         MeasurementHead { workload, computation, kernel, precision, activations, tokens }
     }
 
-    /// A row for each batch size of the workload.
+    /// Measures FFF layers: a row for each batch size of the workload.
     pub(crate) async fn cmm(
         &self,
         weights: &FffWeights,
@@ -112,7 +115,7 @@ impl Bench<'_> {
             let (y, path) = (&got.y[..truth.y.len()], &got.path[..truth.path.len()]);
             let mut comparison = reference::compare(shape, &truth, y, path, layer.roundings())?;
             if stored == Precision::F16 {
-                // Of a leaf's neurons, too, where cooperative matrices pass them on in f16.
+                // On cooperative matrices the neurons of a leaf are rounded to f16 as well.
                 let roundings = if shape.leaf_form().is_some() { 3.0 } else { 1.0 };
                 comparison.allowed_error += roundings * reference::F16_ROUNDING;
             }
@@ -140,7 +143,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// A row of the workload's dense layer for each batch size.
+    /// Measures the workload's dense layer: a row for each batch size.
     pub(crate) async fn dmm(
         &self,
         weights: &[DenseWeights; 2],
@@ -153,7 +156,8 @@ impl Bench<'_> {
         self.dense(weights, [up?, down?], form, emit).await
     }
 
-    /// The same on cooperative matrices, activations in f16, in tiles of these shapes.
+    /// Measures the dense layer on cooperative matrices, with f16 activations, in tiles of these
+    /// shapes.
     pub(crate) async fn dmm_cooperative(
         &self,
         weights: &[DenseWeights; 2],
@@ -224,7 +228,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Runs on the first input and reads y, without its padding.
+    /// Runs the layer on the first input and reads y without its padding.
     async fn rerun(
         &self,
         tokens: &Tokens,
@@ -235,7 +239,7 @@ impl Bench<'_> {
         let readback = Readback::new(gpu, "y", bytes).await?;
         gpu.scoped("checked run", || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            // What an earlier run left cannot pass for this one's.
+            // Without this, the result of an earlier run could pass for the result of this one.
             encoder.clear_buffer(&tokens.y, 0, None);
             let mut pass = encoder.begin_compute_pass(&Default::default());
             record(&mut pass);
@@ -258,7 +262,7 @@ struct DenseForm {
 }
 
 impl DenseForm {
-    /// How the matrices lie.
+    /// Returns how the matrices lie on the device.
     fn layout(self) -> DenseLayout {
         match self.activations {
             Precision::F16 => DenseLayout::Blocks,
@@ -266,7 +270,7 @@ impl DenseForm {
         }
     }
 
-    /// What a row calls a kernel of this schedule.
+    /// Returns the name that a row gives a kernel of this schedule.
     fn label(self, schedule: &str) -> String {
         match (self.activations, self.format) {
             (Precision::F16, _) => format!("cooperative/f16 {schedule}"),
@@ -277,7 +281,7 @@ impl DenseForm {
     }
 }
 
-/// A dense layer of two matrices with GELU between them.
+/// Describes a dense layer of two matrices with GELU between them.
 fn specs([up, down]: &[DenseWeights; 2]) -> [DenseSpec; 2] {
     let spec = |weights: &DenseWeights, activation| {
         let DenseWeights { input, output, .. } = *weights;
@@ -286,13 +290,14 @@ fn specs([up, down]: &[DenseWeights; 2]) -> [DenseSpec; 2] {
     [spec(up, Activation::Gelu), spec(down, Activation::None)]
 }
 
-/// The twin of a workload's FFF layers.
+/// Returns the dense twin of a workload's FFF layers.
 pub(crate) fn dense_twin(workload: &Workload) -> [DenseWeights; 2] {
     let (input, output) = workload.widths();
     [random_dense(input, workload.neurons, 11), random_dense(workload.neurons, output, 12)]
 }
 
-/// Compares some of the tokens, spread over all, with the f64 reference; and that no token holds a NaN.
+/// Compares tokens spread over the whole batch with the f64 reference, and checks that no token
+/// holds a NaN.
 pub(crate) fn check_dense(
     up: &DenseWeights,
     down: &DenseWeights,
@@ -323,7 +328,7 @@ pub(crate) fn check_dense(
     }
 }
 
-/// A row before it is measured.
+/// The part of a row that is known before it is measured.
 struct MeasurementHead {
     workload: String,
     computation: Computation,

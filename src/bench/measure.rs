@@ -7,25 +7,26 @@ use crate::bench::Stats;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Readback, Timer};
 
-/// How much to measure.
+/// How much work a measurement may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
     /// Samples of each row.
     pub samples: usize,
     /// Seconds that a sample's pass should take; browsers round timestamps to 100 us.
     pub pass_seconds: f64,
-    /// Seconds of work before anything is measured: a device that was idle takes a while to raise its clocks.
+    /// Seconds of work before anything is measured, because an idle device takes a while to raise
+    /// its clocks.
     pub warm_seconds: f64,
-    /// Dispatches in a pass, at most.
+    /// The most dispatches in a pass.
     pub most_dispatches: usize,
-    /// Seconds after which a row has enough samples (of three at least).
+    /// Seconds after which a row has enough samples, once it has at least three.
     pub row_seconds: f64,
     /// Bytes of the buffers with which memory is measured.
     pub copy_bytes: u64,
 }
 
 impl Effort {
-    /// For numbers to publish.
+    /// The effort for numbers that are to be published.
     pub const FULL: Self = Self {
         samples: 30,
         pass_seconds: 4e-3,
@@ -34,7 +35,7 @@ impl Effort {
         row_seconds: 2.0,
         copy_bytes: 512 << 20,
     };
-    /// For a first impression, and for software adapters.
+    /// The effort for a first impression, and for software adapters.
     pub const QUICK: Self = Self {
         samples: 5,
         pass_seconds: 1e-3,
@@ -45,29 +46,29 @@ impl Effort {
     };
 }
 
-/// Where the seconds of a row come from.
+/// The source of a row's seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Timing {
     /// GPU timestamps around the pass.
     Timestamps,
-    /// The host's clock: the device has no timestamps, or it is the host.
+    /// The host's clock. The device has no timestamps, or the row ran on the host.
     Wall,
 }
 
-/// Seconds of one run of the work.
+/// The times of one run of the work.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Times {
     pub(crate) timing: Timing,
-    /// By `timing`.
+    /// Seconds by the clock that `timing` names.
     pub(crate) seconds: Stats,
-    /// From submission until the host knows that it is done, over the runs of the pass.
+    /// Seconds from submission until the host knows that the pass is done, divided by its runs.
     pub(crate) wall: Stats,
     /// Runs in a pass.
     pub(crate) dispatches: usize,
 }
 
-/// Times passes on a device.
+/// A clock for passes on a device.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     timer: Option<Timer>,
@@ -81,7 +82,7 @@ impl Stopwatch {
         Ok(Self { timer, done: (done, Readback::new(gpu, "done", 4).await?) })
     }
 
-    /// Seconds of a pass of `dispatches` runs, on the GPU and on the host.
+    /// Returns the seconds of a pass of `dispatches` runs, by the GPU and by the host.
     async fn pass(
         &self,
         gpu: &Gpu,
@@ -115,7 +116,8 @@ impl Stopwatch {
         Ok((seconds, seconds))
     }
 
-    /// Measures one run of what `record` records; it is told how many runs came before it in the pass.
+    /// Measures one run of the work that `record` records. `record` is told how many runs came
+    /// before it in the pass.
     pub(crate) async fn measure(
         &self,
         gpu: &Gpu,
@@ -127,7 +129,7 @@ impl Stopwatch {
         let (once, once_on_host) = self.pass(gpu, 1, &record).await?;
         let wanted = (effort.pass_seconds / once.max(1e-9)).ceil();
         let mut dispatches = (wanted as usize).clamp(1, effort.most_dispatches);
-        // Many runs in a row are faster than one alone: look again.
+        // Many runs in a row are faster than a single one, so the number of runs is chosen again.
         if dispatches > 1 {
             let (pass, _) = self.pass(gpu, dispatches, &record).await?;
             let wanted = effort.pass_seconds * dispatches as f64 / pass.max(1e-9);

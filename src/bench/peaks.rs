@@ -1,4 +1,5 @@
-//! What a device reaches at best: memory, arithmetic, and a dispatch that does nothing.
+//! The peaks of a device: memory bandwidth, arithmetic, and the time of a dispatch that does
+//! nothing.
 
 use crate::bench::Peaks;
 use crate::bench::measure::{Effort, Stopwatch};
@@ -6,14 +7,14 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Grid};
 use crate::kernels::{CHAINS, PEAK_GROUP, PIECES, REPEATS, peak_kernels};
 
-/// Rounds of fma.wgsl by its own loop, times those written out.
+/// The rounds that the loop of fma.wgsl runs; each contains the operations that are written out.
 const ROUNDS: u32 = 64;
-/// Workgroups that keep any device busy, each some microseconds.
+/// Workgroups enough to keep any device busy; each takes some microseconds.
 const BUSY: u32 = 4096;
 const BUSY_QUICK: u32 = 64;
 
 impl Peaks {
-    /// Measures a device.
+    /// Measures the peaks of a device.
     pub(crate) async fn measure(gpu: &Gpu, watch: &Stopwatch, effort: Effort) -> Result<Self> {
         let capabilities = gpu.capabilities();
         let limits = &capabilities.limits;

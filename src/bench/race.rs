@@ -1,4 +1,4 @@
-//! An FFF layer against a dense one on tokens that the caller brings.
+//! An FFF layer against a dense layer on tokens that the caller brings.
 
 #[cfg(feature = "cpu")]
 use crate::bench::cpu;
@@ -14,14 +14,16 @@ use crate::gpu::Gpu;
 use crate::layer::FffLayer;
 use crate::model::DenseWeights;
 
-/// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same `x: [tokens, input]`, on a GPU or on the host; both are checked
-/// in the same run.
+/// Measures an FFF layer and a dense layer of `neurons` neurons in f32 on the same
+/// `x: [tokens, input]`, on a GPU or on the host. Both results are checked in the same run.
 ///
-/// With as many neurons as the trees of the published form have nodes, the dense layer is the FFF layer's twin: the same weights, all of them engaged.
-/// Otherwise its weights are random.
+/// If `neurons` is the number of nodes of the published form's trees, the dense layer is the twin
+/// of the FFF layer: it has the same weights and engages all of them. Otherwise its weights are
+/// random.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x` is not a whole number of tokens, at least one; errors of the device.
+/// Returns [`Error::Shape`] if `x` is empty or not a whole number of tokens, and errors of the
+/// device.
 pub async fn race(
     device: impl Into<Device>,
     weights: &FffWeights,
@@ -77,7 +79,7 @@ async fn on_gpu(
     rows.try_into().map_err(|rows: Vec<_>| Error::shape("rows of a race", 2, rows.len()))
 }
 
-/// The dense layer that engages every node of an FFF layer.
+/// Returns the dense layer that engages every node of an FFF layer.
 fn twin(weights: &FffWeights) -> [DenseWeights; 2] {
     let (shape, nodes) = (weights.shape(), weights.shape().nodes());
     let down = transposed(weights.linear_out(), nodes, shape.output());

@@ -1,4 +1,5 @@
-//! What a run of the benchmark leaves: the machine, its peaks and the measured rows, one JSON file a machine.
+//! The report of a benchmark run: the machine, its peaks and the measured rows, as one JSON file
+//! per machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,76 +10,80 @@ use crate::fff::{FffForm, FffShape};
 use crate::gpu::Gpu;
 use crate::reference::Comparison;
 
-/// Version of the file's form.
+/// The version of the report's schema.
 pub const SCHEMA: u32 = 1;
 
-/// Seconds that a measurement may be: below is less than a clock's tick, above more than ten years.
+/// The backend of a machine whose GPUs were not asked.
+const NO_BACKEND: &str = "none";
+
+/// Seconds that a measurement may have: less than the lower bound is below a clock's tick, more
+/// than the upper one is ten years.
 const PLAUSIBLE_SECONDS: std::ops::Range<f64> = 1e-12..3e8;
-/// Operations or bytes of a forward.
+/// Operations or bytes that a forward may have.
 const PLAUSIBLE_SIZES: std::ops::Range<f64> = 1.0..1e24;
 
 /// A run of the benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The schema's version, [`SCHEMA`].
     pub schema: u32,
-    /// Version of this crate.
+    /// The version of this crate.
     pub version: String,
-    /// Commit it was built from, if that is known.
+    /// The commit that the program was built from, if it is known.
     pub commit: Option<String>,
-    /// The command that made it.
+    /// The command that wrote the report.
     pub command: String,
-    /// Whether the run came to its end; every row that is there is whole.
+    /// Whether the run came to its end. Every row that is present is whole either way.
     pub complete: bool,
-    /// Where it ran.
+    /// The machine that ran it.
     pub machine: Machine,
-    /// What the device reaches.
+    /// The peaks that the device reaches.
     pub peaks: Option<Peaks>,
-    /// What was measured.
+    /// The measured rows.
     #[serde(rename = "rows")]
     pub measurements: Vec<Measurement>,
 }
 
-/// Where a run took place.
+/// The machine of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Machine {
-    /// Name of the adapter.
+    /// The name of the adapter.
     pub adapter: String,
-    /// PCI ids of vendor and device, 0 where unknown.
+    /// The PCI ids of vendor and device; 0 where they are unknown.
     pub ids: (u32, u32),
-    /// Discrete, integrated, software, ...
+    /// The kind of adapter: discrete, integrated, software, ...
     pub kind: String,
-    /// Vulkan, Metal, ...
+    /// The backend: Vulkan, Metal, ...
     pub backend: String,
-    /// Driver and its version.
+    /// The driver and its version.
     pub driver: String,
-    /// Optional features in use.
+    /// The optional features in use.
     pub features: Vec<String>,
-    /// Smallest and largest subgroup.
+    /// The sizes of the smallest and the largest subgroup.
     pub subgroup: Option<(u32, u32)>,
-    /// Operating system and architecture.
+    /// The operating system and the architecture.
     pub system: String,
     /// Threads that the CPU rows use.
     pub threads: usize,
 }
 
-/// What a device reaches, measured before anything else.
+/// The peaks of a device, measured before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Peaks {
-    /// Bytes a second of a large copy, read and written counted.
+    /// Bytes per second of a large copy; bytes read and bytes written both count.
     pub copy: f64,
-    /// Floating-point operations a second in f32, from registers.
+    /// Floating-point operations per second in f32, from registers.
     pub f32: f64,
-    /// The same in f16, where shaders have it.
+    /// Floating-point operations per second in f16, where shaders have it.
     pub f16: Option<f64>,
     /// Seconds of an empty dispatch in a chain of dependent ones.
     pub dispatch: f64,
 }
 
-/// Where a row ran.
+/// The unit that a row ran on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -88,88 +93,90 @@ pub enum Unit {
     Cpu,
 }
 
-/// What a row computed.
+/// The computation that a row measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Computation {
-    /// Conditional: an FFF layer.
+    /// An FFF layer, which is conditional.
     Cmm {
         /// Width of x.
         input: usize,
         /// Width of y.
         output: usize,
-        /// Trees.
+        /// Number of trees.
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What a token engages on its way.
+        /// The form of the layer.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },
-    /// Dense: x * W1^T + b1, GELU, * W2^T + b2.
+    /// A dense layer: x * W1^T + b1, GELU, * W2^T + b2.
     Dmm {
         /// Width of x.
         input: usize,
         /// Width of y.
         output: usize,
-        /// Neurons between.
+        /// Neurons between the two matrices.
         neurons: usize,
     },
     /// A whole encoder, without its head.
     Encoder {
-        /// Transformer layers.
+        /// Number of transformer layers.
         layers: usize,
-        /// Width.
+        /// Width of the model.
         hidden: usize,
         /// Tokens of a sequence.
         length: usize,
-        /// Trees of each FFF layer; 0: the feedforward layers are dense.
+        /// Trees of each FFF layer; 0 means that the feedforward layers are dense.
         trees: usize,
         /// Depth of a tree.
         depth: usize,
-        /// What a token engages on its way.
+        /// The form of the layer.
         #[serde(default, skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
-        /// Neurons of each dense layer, where there are no trees.
+        /// Neurons of each dense feedforward layer, if `trees` is 0.
         neurons: usize,
     },
 }
 
-/// One measurement, with the proof that what ran was right.
+/// One measurement, with the result of the check that proves it right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measurement {
-    /// Name of the workload.
+    /// The name of the workload.
     pub workload: String,
-    /// Where it ran.
+    /// The unit that it ran on.
     pub unit: Unit,
-    /// What it computed.
+    /// The computation that was measured.
     #[serde(rename = "layer")]
     pub computation: Computation,
-    /// How.
+    /// The kernel that ran.
     pub kernel: String,
-    /// Precision of the weights.
+    /// The precision of the weights.
     pub precision: Precision,
-    /// Precision of x and y.
+    /// The precision of x and y.
     #[serde(default)]
     pub activations: Precision,
-    /// Tokens at once.
+    /// Tokens of one forward.
     pub tokens: usize,
-    /// Where `seconds` come from.
+    /// The clock that `seconds` come from.
     pub timing: Timing,
-    /// One forward of all tokens.
+    /// Seconds of one forward of all tokens.
     pub seconds: Stats,
-    /// The same by the host's clock, submission and waiting included, over `runs` forwards in a row.
+    /// The same by the host's clock, including submission and waiting, over `runs` forwards in a
+    /// row.
     pub wall: Stats,
-    /// Forwards between two looks at a clock.
+    /// Forwards between two readings of a clock.
     pub runs: usize,
-    /// Floating-point operations of the neurons engaged, a multiply and an add counted as two.
+    /// Floating-point operations of the engaged neurons; a multiply and an add count as two.
     pub flops: f64,
-    /// Bytes that have to move at least once: activations in and out, and the weights of the neurons engaged.
+    /// Bytes that have to move at least once: activations in and out, and the weights of the
+    /// engaged neurons.
     pub bytes: f64,
-    /// Distinct paths that the tokens took, in all trees.
+    /// The number of distinct paths that the tokens took, over all trees.
     pub leaves: Option<usize>,
-    /// Whether it was right.
+    /// How the output compares with the reference.
     pub check: Check,
 }
 
@@ -177,22 +184,24 @@ pub struct Measurement {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Check {
-    /// Whether the row may be published.
+    /// Whether the row passed, so that it may be published.
     pub passed: bool,
-    /// Tokens compared.
+    /// The number of tokens compared.
     pub tokens: usize,
-    /// Largest |got - want| / max(1, max|want|) of a token's row; null for NaN or infinity.
+    /// The largest |got - want| / max(1, max|want|) of a token's row; `None` (null) for NaN or
+    /// infinity.
     pub error: Option<f64>,
-    /// What that may be.
+    /// The largest `error` that passes.
     pub allowed: f64,
-    /// Nodes engaged that may not have been.
+    /// The number of engaged nodes that the reference does not allow.
     pub wrong_nodes: usize,
-    /// Decisions that rounding may take either way, and took the other way.
+    /// The number of decisions that rounding may take either way and that differ from the
+    /// reference.
     pub flips: usize,
 }
 
 impl Check {
-    /// How some tokens compared.
+    /// Sums up the comparison of some tokens.
     pub(crate) fn of(compared: &Comparison) -> Self {
         Self {
             passed: compared.passed(),
@@ -206,15 +215,16 @@ impl Check {
 }
 
 impl Computation {
-    /// Of an FFF layer.
+    /// The computation of an FFF layer.
     pub fn cmm(shape: FffShape) -> Self {
         let (trees, depth, form) = (shape.trees(), shape.depth(), shape.form());
         Self::Cmm { input: shape.input(), output: shape.output(), trees, depth, form }
     }
 
-    /// Neurons present, and neurons that a token engages.
+    /// Returns the number of neurons, and the number of neurons that a token engages.
     pub fn neurons(&self) -> (usize, usize) {
-        // Without overflow, since a report may say anything; `Measurement::broken` tells what no layer can be.
+        // Saturates, because a report may say anything. `Measurement::broken` finds impossible
+        // layers.
         let power = |exponent: usize| {
             let exponent = u32::try_from(exponent).ok();
             exponent.and_then(|exponent| 1_usize.checked_shl(exponent)).unwrap_or(usize::MAX)
@@ -235,7 +245,8 @@ impl Computation {
         }
     }
 
-    /// Whether there can be such a layer: sizes below 2^32, and trees of nodes that can be counted so.
+    /// Returns whether such a layer can exist: its sizes are below 2^32, and so is its number of
+    /// nodes.
     fn is_possible(&self) -> bool {
         let sizes = match *self {
             Self::Cmm { input, output, trees, .. } => [input, output, trees, 0],
@@ -248,7 +259,7 @@ impl Computation {
             && u32::try_from(self.neurons().0).is_ok()
     }
 
-    /// Whether feedforward layers are conditional.
+    /// Returns whether the feedforward layers are conditional.
     pub fn is_conditional(&self) -> bool {
         match self {
             Self::Cmm { .. } => true,
@@ -257,7 +268,7 @@ impl Computation {
         }
     }
 
-    /// Width of x and of y.
+    /// Returns the widths of x and of y.
     pub fn widths(&self) -> (usize, usize) {
         match *self {
             Self::Cmm { input, output, .. } | Self::Dmm { input, output, .. } => (input, output),
@@ -265,10 +276,10 @@ impl Computation {
         }
     }
 
-    /// Multiplications and additions of `tokens` tokens.
+    /// Returns the number of multiplications and additions for `tokens` tokens.
     pub fn flops(&self, tokens: usize) -> f64 {
         let (input, output) = self.widths();
-        // In the leaf form, decisions come beside the neurons.
+        // The leaf form has decisions in addition to its neurons.
         let decisions = match *self {
             Self::Cmm { depth, form: FffForm::Leaf(_), .. }
             | Self::Encoder { depth, form: FffForm::Leaf(_), .. } => depth as f64 * input as f64,
@@ -277,7 +288,8 @@ impl Computation {
         let products = self.neurons().1 as f64 * (input + output) as f64 + decisions;
         let ffn = 2.0 * tokens as f64 * products;
         match *self {
-            // Beside it four projections, and each token's scores and sums over its sequence.
+            // An encoder also has four projections, and each token's scores and sums over its
+            // sequence.
             Self::Encoder { layers, hidden, length, .. } => {
                 let keys = length.min(tokens) as f64;
                 let attention = tokens as f64 * hidden as f64 * (8.0 * hidden as f64 + 4.0 * keys);
@@ -287,7 +299,8 @@ impl Computation {
         }
     }
 
-    /// Bytes that move at least once: activations, and the weights of the neurons that are engaged at all, each in its precision.
+    /// Returns the bytes that move at least once: activations, and the weights of all engaged
+    /// neurons, each in its precision.
     pub fn bytes(&self, tokens: usize, [weights, activations]: [Precision; 2]) -> f64 {
         let (input, output) = self.widths();
         let (present, engaged) = self.neurons();
@@ -329,7 +342,8 @@ impl std::fmt::Display for Computation {
 }
 
 impl Measurement {
-    /// What no measurement can have left here, of a file that was damaged or made up: such a row is marked, and no ratio or chart is made of it.
+    /// Returns a value that no measurement can have, if the row holds one: the file was damaged or
+    /// made up. Such a row is marked, and no ratio or chart uses it.
     pub fn broken(&self) -> Option<String> {
         let times = [&self.seconds, &self.wall].into_iter().flat_map(|s| [s.median, s.min, s.max]);
         let sizes = [self.flops, self.bytes];
@@ -342,12 +356,19 @@ impl Measurement {
         off.or_else(|| sizes.into_iter().find(size).map(|v| format!("{v:e} operations or bytes")))
     }
 
-    /// Tokens a second.
+    /// Returns whether the row passed its check and is not broken. Only such rows are compared and
+    /// drawn.
+    pub fn is_sound(&self) -> bool {
+        self.check.passed && self.broken().is_none()
+    }
+
+    /// Returns the number of tokens per second.
     pub fn rate(&self) -> f64 {
         self.tokens as f64 / self.seconds.median
     }
 
-    /// Share of the nearer of the device's two ceilings, arithmetic and memory, that the row reaches; above 1 where caches serve it.
+    /// Returns the share of the nearer of the device's two ceilings, arithmetic and memory, that
+    /// the row reaches. It is above 1 where caches serve the row.
     pub fn share_of_peak(&self, peaks: &Peaks) -> f64 {
         let rate = match self.precision {
             Precision::F32 => peaks.f32,
@@ -357,19 +378,8 @@ impl Measurement {
     }
 }
 
-/// How many times faster a conditional row is than dense ones of the same workload, unit and tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct SpeedUp {
-    /// Than this crate's dense layer with weights of the same precision.
-    pub same_precision: Option<f64>,
-    /// Than the fastest dense layer measured on that unit, of whatever precision.
-    pub best_dense: Option<f64>,
-    /// What counting neurons promises: neurons of the dense layer over neurons engaged.
-    pub theoretical: f64,
-}
-
 impl Report {
-    /// An empty report of this build.
+    /// Creates an empty report of this build.
     pub fn new(machine: Machine, command: String) -> Self {
         Self {
             schema: SCHEMA,
@@ -386,7 +396,7 @@ impl Report {
     /// Reads a report.
     ///
     /// # Errors
-    /// [`Error::Input`] if it is none, or of another schema.
+    /// Returns [`Error::Input`] if the file is not a report, or has another schema.
     pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -400,47 +410,25 @@ impl Report {
         serde_json::from_slice(json).map_err(|e| bad(e.to_string()))
     }
 
-    /// Whether every row passed its check.
-    pub fn passed(&self) -> bool {
-        self.measurements.iter().all(|row| row.check.passed)
+    /// Returns whether the adapter is a program on a CPU, whose measurements say nothing about GPUs.
+    pub fn is_software(&self) -> bool {
+        self.machine.kind == "Cpu" && self.machine.backend != NO_BACKEND
     }
 
-    /// How a conditional row compares with the dense rows beside it; none for dense rows, and from rows that failed.
-    pub fn speed_up(&self, row: &Measurement) -> Option<SpeedUp> {
-        if !row.computation.is_conditional() {
-            return None;
-        }
-        if row.broken().is_some() {
-            return None;
-        }
-        let dense = |precision: Option<Precision>| {
-            let peers = self.measurements.iter().filter(|other| {
-                !other.computation.is_conditional()
-                    && (other.workload == row.workload && other.tokens == row.tokens)
-                    && (other.unit == row.unit && other.check.passed && other.broken().is_none())
-                    && precision.is_none_or(|p| p == other.precision)
-            });
-            peers.min_by(|a, b| a.seconds.median.total_cmp(&b.seconds.median))
-        };
-        let fastest = dense(None)?;
-        let ratio = |other: &Measurement| other.seconds.median / row.seconds.median;
-        row.check.passed.then(|| SpeedUp {
-            same_precision: dense(Some(row.precision)).map(ratio),
-            best_dense: Some(ratio(fastest)),
-            theoretical: fastest.computation.neurons().0 as f64
-                / row.computation.neurons().1 as f64,
-        })
+    /// Returns whether every row passed its check.
+    pub fn passed(&self) -> bool {
+        self.measurements.iter().all(|row| row.check.passed)
     }
 }
 
 impl Machine {
-    /// Of a host without a GPU.
+    /// Describes a host without a GPU.
     pub fn host(threads: usize) -> Self {
         Self {
             adapter: "none".into(),
             ids: (0, 0),
             kind: "Cpu".into(),
-            backend: "none".into(),
+            backend: NO_BACKEND.into(),
             driver: String::new(),
             features: Vec::new(),
             subgroup: None,
@@ -449,7 +437,7 @@ impl Machine {
         }
     }
 
-    /// Of a device.
+    /// Describes a device.
     pub fn of(gpu: &Gpu, threads: usize) -> Self {
         let info = gpu.info();
         let features = gpu.device().features();

@@ -10,23 +10,24 @@ use crate::gpu::{Gpu, WeightFormat};
 use crate::kernels::{Activations, BLOCKED_SHAPES};
 use crate::layer::FffLayer;
 
-/// What has been measured so far; handed out after every row, so that an interrupted run loses nothing.
+/// A function that receives the report after every row, so that an interrupted run loses nothing.
 pub type Progress<'p> = &'p mut dyn FnMut(&Report);
 
-/// Measures what the device reaches, and stores it in the report.
+/// Measures the peaks of a device and stores them in the report.
 ///
 /// # Errors
-/// Errors of the device.
+/// Returns errors of the device.
 pub async fn measure_peaks(gpu: &Gpu, effort: Effort, report: &mut Report) -> Result<()> {
     let watch = Stopwatch::new(gpu).await?;
     report.peaks = Some(Peaks::measure(gpu, &watch, effort).await?);
     Ok(())
 }
 
-/// Measures a workload on a device and appends its rows to the report. A row that is wrong is kept, and marked.
+/// Measures a workload on a device and appends its rows to the report. A wrong row is kept and
+/// marked.
 ///
 /// # Errors
-/// Errors of the device, [`Error::TooLarge`](crate::Error::TooLarge) among them.
+/// Returns errors of the device, for example [`Error::TooLarge`](crate::Error::TooLarge).
 pub async fn run(
     gpu: &Gpu,
     workload: &Workload,

@@ -1,27 +1,27 @@
-//! What is kept of repeated measurements.
+//! Statistics of repeated measurements.
 
 use serde::{Deserialize, Serialize};
 
-/// Repeated measurements of one thing, raw and summed up.
+/// Repeated measurements of one thing: the samples and their statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The middle one, or the mean of the middle two.
+    /// The middle sample, or the mean of the middle two.
     pub median: f64,
-    /// The smallest.
+    /// The smallest sample.
     pub min: f64,
-    /// The largest.
+    /// The largest sample.
     pub max: f64,
-    /// Standard deviation (of a sample, n - 1).
+    /// The standard deviation of a sample (n - 1).
     pub sd: f64,
-    /// How many.
+    /// The number of samples.
     pub n: usize,
-    /// All, in the order they were taken.
+    /// All samples, in the order in which they were taken.
     pub samples: Vec<f64>,
 }
 
 impl Stats {
-    /// Of at least one sample; of none, everything is NaN.
+    /// Sums up at least one sample. Without samples every statistic is NaN.
     pub fn new(samples: Vec<f64>) -> Self {
         let mut sorted = samples.clone();
         sorted.sort_by(f64::total_cmp);

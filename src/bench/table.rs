@@ -1,10 +1,16 @@
-//! The rows of a report as a table: text, Markdown or CSV are up to who prints it.
+//! The rows of a report as a table; the caller prints it as text, Markdown or CSV.
 
-use crate::bench::{Computation, Measurement, Report, Timing, Unit};
+use crate::bench::{Computation, Measurement, Peaks, Ratio, Report, SpeedUp, Timing, Unit};
 use crate::dtype::Precision;
 
-/// Header and rows. Times in microseconds; `vs same` and `vs best` are how many times faster than a dense layer, see
-/// [`SpeedUp`](crate::bench::SpeedUp).
+/// The mark of a ratio that is above what counting neurons promises.
+const ABOVE_THEORY: char = '!';
+/// The mark of a ratio to a dense layer that runs badly on the device.
+const WEAK_RIVAL: char = '*';
+
+/// Returns the header and the rows. Times are in microseconds; `vs same` and `vs best` say how many
+/// times faster a row is than a dense layer, see [`SpeedUp`](crate::bench::SpeedUp). [`notes`]
+/// explains the marks that a ratio may bear.
 pub fn table(report: &Report) -> Vec<Vec<String>> {
     let header = [
         "workload",
@@ -31,7 +37,7 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
     for row in &report.measurements {
         let us = |seconds: f64| short(seconds * 1e6);
         let speed_up = report.speed_up(row);
-        let times = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{}x", short(r)));
+        let ratio = |ratio: Option<Ratio>| ratio.map_or(String::new(), marked);
         let peak = match (row.unit, &report.peaks) {
             (Unit::Gpu, Some(peaks)) => short(100.0 * row.share_of_peak(peaks)),
             _ => String::new(),
@@ -57,10 +63,10 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
             short(row.flops / row.seconds.median * 1e-9),
             peak,
             row.leaves.map_or(String::new(), |leaves| leaves.to_string()),
-            times(speed_up.and_then(|s| s.same_precision)),
-            times(speed_up.and_then(|s| s.best_dense)),
-            match row.computation {
-                Computation::Cmm { .. } => times(speed_up.map(|s| s.theoretical)),
+            ratio(speed_up.and_then(|s| s.same_precision)),
+            ratio(speed_up.map(|s| s.best_dense)),
+            match (row.computation, speed_up) {
+                (Computation::Cmm { .. }, Some(s)) => format!("{}x", short(s.theoretical)),
                 _ => String::new(),
             },
             match (row.broken(), row.check.passed) {
@@ -73,7 +79,51 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
     rows
 }
 
-/// Three digits that count.
+fn marked(ratio: Ratio) -> String {
+    let mut text = format!("{}x", short(ratio.times));
+    text.extend(ratio.above_theory.then_some(ABOVE_THEORY));
+    text.extend(ratio.weak_rival.then_some(WEAK_RIVAL));
+    text
+}
+
+/// Returns sentences to be read with the ratios of a [`table`]: the meaning of the marks that occur,
+/// and a warning if a software adapter was measured.
+pub fn notes(report: &Report) -> Vec<String> {
+    let ratios = |s: SpeedUp| s.same_precision.into_iter().chain([s.best_dense]);
+    let ratios: Vec<Ratio> = report
+        .measurements
+        .iter()
+        .filter_map(|row| report.speed_up(row))
+        .flat_map(ratios)
+        .collect();
+    let mut notes = Vec::new();
+    if report.is_software() && !ratios.is_empty() {
+        let adapter = &report.machine.adapter;
+        notes
+            .push(format!("{adapter} is a program on the CPU: its ratios say nothing about GPUs."));
+    }
+    if ratios.iter().any(|ratio| ratio.above_theory) {
+        notes.push(format!(
+            "{ABOVE_THEORY} The ratio is above what counting neurons promises, so it also shows how badly the dense rival runs here."
+        ));
+    }
+    if ratios.iter().any(|ratio| ratio.weak_rival) {
+        notes.push(format!(
+            "{WEAK_RIVAL} The dense rival reaches less than 5 % of what this device was measured to reach: do not take the ratio for a gain."
+        ));
+    }
+    let above = |row: &Measurement, peaks: &Peaks| {
+        row.unit == Unit::Gpu && row.is_sound() && row.share_of_peak(peaks) > 1.0
+    };
+    if report.peaks.is_some_and(|peaks| report.measurements.iter().any(|row| above(row, &peaks))) {
+        notes.push(
+            "% peak counts plain arithmetic and memory: above 100 matrix units or caches did the work.".into(),
+        );
+    }
+    notes
+}
+
+/// Formats a value with three significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         v if !v.is_finite() => "-".into(),
@@ -85,8 +135,8 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// What the paper measured for one feedforward layer of BERT-base (table 2), to be read beside ours: implementation and speed-up over its
-/// dense layer in the same primitive.
+/// The paper's measurements of one feedforward layer of BERT-base (table 2), to be read beside
+/// ours: the implementation, and its speed-up over the dense layer in the same primitive.
 pub const PAPER: [(&str, f64); 5] = [
     ("theoretical, 4095/12", 341.25),
     ("CPU, level 2 BLAS", 255.0),
@@ -98,25 +148,26 @@ pub const PAPER: [(&str, f64); 5] = [
 /// A row of one report beside the same row of another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// Workload, layer, precision, tokens.
+    /// The workload, layer, precision and number of tokens.
     pub what: String,
     /// Seconds in the first and in the second report.
     pub seconds: [f64; 2],
-    /// Whether the difference is more than both rows' samples spread (their ranges do not touch).
+    /// Whether the ranges of the two rows' samples do not touch, so that the difference is more
+    /// than noise.
     pub beyond_noise: bool,
 }
 
-/// Rows that two reports have in common, by workload, unit, layer, precision and tokens; failed and broken rows are left out.
+/// Compares the rows that two reports have in common, by workload, unit, layer, precision and
+/// tokens. Failed and broken rows are left out.
 pub fn compare(a: &Report, b: &Report) -> Vec<Compared> {
     let mut compared = Vec::new();
-    let sound = |row: &&Measurement| row.check.passed && row.broken().is_none();
-    for row in a.measurements.iter().filter(sound) {
+    for row in a.measurements.iter().filter(|row| row.is_sound()) {
         let same = b.measurements.iter().find(|other| {
             (&other.workload, other.unit, other.computation)
                 == (&row.workload, row.unit, row.computation)
                 && (other.precision, other.activations, other.tokens)
                     == (row.precision, row.activations, row.tokens)
-                && sound(other)
+                && other.is_sound()
         });
         let Some(other) = same else { continue };
         let (x, y) = (&row.seconds, &other.seconds);

@@ -1,4 +1,5 @@
-//! What is measured: FFF layers, the dense layer they stand in for, and how many tokens at once.
+//! The workloads of the benchmark: FFF layers, the dense layer that they replace, and the batch
+//! sizes.
 
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
@@ -8,37 +9,38 @@ use crate::model::{DenseWeights, EncoderConfig, Family, Ffn, Sequence};
 /// FFF layers against a dense layer, over batch sizes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
-    /// Name, for the rows.
+    /// The name that the rows carry.
     pub name: String,
     /// The FFF layers, all of the same widths.
     pub layers: Vec<FffShape>,
-    /// Neurons of the dense layer; 0: none is measured.
+    /// Neurons of the dense layer; 0 means that none is measured.
     pub neurons: usize,
-    /// Tokens at once.
+    /// The batch sizes, in tokens.
     pub tokens: Vec<usize>,
-    /// Precisions of the weights.
+    /// The precisions of the weights.
     pub precisions: Vec<Precision>,
-    /// Whether dense layers are measured in every tile there is, not only in the one that would be chosen.
+    /// Whether dense layers are measured in every tile shape, not only in the one that would be
+    /// chosen.
     pub all_tiles: bool,
-    /// The encoder around the layers, if whole ones are measured.
+    /// The encoder around the layers, if whole encoders are measured.
     pub encoder: Option<EncoderShape>,
 }
 
-/// An encoder whose feedforward layers are a workload's.
+/// An encoder whose feedforward layers are those of a workload.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderShape {
-    /// Its form: pre-LN without biases, or post-LN with them.
+    /// The encoder's form: pre-LN without biases, or post-LN with them.
     pub family: Family,
     /// Transformer layers.
     pub layers: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Tokens of a sequence; a batch of fewer is one shorter sequence.
+    /// Tokens of a sequence; a smaller batch is one shorter sequence.
     pub length: usize,
 }
 
 impl EncoderShape {
-    /// The configuration with one feedforward layer or the other.
+    /// Returns the configuration with the given feedforward layers.
     pub(crate) fn config(&self, hidden: usize, ffn: Ffn) -> EncoderConfig {
         let Self { family, layers, heads, length } = *self;
         let mut config = EncoderConfig::new(family, layers, hidden, heads, ffn);
@@ -46,7 +48,7 @@ impl EncoderShape {
         config
     }
 
-    /// Sequences of random tokens, so many together.
+    /// Returns sequences of random tokens, `tokens` in total.
     pub(crate) fn sequences(&self, tokens: usize) -> Vec<Sequence> {
         let mut random = fastrand::Rng::with_seed(9);
         let ids: Vec<u32> = (0..tokens).map(|_| random.u32(..VOCABULARY as u32)).collect();
@@ -55,10 +57,11 @@ impl EncoderShape {
     }
 }
 
-/// Rows of a measured encoder's word embedding: its size does not matter, since a row is looked up.
+/// Rows of a measured encoder's word embedding. Their number does not matter, because a row is
+/// looked up.
 const VOCABULARY: usize = 4096;
 
-/// The presets, with what each is about.
+/// The presets and their descriptions.
 pub const PRESETS: [(&str, &str); 5] = [
     ("bert-base", "one layer of UltraFastBERT-1x11: 768 wide, 4,095 neurons, 12 engaged"),
     ("trees-vs-depth", "the paper's whole family, 3072x0 to 1x11, against 3,072 dense neurons"),
@@ -68,10 +71,10 @@ pub const PRESETS: [(&str, &str); 5] = [
 ];
 
 impl Workload {
-    /// A preset by name; `quick` takes fewer and smaller batches.
+    /// Returns a preset by its name; `quick` takes fewer and smaller batches.
     ///
     /// # Errors
-    /// [`Error::Input`] lists the presets.
+    /// Returns [`Error::Input`], which lists the presets, for any other name.
     pub fn preset(name: &str, quick: bool) -> Result<Self> {
         let both = vec![Precision::F32, Precision::F16];
         let (width, layers, neurons, tokens, precisions) = match name {
@@ -137,12 +140,12 @@ impl Workload {
         })
     }
 
-    /// Width of x and of y.
+    /// Returns the widths of x and of y.
     pub fn widths(&self) -> (usize, usize) {
         self.layers.first().map_or((0, 0), |shape| (shape.input(), shape.output()))
     }
 
-    /// Bytes of the largest buffer that the workload binds.
+    /// Returns the size of the largest buffer that the workload binds, in bytes.
     pub fn largest_buffer(&self) -> u64 {
         let (input, output) = self.widths();
         let most = self.tokens.iter().copied().max().unwrap_or(0);
@@ -155,13 +158,13 @@ impl Workload {
     }
 }
 
-/// `count` values in [-1.7, 1.7), the range that layer norm gives most values.
+/// Returns `count` values in [-1.7, 1.7), the range that layer norm gives most values.
 pub(crate) fn random_tokens(count: usize, seed: u64) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..count).map(|_| (2.0 * random.f32() - 1.0) * 1.7).collect()
 }
 
-/// A dense layer of random weights, exact in f16, its logits of the size of one.
+/// Returns a dense layer of random weights that are exact in f16; its logits are about 1 in size.
 pub(crate) fn random_dense(input: usize, output: usize, seed: u64) -> DenseWeights {
     let mut random = fastrand::Rng::with_seed(seed);
     let scale = 1.0 / (input as f32).sqrt();

@@ -1,29 +1,31 @@
-//! One thing to check: a layer, inputs, and what is known about the results.
+//! A case to check: a layer, its inputs, and what is known about the results.
 
 use crate::fff::FffWeights;
 
-/// A layer with inputs.
+/// A layer with its inputs.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Name, unique within a run.
+    /// The name, unique within a run.
     pub name: String,
     /// The layer.
     pub weights: FffWeights,
-    /// `[tokens, input]`.
+    /// The inputs, `[tokens, input]`.
     pub x: Vec<f32>,
-    /// Whether every logit is exact in f32 in any order of summation, so that no decision may flip, ties included.
+    /// Whether every logit is exact in f32 in any order of summation, so that no decision may flip,
+    /// not even at a tie.
     pub exact: bool,
-    /// What somebody else's code computed, if that is known.
+    /// The results of another implementation, if they are known.
     pub expected: Option<Expected>,
 }
 
 /// Results of another implementation.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    /// `[tokens, output]`.
+    /// The outputs, `[tokens, output]`.
     pub y: Vec<f32>,
-    /// `[tokens, trees, levels]`.
+    /// The paths, `[tokens, trees, levels]`.
     pub path: Vec<u32>,
-    /// Smallest |logit| over a token's decisions, `[tokens]`; infinite where there are none.
+    /// The smallest |logit| of a token's decisions, `[tokens]`; infinite where a token decides
+    /// nothing.
     pub margin: Vec<f32>,
 }

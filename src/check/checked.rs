@@ -1,28 +1,29 @@
-//! What is checked: the reference itself, the host, or a device in one of its forms.
+//! The subjects of a check: the reference itself, the host, or a device in one of its forms.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Variant};
 
-/// What a case runs on.
+/// The subject that a case runs on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Checked {
-    /// The f64 reference itself, held against stored results.
+    /// The f64 reference itself, compared with stored results.
     Reference,
     /// The host, in f32.
     #[cfg(feature = "cpu")]
     Host,
-    /// The host, with products of layers in 8-bit integers: whole encoders.
+    /// The host, with the products of its layers in 8-bit integers; it runs whole encoders.
     #[cfg(feature = "cpu")]
     HostInt8,
     /// A device, in one variant of its kernels.
     Variant(Gpu, Variant),
-    /// A device's cooperative matrices: whole encoders, weights and activations in f16.
+    /// The cooperative matrices of a device, with weights and activations in f16; they run whole
+    /// encoders.
     Cooperative(Gpu),
 }
 
 impl Checked {
-    /// The device in words.
+    /// Names the device.
     pub fn device(&self) -> String {
         match self {
             Self::Reference => "CPU reference".into(),
@@ -34,7 +35,7 @@ impl Checked {
         }
     }
 
-    /// How it computes.
+    /// Names the form of the computation.
     pub fn form(&self) -> String {
         match self {
             Self::Reference => "f64".into(),
@@ -47,7 +48,7 @@ impl Checked {
         }
     }
 
-    /// Whether it runs whole encoders, and no FFF layers by themselves.
+    /// Returns whether the subject runs whole encoders only, not single FFF layers.
     pub fn encoders_only(&self) -> bool {
         match self {
             #[cfg(feature = "cpu")]
@@ -57,7 +58,7 @@ impl Checked {
         }
     }
 
-    /// What the device lacks for it.
+    /// Returns the feature that the device lacks for it, if any.
     pub fn missing(&self) -> Option<&'static str> {
         match self {
             Self::Variant(gpu, variant) => gpu.capabilities().missing(*variant),
@@ -68,12 +69,12 @@ impl Checked {
         }
     }
 
-    /// The error of a case of a kind that it does not run.
+    /// Returns the error for a case of a kind that the subject does not run.
     pub(super) fn runs_no<T>(&self, what: &str) -> Result<T> {
         Err(Error::Unsupported {
             what: what.into(),
             adapter: self.device(),
-            missing: format!("a form of {} for them", self.form()),
+            missing: format!("a form of {} that runs them", self.form()),
         })
     }
 }

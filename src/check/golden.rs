@@ -1,4 +1,4 @@
-//! Golden layers: a folder with an `index.json` of cases, each NAME.safetensors + NAME.json.
+//! Golden layers: a folder with an `index.json` of cases, each a NAME.safetensors and a NAME.json.
 
 use std::path::Path;
 
@@ -11,19 +11,20 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::fff::{FffForm, FffShape, FffWeights, LeafActivation, LeafForm};
 
-/// The kinds of cases that are FFF layers: by the authors' code, in the leaf form by that of the earlier paper, and in the signed form by
+/// The kinds of cases that are FFF layers. The published form comes from the authors' code, the
+/// leaf form from the code of the earlier paper, and the signed form from
 /// `tests/golden/make_signed.py`.
 const LEAF: &str = "fff_fastfeedforward";
 const FFF_LAYERS: [&str; 3] = ["fff_ultrafastbert", LEAF, "fff_signed"];
 
 #[derive(Deserialize)]
 struct Description {
-    /// Of the forms whose nodes are neurons.
+    /// The trees of the forms whose nodes are neurons.
     trees: Option<usize>,
     #[serde(default)]
     form: FffForm,
     depth: usize,
-    /// Of the leaf form.
+    /// The width of a leaf, in the leaf form.
     leaf_width: Option<usize>,
     #[serde(default)]
     activation: LeafActivation,
@@ -34,18 +35,20 @@ struct Description {
     exact_arithmetic: bool,
 }
 
-/// Reads the FFF layers that `folder/index.json` lists. Returns them, and the paths of the cases of kinds that this version does not check.
+/// Reads the FFF layers that `folder/index.json` lists. Returns them, and the paths of cases whose
+/// kinds this version does not check.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`], [`Error::Shape`] name the file and what is wrong; an index without any FFF layer is an error.
+/// [`Error::Io`], [`Error::Checkpoint`] and [`Error::Shape`] name the file and what is wrong with
+/// it. An index without any FFF layer is an error too.
 pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
     let (layers, others): (Vec<_>, Vec<_>) =
         index.into_iter().partition(|entry| FFF_LAYERS.contains(&entry.kind.as_str()));
     if layers.is_empty() {
-        let found = if others.is_empty() { "no case" } else { "other kinds only" };
+        let found = if others.is_empty() { "none" } else { "only other kinds" };
         let what = format!("{}: cases", folder.join("index.json").display());
-        return Err(Error::shape(what, format!("some of kind {}", FFF_LAYERS.join(" or ")), found));
+        return Err(Error::shape(what, format!("kind {}", FFF_LAYERS.join(" or ")), found));
     }
     let mut cases = Vec::new();
     for entry in &layers {
@@ -62,7 +65,7 @@ pub fn golden_cases(folder: &Path) -> Result<(Vec<Case>, Vec<String>)> {
     Ok((cases, others.collect()))
 }
 
-/// The layer of an entry; in the leaf form twice, with b2 and without it.
+/// Reads the layer of an entry. A layer in the leaf form is returned twice, with b2 and without it.
 fn read_cases(folder: &Path, entry: &IndexEntry) -> Result<Vec<Case>> {
     let name = &entry.path;
     let about: Description = read_json(&folder.join(format!("{name}.json")))?;
@@ -99,7 +102,7 @@ fn read_case(
 ) -> Result<Case> {
     let nodes: Vec<u32> =
         file.integers("expected.nodes")?.into_iter().map(i32::cast_unsigned).collect();
-    // The leaf form's nodes are those that decide: its leaves are elsewhere.
+    // In the leaf form the stored nodes are those that decide; the leaves are stored elsewhere.
     let path = match shape.leaf_form() {
         None => nodes,
         Some(_) => {

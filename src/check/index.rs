@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 pub(crate) struct IndexEntry {
     pub(crate) path: String,
     pub(crate) kind: String,
-    /// Batches of a checkpoint.
+    /// The batches of a checkpoint.
     #[serde(default)]
     pub(crate) cases: Vec<String>,
-    /// Of tokenizer cases.
+    /// The tokenizer of the case, if it has one.
     #[serde(default)]
     #[cfg_attr(not(feature = "text"), allow(dead_code, reason = "texts are a feature"))]
     pub(crate) tokenizer: Option<String>,

@@ -1,5 +1,6 @@
-//! Proof that a device computes what the reference computes: golden layers from the paper's authors' own code, those of the signed form from a script
-//! of our own, and seeded random ones, in every variant. The `cmm check` command prints what this returns.
+//! Proof that a device computes the same results as the reference, in every variant. The layers are
+//! golden ones from the code of the paper's authors (in the signed form from our own script) and
+//! seeded random ones. The command `cmm check` prints the results of this module.
 
 mod case;
 mod checked;

@@ -1,4 +1,5 @@
-//! Golden checkpoints: whole models with what the authors' code, or a float64 run, computed at every stage.
+//! Golden checkpoints: whole models, with every stage as the authors' code or a float64 run
+//! computed it.
 
 use std::path::{Path, PathBuf};
 
@@ -14,25 +15,26 @@ use crate::model::{
 };
 use crate::reference::{Comparison, EncoderOutput, F32_RTOL, encoder, row_error};
 
-/// Kinds of `index.json` that are checkpoint folders.
+/// The kinds in `index.json` that are checkpoint folders.
 const KINDS: [&str; 3] = ["mlm_checkpoint", "seqcls_checkpoint", "bert_checkpoint"];
 
-/// The error that f16 activations may have at any stage before a decision flips, and the |logit| below which they may flip one.
+/// The error that f16 activations may have at any stage before a decision flips, and the |logit|
+/// below which they may flip one.
 const HALF_RTOL: f64 = 2e-2;
 const HALF_FLIP_MARGIN: f64 = 2e-2;
 
 /// The error that the f16 variants may have, against the reference with the same rounded weights.
 const F16_RTOL: f64 = 1e-4;
 
-/// The error that products in 8-bit integers may have at any stage before a decision flips: it adds up from layer to layer, to 0.07 in the random models
-/// among the golden ones.
+/// The error that products in 8-bit integers may have at any stage before a decision flips. It adds
+/// up from layer to layer, to 0.07 in the random models among the golden ones.
 #[cfg(feature = "cpu")]
 const INT8_RTOL: f64 = 1e-1;
-/// A |logit| of the reference below which these errors may decide either way.
+/// The |logit| of the reference below which these errors may decide either way.
 #[cfg(feature = "cpu")]
 const INT8_FLIP_MARGIN: f64 = 1e-1;
 
-/// A |logit| of the reference below which f32 rounding along a whole model may decide either way.
+/// The |logit| of the reference below which f32 rounding in a whole model may decide either way.
 const FLIP_MARGIN: f64 = 1e-4;
 
 /// A checkpoint folder with golden batches.
@@ -44,14 +46,14 @@ pub struct ModelCase {
     batches: Vec<PathBuf>,
 }
 
-/// One golden batch, or one pooler on it.
+/// A golden batch, or one pooler on it.
 struct Golden {
     name: String,
     file: Checkpoint<'static>,
     batch: Batch,
     output: Output,
     pooler: Option<Pooler>,
-    /// The golden tensor of the output.
+    /// The name of the golden tensor that holds the output.
     values: &'static str,
 }
 
@@ -59,10 +61,10 @@ pub(crate) fn is_model(kind: &str) -> bool {
     KINDS.contains(&kind)
 }
 
-/// The checkpoint folders that `folder/index.json` lists.
+/// Returns the checkpoint folders that `folder/index.json` lists.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Shape`] name the file and what is wrong.
+/// [`Error::Io`] and [`Error::Shape`] name the file and what is wrong with it.
 pub fn golden_models(folder: &Path) -> Result<Vec<ModelCase>> {
     let index: Vec<IndexEntry> = read_json(&folder.join("index.json"))?;
     let models = index.into_iter().filter(|entry| is_model(&entry.kind)).map(|entry| {
@@ -124,7 +126,8 @@ impl ModelCase {
     }
 }
 
-/// The batch of a golden file: `input.input_ids [B, S]`, and mask and token types where they are given.
+/// Reads the batch of a golden file: `input.input_ids [B, S]`, with the mask and the token types if
+/// the file has them.
 fn batch(file: &Checkpoint, config: &EncoderConfig) -> Result<Batch> {
     let ids = file.integers("input.input_ids")?;
     let length = match file.info("input.input_ids")?.shape[..] {
@@ -152,12 +155,12 @@ fn batch(file: &Checkpoint, config: &EncoderConfig) -> Result<Batch> {
     Batch::new(config, &sequences)
 }
 
-/// Runs a checkpoint's golden batches; every stage, path and output is held against the reference with the same (for f16: rounded) weights, and in
-/// f32 against the golden tensors.
+/// Runs the golden batches of a checkpoint. Every stage, path and output is compared with the
+/// reference on the same weights (rounded ones for f16), and in f32 with the golden tensors too.
 ///
 /// # Errors
-/// Errors of the files and of the device; [`Error::Unsupported`] where the checkpoint has no such form. A wrong result is not an error but an
-/// [`Outcome`] that did not pass.
+/// Returns errors of the files and of the device, and [`Error::Unsupported`] if the checkpoint has
+/// no such form. A wrong result is not an error: it is an [`Outcome`] that did not pass.
 pub async fn check_model(case: &ModelCase, on: &Checked) -> Result<Vec<Outcome>> {
     let config = EncoderWeights::open(&case.folder)?.config().clone();
     let (precision, limits) = (on.precision(), on.limits());
@@ -212,7 +215,7 @@ impl Checked {
         }
     }
 
-    /// How an encoder is stored for it.
+    /// Returns the options with which an encoder is stored for this subject.
     pub(super) fn stored(&self) -> EncoderOptions {
         let options = EncoderOptions::default().weights(self.precision());
         match self {
@@ -238,7 +241,7 @@ impl Checked {
     }
 }
 
-/// What the reference computed, as a device would give it.
+/// Converts the reference's result into the form in which a device returns its own.
 fn narrow(truth: &EncoderOutput) -> Encoded {
     let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
     Encoded {
@@ -249,16 +252,17 @@ fn narrow(truth: &EncoderOutput) -> Encoded {
     }
 }
 
-/// How far a device may be from the reference.
+/// The limits on the difference between a device and the reference.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// Of a stage's row.
+    /// The largest error of a stage's row.
     pub(crate) error: f64,
     /// The |logit| of the reference below which a decision may flip.
     pub(crate) flip: f64,
 }
 
-/// Paths first, layer by layer; values of all stages up to the first layer where a decision flipped.
+/// Compares the paths layer by layer, then the values of all stages up to the first layer in which
+/// a decision flipped.
 pub(crate) fn compare_encoded(
     (batch, output): (&Batch, &Output),
     config: &EncoderConfig,
@@ -324,7 +328,7 @@ pub(crate) fn compare_encoded(
     result
 }
 
-/// The layer whose output, or part, a stage is.
+/// Returns the layer that a stage belongs to.
 fn layer_of(stage: &str) -> Option<usize> {
     let digits = stage.trim_start_matches("hidden.").strip_prefix("layer")?;
     digits.split('.').next()?.parse().ok()
@@ -338,13 +342,13 @@ fn worst_error(want: &[f64], got: &[f32], width: usize) -> f64 {
     rows.map(|(want, got)| row_error(want, got)).fold(0.0, f64::max)
 }
 
-/// Golden tensors that the result does not agree with.
+/// Returns the number of golden tensors that the result does not agree with.
 fn disagreements(golden: &Golden, config: &EncoderConfig, got: &Encoded) -> Result<usize> {
     let mut wrong = 0;
     let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
     let tensors = got.stages.iter().map(|(name, values)| (format!("expected.{name}"), values));
     for (tensor, values) in tensors.chain([(golden.values.to_owned(), &got.values)]) {
-        // After a post-LN model's last layer comes nothing, and norm1 means another place.
+        // Nothing follows the last layer of a post-LN model, and its norm1 stands in another place.
         if !golden.file.has(&tensor) {
             continue;
         }

@@ -1,4 +1,5 @@
-//! Runs cases: the reference against golden results, then a device's variants against the reference.
+//! Runs cases: compares the reference with golden results, then a device's variants with the
+//! reference.
 
 use std::borrow::Cow;
 
@@ -11,26 +12,29 @@ use crate::kernels::Activations;
 use crate::layer::FffLayer;
 use crate::reference::{Comparison, F16_ROUNDING, F32_RTOL, FffOutput, compare, fff};
 
-/// Below this |logit| the results of another implementation, stored in f32, are not held against ours.
+/// The |logit| below which results of another implementation, stored in f32, are not compared with
+/// ours.
 const GOLDEN_MARGIN: f32 = 1e-4;
 
-/// Tokens above which f16 activations are not checked as well.
+/// The number of tokens above which f16 activations are not checked in addition.
 const MANY_TOKENS: usize = 10_000;
 
-/// How a case went.
+/// The result of a case.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Name of the case.
+    /// The name of the case.
     pub case: String,
-    /// Against the f64 reference, computed with the same weights (rounded to f16 for the f16 variants).
+    /// The comparison with the f64 reference on the same weights (rounded to f16 for the f16
+    /// variants).
     pub reference: Comparison,
-    /// Against the stored results, where the case has them and the weights are the same: tokens that disagree.
+    /// The number of tokens that disagree with the stored results, if the case has them for these
+    /// weights.
     pub golden_disagreements: Option<usize>,
 }
 
 impl Outcome {
-    /// Whether everything agrees.
+    /// Returns whether everything agrees.
     pub fn passed(&self) -> bool {
         self.reference.passed() && self.golden_disagreements.unwrap_or(0) == 0
     }
@@ -41,12 +45,13 @@ impl Outcome {
     }
 }
 
-/// Runs a case and holds the result against the reference and against the stored results: on a device the worst of every schedule that there is
-/// and every kind of activations.
+/// Runs a case and compares the result with the reference and with the stored results. On a device
+/// the outcome is the worst over all schedules and kinds of activations.
 ///
 /// # Errors
-/// Errors of the layer, where the input does not fit it, and of the device; [`Error::Unsupported`] where there are no layers of this form. A wrong
-/// result is not an error but an [`Outcome`] that did not pass.
+/// Returns errors of the layer if the input does not fit it, errors of the device, and
+/// [`Error::Unsupported`] if the subject runs no layers of this form. A wrong result is not an
+/// error: it is an [`Outcome`] that did not pass.
 pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
     let (weights, x) = (&case.weights, &case.x);
     let shape = weights.shape();
@@ -72,7 +77,7 @@ pub async fn check_case(case: &Case, on: &Checked) -> Result<Outcome> {
 
 async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outcome> {
     let mut activations = vec![Activations::F32];
-    // Cases of very many tokens are about the size of a dispatch, whatever its formats.
+    // Cases of very many tokens test the size of a dispatch, which does not depend on its formats.
     let many = case.x.len() > MANY_TOKENS * case.weights.shape().input();
     if variant.weights == WeightFormat::Packed && !many {
         activations.push(Activations::F16);
@@ -97,10 +102,11 @@ async fn check_variant(gpu: &Gpu, case: &Case, variant: Variant) -> Result<Outco
     worst.ok_or_else(|| Error::shape("schedules of a layer", "one at least", "none"))
 }
 
-/// As [`check_case`], for a layer that was uploaded elsewhere and claims to be `case.weights`.
+/// Checks a layer that was uploaded elsewhere and claims to be `case.weights`, as [`check_case`]
+/// does.
 ///
 /// # Errors
-/// As [`check_case`].
+/// Returns the errors of [`check_case`].
 pub async fn check_layer(case: &Case, layer: &FffLayer) -> Result<Outcome> {
     let rounded = match layer.variant().weights.precision() {
         Precision::F32 => None,
@@ -119,11 +125,11 @@ pub async fn check_layer(case: &Case, layer: &FffLayer) -> Result<Outcome> {
     let roundings = if case.exact { 0 } else { layer.roundings() };
     let mut reference = compare(weights.shape(), &truth, &got.y, &got.path, roundings)?;
     if stored.y == Precision::F16 {
-        // Of a leaf's neurons, too, where cooperative matrices pass them on in f16.
+        // On cooperative matrices the neurons of a leaf are rounded to f16 as well.
         let roundings = if weights.shape().leaf_form().is_some() { 3.0 } else { 1.0 };
         reference.allowed_error += roundings * F16_ROUNDING;
     }
-    // The kernel that keeps no path is another one: it must give the same numbers.
+    // A separate kernel runs when no path is kept: it must give the same numbers.
     if layer.forward(&case.x).await? != got.y {
         reference.worst_error = f64::INFINITY;
     }
@@ -134,7 +140,8 @@ pub async fn check_layer(case: &Case, layer: &FffLayer) -> Result<Outcome> {
     Ok(Outcome { case: case.name.clone(), reference, golden_disagreements })
 }
 
-/// Tokens whose path or values are not the stored ones; tokens that the stored f32 cannot decide are left out, unless exact.
+/// Returns the number of tokens whose path or values differ from the stored ones. Unless the case
+/// is exact, tokens that the stored f32 results cannot decide are left out.
 fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
     let expected = case.expected.as_ref()?;
     let shape = case.weights.shape();
@@ -153,11 +160,12 @@ fn golden_disagreements(case: &Case, y: &[f32], path: &[u32]) -> Option<usize> {
     Some(wrong.count())
 }
 
-/// Seeded random layers that reach what the golden ones do not: wide and odd widths, input and output of different widths, no decision,
-/// deep trees, many trees, ties, and enough tokens for a second row of workgroups.
+/// Returns seeded random layers that reach what the golden ones do not: wide and odd widths, input
+/// and output of different widths, no decision, deep trees, many trees, ties, and enough tokens for
+/// a second row of workgroups.
 ///
 /// # Errors
-/// None for the shapes listed here; they are validated like any other.
+/// Returns an error only if one of the shapes listed here is invalid.
 pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut cases = Vec::new();
@@ -197,7 +205,8 @@ pub fn random_cases(seed: u64) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Small integers, so that every logit is exact in any order of summation, and many are exactly 0.
+/// Returns a case of small integers: every logit is exact in any order of summation, and many are
+/// 0.
 fn tie_case(form: FffForm, random: &mut fastrand::Rng) -> Result<Case> {
     let trees = if matches!(form, FffForm::Leaf(_)) { 1 } else { 2 };
     let shape = FffShape::with_output(20, 12, trees, 5)?.in_form(form)?;

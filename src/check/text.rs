@@ -1,4 +1,4 @@
-//! Golden texts: token ids of a tokenizer, and sentence embeddings of a published model.
+//! Golden texts: the token ids of a tokenizer, and sentence embeddings of a published model.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::reference::Comparison;
 use crate::text::{FastBert, ModelOptions, Tokenizer};
 
-/// Kinds of `index.json` that are texts.
+/// The kinds in `index.json` that are texts.
 const TOKENIZER: &str = "tokenizer";
 const EMBEDDINGS: &str = "sentence_embeddings";
 
@@ -39,13 +39,13 @@ struct Sentences {
 /// Golden cases of texts.
 #[derive(Debug, Clone, Default)]
 pub struct TextCases {
-    /// Cases and the folder of their tokenizer.
+    /// The name of each tokenizer case, its path and the folder of its tokenizer.
     tokenizers: Vec<(String, PathBuf, PathBuf)>,
-    /// Folders of sentences and embeddings, by their names in the index.
+    /// The folders of sentences and embeddings, with their names in the index.
     pub embeddings: Vec<(String, PathBuf)>,
 }
 
-/// The texts that `folder/index.json` lists.
+/// Returns the texts that `folder/index.json` lists.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Shape`].
@@ -67,10 +67,11 @@ pub fn golden_texts(folder: &Path) -> Result<TextCases> {
 }
 
 impl TextCases {
-    /// Tokenizes every golden text: ids, token types and the decoded text must be the stored ones.
+    /// Tokenizes every golden text. The ids, the token types and the decoded text must equal the
+    /// stored ones.
     ///
     /// # Errors
-    /// Errors of the files.
+    /// Returns errors of the files.
     pub fn check_tokenizers(&self) -> Result<Vec<Outcome>> {
         let outcome = |(name, cases, folder): &(String, PathBuf, PathBuf)| {
             let cases: TokenizerCases = read_json(cases)?;
@@ -105,11 +106,12 @@ fn comparison(
     Comparison { tokens, decisions, legitimate_flips, wrong_nodes, worst_error, allowed_error }
 }
 
-/// Embeds golden sentences with a published model and compares: the worst 1 - cosine must be below 1e-5 in f32, 1e-3 in f16, 1e-2
-/// in int8.
+/// Embeds golden sentences with a published model and compares the vectors. The largest 1 - cosine
+/// must be below 1e-5 in f32, 1e-3 in f16 and 1e-2 in int8.
 ///
 /// # Errors
-/// Errors of the files and of the device; [`Error::Unsupported`] for the reference, which embeds no texts.
+/// Returns errors of the files and of the device, and [`Error::Unsupported`] for the reference,
+/// which embeds no texts.
 pub async fn check_embeddings(
     golden: &(String, PathBuf),
     model: &Path,

@@ -23,22 +23,24 @@ pub(crate) struct GpuEncoder {
     facts: Facts,
     target: Target,
     parts: Parts,
-    /// To the hidden states.
+    /// The program that computes the hidden states.
     hidden: Arc<Program>,
-    /// What has been asked for so far: the output, of tokens without its list, and whether with paths.
+    /// The programs that have been asked for so far, by output (that of tokens without its list of
+    /// tokens) and by whether they keep paths.
     programs: Mutex<Vec<(Output, bool, Arc<Program>)>>,
-    /// Of the last forwards, for the next ones.
+    /// The workspaces of the last forwards, kept for the next ones.
     workspaces: Mutex<Vec<Workspace>>,
 }
 
-/// Workspaces that are kept: one batch runs while another one's result is read.
+/// The number of workspaces that are kept. There are two, because one batch runs while the result
+/// of another is read.
 const KEPT: usize = 2;
 
 /// A batch that was submitted.
 pub(crate) struct Running {
-    /// None: there was nothing to run.
+    /// The work on the device; `None` if there was nothing to run.
     work: Option<Work>,
-    /// The width of the result, so far.
+    /// The result, of which only the width is known so far.
     encoded: Encoded,
 }
 
@@ -50,13 +52,13 @@ struct Work {
     results: Vec<Tapped>,
 }
 
-/// What is on its way back to the host.
+/// A buffer on its way back to the host.
 struct Tapped {
     readback: Readback,
     bytes: u64,
     width: usize,
     dtype: Dtype,
-    /// The stage's name; none: a path.
+    /// The name of the stage; `None` for a path.
     name: Option<String>,
 }
 
@@ -64,7 +66,8 @@ impl GpuEncoder {
     /// Uploads an encoder, one layer at a time.
     ///
     /// # Errors
-    /// Errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// Returns errors of the checkpoint, [`Error::TooLarge`], [`Error::Unsupported`],
+    /// [`Error::OutOfMemory`] or [`Error::DeviceLost`].
     pub(crate) async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
@@ -94,43 +97,44 @@ impl GpuEncoder {
         Ok(Self { gpu, config, variant, facts, target, parts, hidden, programs, workspaces })
     }
 
-    /// The device that the encoder lies on.
+    /// Returns the device that holds the encoder.
     pub(crate) fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// The sizes.
+    /// Returns the encoder's configuration.
     pub(crate) fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
-    /// The variant that runs.
+    /// Returns the variant that runs.
     pub(crate) fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// How activations are stored between a layer's operations.
+    /// Returns how activations are stored between a layer's operations.
     pub(crate) fn activations(&self) -> Precision {
         self.target.activations
     }
 
-    /// Bytes that one buffer may have.
+    /// Returns the bytes that one buffer may have.
     fn most_bytes(&self) -> u64 {
         let limits = &self.gpu.capabilities().limits;
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
 
-    /// Tokens that a batch may have on this device, paths included.
+    /// Returns the number of tokens that a batch may have on this device, with room for paths.
     pub(crate) fn max_tokens(&self) -> usize {
         let shape = self.config.ffn.shape(self.config.hidden);
         let path = shape.ok().flatten().map_or(0, |shape| 4 * shape.path_len());
         let scratch = self.hidden.operations.iter().map(Operation::scratch_row_bytes).max();
         let widest = self.hidden.widest(Rows::Tokens).max(path).max(scratch.unwrap_or(0) as usize);
-        // Far below 2^31, up to which kernels count.
+        // This is far below 2^31, the number up to which kernels count.
         (self.most_bytes() / widest as u64).min(1 << 30) as usize / 256 * 256
     }
 
-    /// Rows of [`Output::Tokens`] that one forward may ask for on this device.
+    /// Returns the number of rows of [`Output::Tokens`] that one forward may ask for on this
+    /// device.
     pub(crate) fn max_rows(&self) -> usize {
         let words = self.target.vocabulary.iter().map(Range::len).max().unwrap_or(1);
         let widest = row_stride(words.max(self.config.hidden)) as u64 * 4;
@@ -138,7 +142,7 @@ impl GpuEncoder {
         if rows > PICKED_UNIT { rows / PICKED_UNIT * PICKED_UNIT } else { rows }
     }
 
-    /// The program to an output.
+    /// Returns the program that computes an output.
     fn program(&self, output: &Output, paths: bool) -> Result<Arc<Program>> {
         let kind = match output {
             Output::Tokens(_) => Output::Tokens(Vec::new()),
@@ -155,10 +159,10 @@ impl GpuEncoder {
         Ok(program)
     }
 
-    /// Runs a batch: one submit, then the result is read back, with what `tap` asks for.
+    /// Runs a batch by a single submission and reads the result back, with what `tap` asks for.
     ///
     /// # Errors
-    /// Those of [`GpuEncoder::submit`] and [`GpuEncoder::finish`].
+    /// Returns the errors of [`GpuEncoder::submit`] and [`GpuEncoder::finish`].
     pub(crate) async fn forward(
         &self,
         batch: &Batch,
@@ -172,23 +176,24 @@ impl GpuEncoder {
     /// Submits a batch and does not wait for it.
     ///
     /// # Errors
-    /// [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row is not in the batch, or the batch was laid out for a model with other
-    /// ids, positions or token types; [`Error::TooLarge`] if the batch has more than
-    /// [`GpuEncoder::max_tokens`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// Returns [`Error::MissingHead`] if the checkpoint has no such head; [`Error::Input`] if a row
+    /// is not in the batch, or if the batch was laid out for a model with other ids, positions or
+    /// token types; [`Error::TooLarge`] if the batch has more than [`GpuEncoder::max_tokens`];
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`] or [`Error::Gpu`].
     pub(crate) async fn submit(&self, batch: &Batch, output: &Output, tap: Tap) -> Result<Running> {
         batch.belongs_to(&self.config)?;
         let gpu = &self.gpu;
         if let Output::Tokens(rows) = output {
             batch.holds(rows)?;
         }
-        // Refuses a head that is not there even where nothing is asked of it.
+        // This refuses a missing head even if the batch asks nothing of it.
         let asked = self.program(output, tap != Tap::None)?;
         let encoded = Encoded { width: asked.plan.width(), ..Encoded::default() };
         let nothing = matches!(output, Output::Tokens(rows) if rows.is_empty());
         if batch.is_empty() || (nothing && tap == Tap::None) {
             return Ok(Running { work: None, encoded });
         }
-        // Taps alone: the hidden states stand in for a result of no rows.
+        // Where only taps are wanted, the hidden states stand in for a result without rows.
         let output = if nothing { &Output::Hidden } else { output };
         let picked: &[u32] = if let Output::Tokens(rows) = output { rows } else { &[] };
         let program = self.program(output, tap != Tap::None)?;
@@ -209,10 +214,11 @@ impl GpuEncoder {
         Ok(Running { work: Some(Work { workspace, submission, tapped, results }), encoded })
     }
 
-    /// Waits for a batch, not for those that were submitted after it, and reads its result.
+    /// Waits for a batch, but not for those that were submitted after it, and reads its result.
     ///
     /// # Errors
-    /// [`Error::Input`] if the result is not finite, [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// Returns [`Error::Input`] if the result is not finite, [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`] or [`Error::Gpu`].
     pub(crate) async fn finish(&self, running: Running) -> Result<Encoded> {
         let Running { work, mut encoded } = running;
         let Some(Work { workspace, submission, tapped, results }) = work else {
@@ -222,10 +228,10 @@ impl GpuEncoder {
         if !results.is_empty() {
             encoded.values = side_by_side(gpu, submission, &results).await?;
         }
-        // Sums may overflow, and what passes between operations in f16 sooner than those.
+        // Sums may overflow, and f16 values between operations overflow sooner.
         let result = match self.activations() {
-            Precision::F32 => "the encoder's result, whose sums overflowed:",
-            Precision::F16 => "the encoder's result with f16 activations, which f32 ones may help:",
+            Precision::F32 => "the encoder's result (its sums overflowed)",
+            Precision::F16 => "the encoder's result (f16 activations overflowed; try f32 ones)",
         };
         check_finite(result, &encoded.values)?;
         for stage in tapped {
@@ -243,7 +249,7 @@ impl GpuEncoder {
         Ok(encoded)
     }
 
-    /// A kept workspace that is fit, if there is one; else one that is not makes room for another.
+    /// Takes a kept workspace that is fit. If there is none, an unfit one is dropped to make room.
     fn kept(&self, fit: impl Fn(&Workspace) -> bool) -> Option<Workspace> {
         let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.iter().position(fit) {
@@ -255,7 +261,7 @@ impl GpuEncoder {
         }
     }
 
-    /// Records and submits all steps; what is tapped, and the parts of the result, come back.
+    /// Records and submits all steps. Returns the tapped buffers and the parts of the result.
     fn record(
         &self,
         workspace: &Workspace,
@@ -282,7 +288,7 @@ impl GpuEncoder {
         (tapped, results, recording.submit())
     }
 
-    /// Buffers that hold a batch and what comes of it, for [`GpuEncoder::record_into`].
+    /// Returns buffers that hold a batch and its results, for [`GpuEncoder::record_into`].
     pub(crate) async fn prepare(&self, batch: &Batch) -> Result<Workspace> {
         batch.belongs_to(&self.config)?;
         let workspace = Workspace::new(&self.gpu, &self.hidden, batch, &[]).await?;
@@ -291,7 +297,8 @@ impl GpuEncoder {
         Ok(workspace)
     }
 
-    /// Records embedding, layers and final norm of a prepared batch into a pass that the caller began, for measurements.
+    /// Records the embedding, the layers and the final norm of a prepared batch into a pass that
+    /// the caller began. This is for measurements.
     pub(crate) fn record_into(&self, pass: &mut wgpu::ComputePass<'_>, workspace: &Workspace) {
         for step in 0..workspace.program().plan.steps.len() {
             workspace.record(pass, step);
@@ -299,9 +306,9 @@ impl GpuEncoder {
     }
 }
 
-/// Rows of a matrix in as few parts as one binding holds each.
+/// Splits the rows of a matrix into as few parts as possible, each of which fits one binding.
 fn parts_of(gpu: &Gpu, rows: usize, row_bytes: usize) -> Vec<Range<usize>> {
-    // Whole units of rows, so that the scores of a part need no padding.
+    // Parts are whole units of rows, so that the scores of a part need no padding.
     const UNIT: usize = 8;
     let limits = &gpu.capabilities().limits;
     let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -337,7 +344,8 @@ impl Tapped {
     }
 }
 
-/// Reads the parts of a result back: row by row, one part's values after the other's.
+/// Reads the parts of a result back and joins them: each row is that of the first part, followed by
+/// those of the others.
 async fn side_by_side(
     gpu: &Gpu,
     submission: Option<&wgpu::SubmissionIndex>,

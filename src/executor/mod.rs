@@ -1,4 +1,5 @@
-//! Plans on a GPU: weights uploaded by part, kernels compiled step by step, one submit a batch.
+//! Plans on a GPU: weights are uploaded part by part, kernels are compiled step by step, and each
+//! batch is one submission.
 
 mod encoder;
 mod options;

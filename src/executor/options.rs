@@ -1,4 +1,4 @@
-//! How an encoder is stored and run.
+//! Options of how an encoder is stored and run.
 
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
@@ -6,55 +6,58 @@ use crate::gpu::{Capabilities, Variant, WeightFormat};
 use crate::kernels::fits_cooperative;
 use crate::model::EncoderConfig;
 
-/// How an encoder is stored and run: with f32 weights and activations in the variant that suits the device best, unless more is said.
-/// f16 weights never change how activations are stored: that is a word of its own.
+/// Options of how an encoder is stored and run. By default weights and activations are f32, in the
+/// variant that suits the device best. f16 weights never change how activations are stored:
+/// activations have an option of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EncoderOptions {
-    /// How matrices are stored.
+    /// The precision in which matrices are stored.
     pub weights: Precision,
-    /// How what passes between a layer's operations is stored; the residual stream and all sums are f32. f16 runs on cooperative matrices
-    /// (tensor cores), beside f16 weights.
+    /// The precision of the values that pass between a layer's operations; the residual stream and
+    /// all sums are f32. f16 activations run on cooperative matrices (tensor cores), with f16
+    /// weights.
     pub activations: Precision,
-    /// A certain variant of the kernels, which says how matrices are stored too.
+    /// A certain variant of the kernels, which also decides how matrices are stored.
     pub variant: Option<Variant>,
-    /// Whether the CPU makes products in 8-bit integers ([`Encoder::on_host_in_int8`](crate::Encoder::on_host_in_int8)); no GPU
-    /// does.
+    /// Whether the CPU computes products in 8-bit integers
+    /// ([`Encoder::on_host_in_int8`](crate::Encoder::on_host_in_int8)); no GPU does.
     pub int8: bool,
 }
 
 impl EncoderOptions {
-    /// Matrices stored so.
+    /// Stores matrices in this precision.
     pub fn weights(mut self, precision: Precision) -> Self {
         self.weights = precision;
         self
     }
 
-    /// Activations stored so.
+    /// Stores activations in this precision.
     pub fn activations(mut self, precision: Precision) -> Self {
         self.activations = precision;
         self
     }
 
-    /// In a certain variant of the kernels.
+    /// Runs a certain variant of the kernels.
     pub fn variant(mut self, variant: Variant) -> Self {
         self.variant = Some(variant);
         self
     }
 
-    /// Products in 8-bit integers, on the CPU.
+    /// Computes products in 8-bit integers, on the CPU.
     pub fn int8(mut self, int8: bool) -> Self {
         self.int8 = int8;
         self
     }
 
-    /// Whether a device can run an encoder with f16 activations: it has cooperative matrices, for heads of 16, 32, 48 or 64 values.
+    /// Returns whether a device can run an encoder with f16 activations: it needs cooperative
+    /// matrices, which take heads of 16, 32, 48 or 64 values.
     pub fn f16_activations(device: &Capabilities, config: &EncoderConfig) -> bool {
         let head = config.head_width();
         device.cooperative && device.packed_f16 && fits_cooperative(head)
     }
 
-    /// The kernels' variant on a device.
+    /// Returns the variant of the kernels that runs on a device.
     pub(crate) fn resolve(&self, device: &Capabilities, config: &EncoderConfig) -> Result<Variant> {
         if self.int8 {
             return Err(Error::input("products in int8", "the CPU", "a GPU"));

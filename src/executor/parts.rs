@@ -13,13 +13,13 @@ use crate::model::{
 };
 use crate::plan::{LayerPart, Op, Part, PartWeights, Plan, Step};
 
-/// Buffers of each part, in the order that its kernels bind them.
+/// The buffers of each part, in the order in which its kernels bind them.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     of: HashMap<Part, Vec<Arc<Buffer>>>,
 }
 
-/// Weights on the host of which no more is read than is needed at once.
+/// Weights on the host. Only what is needed at once has been read.
 struct Source<'w> {
     weights: &'w EncoderWeights<'w>,
     embedding: EmbeddingWeights,
@@ -29,7 +29,7 @@ struct Source<'w> {
 }
 
 impl Parts {
-    /// Uploads what the steps of a plan need, one layer at a time.
+    /// Uploads the weights that the steps of a plan need, one layer at a time.
     pub(crate) async fn upload(
         gpu: &Gpu,
         weights: &EncoderWeights<'_>,
@@ -44,7 +44,7 @@ impl Parts {
         for step in &plan.steps {
             let Some(part) = step.part else { continue };
             if !matches!(part, Part::Embedding(_)) {
-                // Most of what an encoder weighs, and uploaded by now.
+                // The words are most of an encoder's bytes, and they are uploaded by now.
                 source.embedding.words = Vec::new();
             }
             if let Part::Layer(layer, _) = part
@@ -59,7 +59,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// The buffers of a part; none if the plan that was uploaded had no such part.
+    /// Returns the buffers of a part. It fails if the plan that was uploaded had no such part.
     pub(crate) fn get(&self, part: Part) -> Result<Vec<Arc<Buffer>>> {
         self.of.get(&part).cloned().ok_or_else(|| lacks(part))
     }
@@ -152,12 +152,13 @@ fn lacks(part: Part) -> Error {
     Error::config("this encoder", format!("weights of {part:?}"), "none")
 }
 
-/// How the matrix of a dense layer lies on a device.
+/// The layout of a dense layer's matrix on a device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DenseLayout {
-    /// Row after row.
+    /// The rows lie one after another.
     Rows(WeightFormat),
-    /// In blocks of 16 x 16 in f16, for f16 rows of x on cooperative matrices.
+    /// Blocks of 16 x 16 values in f16 lie one after another, as cooperative matrices read them
+    /// beside f16 rows of x.
     Blocks,
 }
 
@@ -178,22 +179,23 @@ pub(crate) async fn upload_dense(
     Ok(vec![matrix?.into(), bias.into()])
 }
 
-/// What error messages and debuggers call the weights of a part.
+/// Returns the name of a part's weights in error messages and debuggers.
 fn label(part: Part) -> String {
     match part {
         Part::Layer(layer, LayerPart::Qkv) => format!("query, key, value of layer {layer}"),
         Part::Layer(layer, LayerPart::AttentionOut) => format!("attention output of layer {layer}"),
-        Part::Layer(layer, LayerPart::Up) => format!("feedforward in of layer {layer}"),
-        Part::Layer(layer, LayerPart::Down) => format!("feedforward out of layer {layer}"),
+        Part::Layer(layer, LayerPart::Up) => format!("feedforward input of layer {layer}"),
+        Part::Layer(layer, LayerPart::Down) => format!("feedforward output of layer {layer}"),
         part => format!("{part:?}").to_lowercase(),
     }
 }
 
-/// A dense layer of the widths that its step has: every head of its output, or of its input, gets rows or columns of zeros.
+/// Widens a dense layer to the widths of its step: every head of its output or of its input gets
+/// rows or columns of zeros.
 fn padded(weights: &DenseWeights, heads: usize, input: usize, output: usize) -> DenseWeights {
     let mut padded = weights.clone();
     if output != weights.output {
-        // q, k and v.
+        // The output holds q, k and v.
         let (head, wide) = (weights.output / (3 * heads), output / (3 * heads));
         let pad = |values: &[f32], width: usize| -> Vec<f32> {
             let zeros = vec![0.0; (wide - head) * width];

@@ -1,4 +1,4 @@
-//! A plan with kernels and weights for its steps: what a forward to one kind of output runs.
+//! A plan with the kernels and weights of its steps: the work of a forward to one kind of output.
 
 use crate::error::Result;
 use crate::executor::parts::Parts;
@@ -11,9 +11,9 @@ use crate::plan::{Memory, Op, Plan, Rows, Slot, Step};
 pub(crate) struct Program {
     pub(crate) plan: Plan,
     pub(crate) memory: Memory,
-    /// One for each step.
+    /// One operation for each step.
     pub(crate) operations: Vec<Operation>,
-    /// Queries of an attention tile, the same in all layers.
+    /// The queries of an attention tile; they are the same in all layers.
     pub(crate) queries_per_tile: u32,
 }
 
@@ -36,13 +36,13 @@ impl Program {
         Ok(Self { plan, memory, operations, queries_per_tile })
     }
 
-    /// Bytes of the widest row of a buffer of this kind.
+    /// Returns the bytes of the widest row among buffers with rows of this kind.
     pub(crate) fn widest(&self, rows: Rows) -> usize {
         let buffers = self.memory.buffers.iter().filter(|(kind, _)| *kind == rows);
         buffers.map(|(_, bytes)| *bytes).max().unwrap_or(1)
     }
 
-    /// Whether a step counts attention tiles instead of rows.
+    /// Returns whether a step counts attention tiles instead of rows.
     pub(crate) fn in_tiles(step: &Step) -> bool {
         matches!(step.op, Op::Attention { .. })
     }

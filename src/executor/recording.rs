@@ -1,12 +1,13 @@
-//! Dispatches on their way into one command buffer, with copies of what is tapped.
+//! Dispatches that are recorded into one command buffer, with copies of the tapped buffers.
 
 use crate::gpu::{Gpu, Readback};
 
-/// A command buffer in the making.
+/// A command buffer that is being recorded.
 pub(crate) struct Recording<'g> {
     gpu: &'g Gpu,
     encoder: wgpu::CommandEncoder,
-    /// Forgotten of its lifetime, so that it can live beside the encoder; it is dropped before the encoder is used.
+    /// The pass has forgotten its lifetime, so that it can live beside the encoder. It is dropped
+    /// before the encoder is used.
     pass: Option<wgpu::ComputePass<'static>>,
 }
 
@@ -16,14 +17,14 @@ impl<'g> Recording<'g> {
         Self { gpu, encoder, pass: None }
     }
 
-    /// The pass that dispatches go into.
+    /// Returns the pass that dispatches go into.
     pub(crate) fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
         self.pass.get_or_insert_with(|| {
             self.encoder.begin_compute_pass(&Default::default()).forget_lifetime()
         })
     }
 
-    /// Copies what a buffer begins with, as it is now.
+    /// Copies the first `bytes` of a buffer as they are at this point.
     pub(crate) fn copy_out(&mut self, buffer: &wgpu::Buffer, bytes: u64) -> Readback {
         self.pass = None;
         let readback = Readback::within_scope(self.gpu, "tap", bytes);
@@ -31,7 +32,7 @@ impl<'g> Recording<'g> {
         readback
     }
 
-    /// Submits it all.
+    /// Submits the command buffer.
     pub(crate) fn submit(self) -> wgpu::SubmissionIndex {
         let Self { gpu, encoder, pass } = self;
         drop(pass);

@@ -1,4 +1,4 @@
-//! The buffers that a program works in, bound once and kept from one forward to the next.
+//! The buffers that a program works in. They are bound once and kept from one forward to the next.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::gpu::{Bound, Buffer, Buffers, Dispatch, Gpu, Operation};
 use crate::model::{Batch, Pooler};
 use crate::plan::{Op, Rows, SlotId, Step};
 
-/// Rows by which the room for picked ones grows.
+/// The room for picked rows grows by this number of rows.
 pub(crate) const PICKED_UNIT: usize = 8;
 
-/// How many there are of what a batch has.
+/// The number of tokens, sequences, picked rows and attention tiles of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extents {
     tokens: u32,
@@ -29,7 +29,7 @@ impl Extents {
         }
     }
 
-    /// With room for the next batch.
+    /// Returns larger extents, with room for the next batch.
     fn roomy(self) -> Self {
         let room = |count: u32, unit: u32| {
             let count = count.max(1);
@@ -38,7 +38,7 @@ impl Extents {
         Self {
             tokens: room(self.tokens, 256),
             sequences: room(self.sequences, 256),
-            // No more than may be asked for: `GpuEncoder::max_rows`.
+            // No forward asks for more: see `GpuEncoder::max_rows`.
             picked: room(
                 self.picked,
                 if self.picked < PICKED_UNIT as u32 { 1 } else { PICKED_UNIT as u32 },
@@ -55,39 +55,41 @@ impl Extents {
     }
 }
 
-/// Buffers for batches of at most so many tokens, sequences, picked rows and attention tiles.
+/// Buffers for batches up to a certain number of tokens, sequences, picked rows and attention
+/// tiles.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     program: Arc<Program>,
     room: Extents,
-    /// Of the batch that was chosen for last.
+    /// The extents of the batch for which kernels were chosen last.
     extents: Extents,
     buffers: Vec<Buffer>,
-    /// What passes between the kernels of one step; steps use the same, one after another.
+    /// The buffers between the kernels of one step. All steps use the same ones, one after another.
     scratch: Vec<Buffer>,
     inputs: Inputs,
-    /// For each step, every way to compute it that was chosen so far, bound.
+    /// For each step, every dispatch that was chosen so far, with its bindings.
     bound: Vec<Vec<(Dispatch, Bound)>>,
-    /// For each step, the dispatch for the batch that was chosen for last, and the place of what it is bound to.
+    /// For each step, the dispatch for the batch that was chosen for last, and the index of its
+    /// bindings.
     dispatches: Vec<(Dispatch, usize)>,
 }
 
-/// What a batch brings.
+/// The input buffers of a batch.
 #[derive(Debug)]
 struct Inputs {
     extents: Buffer,
-    /// id, position, type, unused.
+    /// For each token: id, position, type, unused.
     ids: Buffer,
     masked: Buffer,
-    /// First token and tokens of each sequence.
+    /// For each sequence: its first token and its number of tokens.
     spans: Buffer,
     tiles: Buffer,
-    /// The rows that the output picks, or the first ones of sequences.
+    /// The rows that the output picks, or the first rows of the sequences.
     picked: Buffer,
 }
 
 impl Workspace {
-    /// A workspace that holds this batch, with some room for the next.
+    /// Creates a workspace that holds this batch, with some room for the next.
     pub(crate) async fn new(
         gpu: &Gpu,
         program: &Arc<Program>,
@@ -151,12 +153,13 @@ impl Workspace {
         operation.bind(gpu, dispatch, buffers)
     }
 
-    /// Whether it runs this program and has room for this batch.
+    /// Returns whether the workspace runs this program and has room for this batch.
     pub(crate) fn holds(&self, program: &Arc<Program>, batch: &Batch, picked: &[u32]) -> bool {
         Arc::ptr_eq(&self.program, program) && extents(program, batch, picked).fits(&self.room)
     }
 
-    /// Chooses the kernels for a batch that it holds; those that are chosen for the first time are compiled.
+    /// Chooses the kernels for a batch that the workspace holds. Kernels that are chosen for the
+    /// first time are compiled.
     pub(crate) async fn choose(&mut self, gpu: &Gpu, batch: &Batch, picked: &[u32]) -> Result<()> {
         let extents = extents(&self.program, batch, picked);
         if extents == self.extents && !self.dispatches.is_empty() {
@@ -186,7 +189,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Writes the batch that was chosen for. For the inside of an error scope.
+    /// Writes the batch that was chosen for. The caller opens the error scope.
     pub(crate) fn write(&self, gpu: &Gpu, batch: &Batch, picked: &[u32]) {
         let Extents { tokens, sequences, picked: rows, tiles } = self.extents;
         let Inputs { extents, ids, masked, spans, tiles: tile_buffer, picked: picked_buffer } =
@@ -215,7 +218,7 @@ impl Workspace {
         dispatch.record(pass, &self.bound[step][*place].1);
     }
 
-    /// What a step computes so many of.
+    /// Returns the number of rows, or of attention tiles, that a step computes.
     fn rows(&self, step: &Step) -> u32 {
         match Program::in_tiles(step) {
             true => self.extents.tiles,
@@ -227,19 +230,19 @@ impl Workspace {
         &self.program
     }
 
-    /// The buffer that a slot lies in.
+    /// Returns the buffer that holds a slot.
     pub(crate) fn buffer(&self, slot: SlotId) -> &Buffer {
         &self.buffers[self.program.memory.of[slot]]
     }
 
-    /// Bytes that a slot fills of it.
+    /// Returns the bytes of that buffer that a slot fills.
     pub(crate) fn bytes(&self, slot: SlotId) -> u64 {
         let slot = &self.program.plan.slots[slot];
         u64::from(self.extents.of(slot.rows)) * slot.row_bytes() as u64
     }
 }
 
-/// What the rows are that a step writes.
+/// Returns the kind of rows that a step writes.
 fn rows_of(program: &Program, step: &Step) -> Rows {
     let slot = step.writes.first().and_then(|slot| program.plan.slots.get(*slot));
     slot.map_or(Rows::Tokens, |slot| slot.rows)

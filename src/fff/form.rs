@@ -1,43 +1,48 @@
-//! The forms of an FFF layer: what a token gets from the nodes and the leaf that it comes to.
+//! The forms of an FFF layer: what the nodes and the leaf on a token's path add to its output.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What a token engages on its way through a tree, z being a neuron's logit.
+/// The form of a layer: what a token engages on its way through a tree. z is a neuron's logit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FffForm {
-    /// Every node is a neuron: `GELU(z) * w_out[node]` (arXiv 2311.10770, algorithm 1). Right iff z > 0.
+    /// Every node is a neuron: `GELU(z) * w_out[node]` (arXiv 2311.10770, algorithm 1). A token
+    /// goes right iff z > 0.
     #[default]
     Published,
-    /// `GELU(|z|) * w_out[node, z > 0]`: the decision chooses the output row too, so that a token that goes left adds something. Each node has
-    /// two output rows, that for z <= 0 first; a token engages as many rows as in the published form.
+    /// Every node is a neuron: `GELU(|z|) * w_out[node, z > 0]`. The decision also chooses the
+    /// output row, so that a token that goes left adds something too. Each node has two output
+    /// rows; the first is the one for z <= 0. A token engages as many rows as in the published
+    /// form.
     Signed,
-    /// Nodes only route, and each leaf is a small dense layer with biases (arXiv 2308.14711): `w2[leaf] * act(w1[leaf] * x + b1[leaf]) + b2[leaf]`.
-    /// Right iff z >= 0, as that paper's code evaluates it.
+    /// Nodes only route, and each leaf is a small dense layer with biases (arXiv 2308.14711):
+    /// `w2[leaf] * act(w1[leaf] * x + b1[leaf]) + b2[leaf]`. A token goes right iff z >= 0, as the
+    /// code of that paper evaluates it.
     Leaf(LeafForm),
 }
 
-/// What a leaf of the leaf form is.
+/// The leaves of the leaf form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct LeafForm {
     /// Neurons of a leaf.
     pub width: usize,
-    /// What a neuron makes of its logit.
+    /// The activation function of a neuron.
     #[serde(default)]
     pub activation: LeafActivation,
-    /// Whether b2 is left out, as the evaluation of the package `fastfeedforward` does, and its training does not.
+    /// Whether b2 is left out. The package `fastfeedforward` leaves it out in evaluation, but not
+    /// in training.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_output_bias: bool,
 }
 
-/// What a neuron of a leaf makes of its logit.
+/// The activation function of a leaf's neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeafActivation {
-    /// z * Phi(z), exact.
+    /// z * Phi(z), the exact GELU.
     #[default]
     #[serde(alias = "gelu_erf")]
     Gelu,
@@ -46,7 +51,7 @@ pub enum LeafActivation {
 }
 
 impl FffForm {
-    /// Output rows of a neuron.
+    /// Returns the number of output rows of a neuron.
     pub fn sides(self) -> usize {
         match self {
             Self::Published | Self::Leaf(_) => 1,
@@ -54,7 +59,7 @@ impl FffForm {
         }
     }
 
-    /// Whether a token goes right at a node with this logit: NaN goes left.
+    /// Returns whether a token goes right at a node with this logit. A NaN goes left.
     pub fn goes_right<Z: PartialOrd + Default>(self, z: Z) -> bool {
         match self {
             Self::Published | Self::Signed => z > Z::default(),
@@ -62,12 +67,12 @@ impl FffForm {
         }
     }
 
-    /// Whether it is the published one, which files leave unsaid.
+    /// Returns whether this is the published form, which files do not mention.
     pub(crate) fn is_published(&self) -> bool {
         *self == Self::Published
     }
 
-    /// A layer of so many trees of this depth in words: "1x11", "signed 1x11", "leaf 7x32".
+    /// Describes a layer of `trees` trees of this depth: "1x11", "signed 1x11", "leaf 7x32".
     pub fn label(self, trees: usize, depth: usize) -> String {
         match self {
             Self::Published => format!("{trees}x{depth}"),

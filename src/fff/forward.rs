@@ -1,10 +1,11 @@
-//! What a layer computes.
+//! The result of a layer.
 
-/// What a forward returns.
+/// The result of a forward.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forward {
-    /// `[tokens, output]`.
+    /// The outputs, `[tokens, output]`.
     pub y: Vec<f32>,
-    /// Nodes engaged, ids within their tree, `[tokens, trees, levels]`; empty unless asked for.
+    /// The engaged nodes as indices within their tree, `[tokens, trees, levels]`; empty unless they
+    /// were asked for.
     pub path: Vec<u32>,
 }

@@ -1,4 +1,4 @@
-//! FFF layers on the host: their shape, their weights, and where their sums overflow.
+//! FFF layers on the host: their shape, their weights, and the place where their sums overflow.
 
 mod form;
 mod forward;

@@ -1,4 +1,5 @@
-//! Sums that leave what f32, or an f16 output, holds: which token, and which node of it.
+//! Finds the token and the node whose sums exceed f32, or the type in which an f16 output is
+//! stored.
 
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
@@ -8,10 +9,12 @@ use crate::fff::{FffForm, FffShape, FffWeights};
 const LARGEST: f64 = f32::MAX as f64;
 const LARGEST_F16: f64 = 65_504.0;
 
-/// A row that a token's path leads to: its place in the path, its row of `linear_in`, its bias, its rows of `linear_out`, one after another.
+/// A row that a token's path leads to: its place in the path, its row of `linear_in`, its bias, and
+/// its rows of `linear_out`, one after another.
 pub(crate) type Engaged<'a> = (usize, &'a [f32], f32, &'a [f32]);
 
-/// How a layer stores what passes from its neurons to y, if it stores that at all, and y.
+/// The precision in which a layer stores the neurons' values on their way to y, if it stores them
+/// at all, and the precision of y.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stored {
     pub(crate) neurons: Precision,
@@ -25,15 +28,18 @@ fn largest(stored: Precision) -> f64 {
     }
 }
 
-/// The first token of `y: [tokens, output]` with a value that is not finite.
+/// Returns the first token of `y: [tokens, output]` with a value that is not finite.
 pub(crate) fn first_token(y: &[f32], output: usize) -> Option<usize> {
     y.iter().position(|v| !v.is_finite()).map(|index| index / output)
 }
 
-/// The error of a token whose y is not finite: the first node on its path, or leaf at its end, whose terms are so large that their sum, in whatever
-/// order a kernel adds them, may leave f32, or what a leaf's neuron and y are stored in. As long as the magnitudes stay below, no partial sum can.
+/// Returns the error of a token whose y is not finite. It names the first node on the token's path,
+/// or the leaf at its end, whose terms are so large that their sum, in the order in which some
+/// kernel adds them, may exceed f32 or the type in which the leaf's neurons and y are stored. As
+/// long as the sum of the magnitudes stays below, no partial sum can overflow.
 ///
-/// `rows`: those that [`FffShape::rows_of`] finds for `path: [trees, levels]`; `output_bias`: that of the leaf, if it has one.
+/// `rows` are those that [`FffShape::rows_of`] finds for `path: [trees, levels]`; `output_bias` is
+/// that of the leaf, if it has one.
 pub(crate) fn overflow<'a>(
     shape: FffShape,
     token: usize,
@@ -84,13 +90,13 @@ pub(crate) fn overflow<'a>(
         what: format!("y of token {token}"),
         index: 0,
         value: f32::NAN,
-        expected: "finite, as no sum on its path can overflow",
+        expected: "a finite number, because no sum on its path can overflow",
     }
 }
 
 impl FffWeights {
-    /// Refuses the result of a forward with these weights if sums overflowed. `x`: `[tokens, input]`, `y`: `[tokens, output]`,
-    /// `path`: `[tokens, trees, levels]`.
+    /// Refuses the result of a forward with these weights if sums overflowed. `x` is
+    /// `[tokens, input]`, `y` is `[tokens, output]` and `path` is `[tokens, trees, levels]`.
     ///
     /// # Errors
     /// [`Error::Overflow`] names the first token with a value that is not finite, and the node.
@@ -125,7 +131,8 @@ mod tests {
     #[test]
     fn the_first_token_and_node_are_named() {
         let shape = FffShape::with_output(2, 1, 1, 1).unwrap();
-        // The root lets every token go right, to a node whose output is too large for the third.
+        // At the root every token goes right, to a node whose output is too large for the third
+        // token.
         let weights =
             FffWeights::new(shape, [1.0, 0.0, 0.0, 0.0, 0.0, 2.0], None, [0.0, 0.0, 3e38]).unwrap();
         let x = [1.0, 0.1, 1.0, 0.2, 1.0, 1.0, f32::MAX, f32::MAX];

@@ -4,7 +4,16 @@ use crate::dtype::row_stride;
 use crate::error::{Error, Result};
 use crate::fff::{FffForm, LeafForm};
 
-/// The sizes of an FFF layer: widths, trees K and depth D; and its form. Every derived size is known not to overflow once this exists.
+/// The sizes of an FFF layer: its widths, trees K, depth D and form. Once it exists, none of the
+/// derived sizes can overflow.
+///
+/// ```
+/// use cmm::FffShape;
+///
+/// let shape = FffShape::new(768, 1, 11)?; // width, trees, depth
+/// assert_eq!((shape.neurons(), shape.engaged()), (4095, 12));
+/// # Ok::<(), cmm::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FffShape {
     input: usize,
@@ -15,18 +24,20 @@ pub struct FffShape {
 }
 
 impl FffShape {
-    /// A layer whose input and output are both `width` wide.
+    /// Describes a layer whose input and output are both `width` wide.
     ///
     /// # Errors
-    /// As [`FffShape::with_output`].
+    /// Returns the errors of [`FffShape::with_output`].
     pub fn new(width: usize, trees: usize, depth: usize) -> Result<Self> {
         Self::with_output(width, width, trees, depth)
     }
 
-    /// A layer `input` wide, with an output of `output`, of `trees` (K) trees of `depth` D, that is D + 1 levels each.
+    /// Describes a layer with inputs `input` wide and outputs `output` wide. It has `trees` (K)
+    /// trees of depth `depth` (D), so each tree has D + 1 levels.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a width or `trees` is 0, or if nodes, or values of a matrix, are more than 2^32 - 1.
+    /// Returns [`Error::Shape`] if a width or `trees` is 0, or if there are more than 2^32 - 1
+    /// nodes, or more than 2^32 - 1 values in a matrix.
     pub fn with_output(input: usize, output: usize, trees: usize, depth: usize) -> Result<Self> {
         let limit = u64::from(u32::MAX);
         for (what, value) in [("input width", input), ("output width", output), ("trees", trees)] {
@@ -53,19 +64,20 @@ impl FffShape {
         Ok(Self { input, output, trees, depth, form: FffForm::Published })
     }
 
-    /// A layer in the leaf form (arXiv 2308.14711), `input` wide, with an output of `output`: one tree of `depth` D decisions, and behind them 2^D
-    /// leaves.
+    /// Describes a layer in the leaf form (arXiv 2308.14711) with inputs `input` wide and outputs
+    /// `output` wide: one tree of `depth` D decisions, and 2^D leaves behind them.
     ///
     /// # Errors
-    /// As [`FffShape::with_output`] and [`FffShape::in_form`].
+    /// Returns the errors of [`FffShape::with_output`] and [`FffShape::in_form`].
     pub fn leaf(input: usize, output: usize, depth: usize, leaf: LeafForm) -> Result<Self> {
         Self::with_output(input, output, 1, depth)?.in_form(FffForm::Leaf(leaf))
     }
 
-    /// The same layer in another form.
+    /// Returns the same layer in another form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a matrix holds more than 2^32 - 1 values; if leaves have no neurons, or stand behind several trees.
+    /// Returns [`Error::Shape`] if a matrix would hold more than 2^32 - 1 values, if leaves have no
+    /// neurons, or if a layer in the leaf form has several trees.
     pub fn in_form(self, form: FffForm) -> Result<Self> {
         if let FffForm::Leaf(leaf) = form {
             if self.trees != 1 {
@@ -75,7 +87,8 @@ impl FffShape {
             if leaf.width == 0 || leaf.width > most {
                 return Err(Error::shape("leaf width", format!("1 to {most}"), leaf.width));
             }
-            // The rows below are no more than these: their number does not overflow once this has passed.
+            // There are no more rows below than neurons here, so once this has passed their number
+            // does not overflow.
             let neurons = (1_u64 << self.depth).checked_mul(leaf.width as u64);
             let rows = neurons.and_then(|neurons| neurons.checked_add(1 << self.depth));
             for width in [self.input, self.output, 1] {
@@ -89,12 +102,12 @@ impl FffShape {
         Ok(shape)
     }
 
-    /// The form: published, unless [`FffShape::in_form`] said otherwise.
+    /// Returns the form: the published one, unless [`FffShape::in_form`] chose another.
     pub fn form(&self) -> FffForm {
         self.form
     }
 
-    /// The leaves' sizes, in the leaf form.
+    /// Returns the description of the leaves, in the leaf form.
     pub fn leaf_form(&self) -> Option<LeafForm> {
         match self.form {
             FffForm::Leaf(leaf) => Some(leaf),
@@ -102,7 +115,8 @@ impl FffShape {
         }
     }
 
-    /// Rows of `linear_in`: those of the nodes, and in the leaf form after them those of the neurons, leaf by leaf.
+    /// Returns the number of rows of `linear_in`: one for each node. In the leaf form the rows of
+    /// the neurons follow, leaf by leaf.
     pub fn input_rows(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Signed => self.nodes(),
@@ -110,7 +124,8 @@ impl FffShape {
         }
     }
 
-    /// Rows of the transposed `linear_out`: those of the neurons, or in the signed form two a neuron.
+    /// Returns the number of rows of the transposed `linear_out`: one for each neuron, or two in
+    /// the signed form.
     pub fn output_rows(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Leaf(_) => self.neurons(),
@@ -118,12 +133,13 @@ impl FffShape {
         }
     }
 
-    /// Leaves of all trees, K * 2^D.
+    /// Returns the number of leaves of all trees, K * 2^D.
     pub fn leaves(&self) -> usize {
         self.trees << self.depth
     }
 
-    /// Neurons of all trees: the nodes, or in the leaf form those of the leaves.
+    /// Returns the number of neurons of all trees: the nodes, or in the leaf form the neurons of
+    /// the leaves.
     pub fn neurons(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Signed => self.nodes(),
@@ -131,7 +147,8 @@ impl FffShape {
         }
     }
 
-    /// Neurons that one token engages: K * (D+1), or in the leaf form those of one leaf.
+    /// Returns the number of neurons that one token engages: K * (D+1), or in the leaf form the
+    /// neurons of one leaf.
     pub fn engaged(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Signed => self.path_len(),
@@ -139,7 +156,7 @@ impl FffShape {
         }
     }
 
-    /// Rows of `linear_in` and `linear_out` that one token reads.
+    /// Returns the number of rows of `linear_in` and `linear_out` that one token reads.
     pub fn rows_read(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Signed => 2 * self.path_len(),
@@ -147,32 +164,33 @@ impl FffShape {
         }
     }
 
-    /// Width of a token going in.
+    /// Returns the width of the input.
     pub fn input(&self) -> usize {
         self.input
     }
 
-    /// Width of a token coming out.
+    /// Returns the width of the output.
     pub fn output(&self) -> usize {
         self.output
     }
 
-    /// Number of trees, K.
+    /// Returns the number of trees, K.
     pub fn trees(&self) -> usize {
         self.trees
     }
 
-    /// Depth D: the number of decisions on a path.
+    /// Returns the depth D, which is the number of decisions on a path.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Levels of a tree, D + 1, from the root to the leaves.
+    /// Returns the number of levels of a tree, D + 1, from the root to the leaves.
     pub fn levels(&self) -> usize {
         self.depth + 1
     }
 
-    /// Nodes of one tree: 2^(D+1) - 1, or in the leaf form, whose leaves are none, 2^D - 1.
+    /// Returns the number of nodes of one tree: 2^(D+1) - 1, or 2^D - 1 in the leaf form, whose
+    /// leaves are not nodes.
     pub fn nodes_per_tree(&self) -> usize {
         match self.form {
             FffForm::Published | FffForm::Signed => (1 << self.levels()) - 1,
@@ -180,19 +198,21 @@ impl FffShape {
         }
     }
 
-    /// Nodes of all trees.
+    /// Returns the number of nodes of all trees.
     pub fn nodes(&self) -> usize {
         self.trees * self.nodes_per_tree()
     }
 
-    /// Places on the paths of one token, K * (D+1): the node of each level, in heap order (children of n: 2n+1 and 2n+2). In the leaf form the last one
-    /// is the leaf, which has the place of a node of the level below the others.
+    /// Returns the length of one token's path, K * (D+1): the node of each level, in heap order
+    /// (the children of n are 2n+1 and 2n+2). In the leaf form the last entry of a tree is the
+    /// leaf, numbered like a node of the level below the others.
     pub fn path_len(&self) -> usize {
         self.trees * self.levels()
     }
 
-    /// The rows of `linear_in` that a path leads to, tree by tree: each with its place in the path, and its rows of `linear_out`, of which a node in
-    /// the signed form has two, and one that only routes none. Places that no tree has lead nowhere.
+    /// Returns the rows of `linear_in` that a path leads to, tree by tree, each with its place in
+    /// the path and its rows of `linear_out`. A node in the signed form has two of these, and a
+    /// node that only routes has none. An entry that is in no tree leads nowhere.
     pub(crate) fn rows_of(&self, path: &[u32]) -> Vec<(usize, usize, std::ops::Range<usize>)> {
         let (levels, nodes) = (self.levels(), self.nodes_per_tree());
         let mut rows = Vec::new();
@@ -214,12 +234,14 @@ impl FffShape {
         rows
     }
 
-    /// Values from one token to the next in a device buffer of inputs: the width, padded to whole units.
+    /// Returns the values from one token to the next in a device buffer of inputs: the width,
+    /// padded to whole units.
     pub fn input_stride(&self) -> usize {
         row_stride(self.input)
     }
 
-    /// Values from one token to the next in a device buffer of outputs: the width, padded to whole units.
+    /// Returns the values from one token to the next in a device buffer of outputs: the width,
+    /// padded to whole units.
     pub fn output_stride(&self) -> usize {
         row_stride(self.output)
     }
@@ -234,7 +256,7 @@ impl std::fmt::Display for FffShape {
 
 fn check_matrix(rows: u64, width: usize) -> Result<()> {
     let limit = u64::from(u32::MAX);
-    // In 64 bits, since the padding of a width near 2^32 would wrap in 32.
+    // This is computed in 64 bits, because the padding of a width near 2^32 would wrap in 32.
     let values = (width as u64).checked_next_multiple_of(row_stride(1) as u64);
     let values = values.and_then(|stride| stride.checked_mul(rows));
     // On a 32-bit host (wasm32) the bytes must fit usize too.
@@ -272,7 +294,7 @@ mod tests {
         ] {
             assert!(FffShape::new(width, trees, depth).is_err(), "{width} {trees} {depth}");
         }
-        // Half of what a matrix may hold, twice.
+        // A layer of half the largest matrix, and one twice as wide.
         let large = FffShape::new(1 << 16, 1, 14).unwrap();
         assert!(large.in_form(FffForm::Published).is_ok());
         let larger = FffShape::new(1 << 17, 1, 14).unwrap();

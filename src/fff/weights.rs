@@ -1,29 +1,33 @@
-//! The weights of an FFF layer on the host, one row a node.
+//! The weights of an FFF layer on the host, one row for each node.
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, F16_WEIGHTS, Result, check_f16, check_finite};
 use crate::fff::FffShape;
 
-/// The weights of an FFF layer, f32 on the host; every value is finite.
+/// The weights of an FFF layer on the host, in f32. Every value is finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FffWeights {
     shape: FffShape,
     linear_in: Vec<f32>,
     bias: Vec<f32>,
     linear_out: Vec<f32>,
-    /// In the leaf form, unless it leaves b2 out.
+    /// The output bias of the leaf form; empty if the layer has none.
     output_bias: Vec<f32>,
 }
 
 impl FffWeights {
-    /// Weights from slices, a node a row, trees one after another, nodes in heap order (children of n: 2n+1 and 2n+2); in the leaf form the rows of
-    /// the neurons follow, leaf by leaf.
+    /// Creates weights from slices. Each node is a row, trees follow one another, and nodes are in
+    /// heap order (the children of n are 2n+1 and 2n+2). In the leaf form the rows of the neurons
+    /// follow, leaf by leaf.
     ///
-    /// `linear_in`: `[input_rows, input]`; `bias`: `[input_rows]`, `None` = zero; `linear_out`: `[output_rows, output]`, a row a neuron, or in the
-    /// signed form two, that for a logit of at most zero first. The output bias of leaves is zero: see [`FffWeights::with_output_bias`].
+    /// `linear_in` is `[input_rows, input]` and `bias` is `[input_rows]`; `None` means zeros.
+    /// `linear_out` is `[output_rows, output]`, one row for each neuron. In the signed form a
+    /// neuron has two rows, the first of them for a logit of at most zero. The output bias of
+    /// leaves is zero: see [`FffWeights::with_output_bias`].
     ///
     /// # Errors
-    /// [`Error::Shape`] names the slice whose length is off, [`Error::Value`] the first NaN or infinity.
+    /// [`Error::Shape`] names a slice of the wrong length, [`Error::Value`] the first NaN or
+    /// infinity.
     pub fn new(
         shape: FffShape,
         linear_in: impl Into<Vec<f32>>,
@@ -48,29 +52,35 @@ impl FffWeights {
         Ok(weights)
     }
 
-    /// The same layer, with this added to what each leaf puts out: `[leaves, output]`.
+    /// Returns the same layer with this output bias, `[leaves, output]`: each leaf adds its row to
+    /// its output.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it has another length; a layer that is not in the leaf form, or leaves b2 out, has none. [`Error::Value`] on a NaN or
-    /// infinity.
+    /// Returns [`Error::Shape`] if the bias has another length, if the layer is not in the leaf
+    /// form, or if its form leaves b2 out. Returns [`Error::Value`] for a NaN or an infinity.
     pub fn with_output_bias(self, output_bias: impl Into<Vec<f32>>) -> Result<Self> {
         let output_bias = output_bias.into();
         check("the output bias", &output_bias, output_biases(self.shape))?;
         Ok(Self { output_bias, ..self })
     }
 
-    /// Reads a layer from a checkpoint, F32, F16, BF16, or I8 with scales. An empty prefix means names without one.
+    /// Reads a layer from a checkpoint, in F32, F16, BF16, or I8 with scales. With an empty prefix
+    /// the tensors' names have no prefix and no dot.
     ///
-    /// In the UltraFastBERT form: `<prefix>.linear_in.weight [nodes, input]`, `<prefix>.linear_in.bias [nodes]` (missing = zero) and
-    /// `<prefix>.linear_out.weight [output, output_rows]`, where a node is a column, or in the signed form two, that for a logit of at most zero
-    /// first: it is transposed here, once.
+    /// The published form and the signed form are stored as UltraFastBERT stores them:
+    /// `<prefix>.linear_in.weight [nodes, input]`, `<prefix>.linear_in.bias [nodes]` (zeros if it
+    /// is missing) and `<prefix>.linear_out.weight [output, output_rows]`. A node is a column of
+    /// the latter, or two columns in the signed form, the first of them for a logit of at most
+    /// zero. This matrix is transposed here, once.
     ///
-    /// In the leaf form as the package `fastfeedforward` names them: `node_weights [2^D - 1, input]`, `node_biases [2^D - 1, 1]`,
-    /// `w1s [2^D, input, width]`, `b1s [2^D, width]`, `w2s [2^D, width, output]`, and `b2s [2^D, output]` unless b2 is left out.
+    /// The leaf form is stored as the package `fastfeedforward` names its tensors:
+    /// `node_weights [2^D - 1, input]`, `node_biases [2^D - 1, 1]`, `w1s [2^D, input, width]`,
+    /// `b1s [2^D, width]`, `w2s [2^D, width, output]`, and `b2s [2^D, output]` unless b2 is left
+    /// out.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], or [`Error::Shape`] on shape or dtype, before any tensor's data is read;
-    /// [`Error::Value`] on a NaN or infinity.
+    /// Returns [`Error::MissingTensor`], or [`Error::Shape`] for a wrong shape or dtype, before the
+    /// data of any tensor is read; [`Error::Value`] for a NaN or an infinity.
     pub fn from_safetensors(file: &Checkpoint, prefix: &str, shape: FffShape) -> Result<Self> {
         let name = |tensor: &str| match prefix {
             "" => tensor.to_owned(),
@@ -93,7 +103,8 @@ impl FffWeights {
         )
     }
 
-    /// Puts a layer together from its tensors, wherever they come from: each is asked for by its name, without a prefix, and its shape.
+    /// Puts a layer together from its tensors, wherever they come from. `tensor` is asked for each
+    /// of them by its name without a prefix and by its shape.
     pub(crate) fn read(
         shape: FffShape,
         mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
@@ -126,7 +137,8 @@ impl FffWeights {
         }
     }
 
-    /// Seeded random weights, `linear_in` scaled so that logits of a unit-variance input are O(1); for tests and measurements.
+    /// Returns random weights from a seed, for tests and measurements. `linear_in` is scaled so
+    /// that an input of unit variance has logits of about 1.
     pub fn random(shape: FffShape, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut uniform = |count: usize, scale: f32| -> Vec<f32> {
@@ -140,7 +152,8 @@ impl FffWeights {
         Self { shape, linear_in, bias, linear_out, output_bias }
     }
 
-    /// The same layer with `linear_in` and `linear_out` rounded to f16 and back: what the f16 variants compute with. Biases stay.
+    /// Returns the same layer with `linear_in` and `linear_out` rounded to f16 and back, which are
+    /// the values that the f16 variants compute with. Biases stay as they are.
     ///
     /// # Errors
     /// [`Error::Value`] names the first weight that f16 cannot hold (beyond ±65,504).
@@ -155,41 +168,44 @@ impl FffWeights {
         Ok(rounded)
     }
 
-    /// Sizes.
+    /// Returns the sizes of the layer.
     pub fn shape(&self) -> FffShape {
         self.shape
     }
 
-    /// `[input_rows, input]`: the nodes, and in the leaf form the neurons after them.
+    /// Returns `linear_in`, `[input_rows, input]`: the nodes, and in the leaf form the neurons
+    /// after them.
     pub fn linear_in(&self) -> &[f32] {
         &self.linear_in
     }
 
-    /// `[input_rows]`.
+    /// Returns the bias, `[input_rows]`.
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
 
-    /// `[output_rows, output]`: a neuron a row, or in the signed form two.
+    /// Returns `linear_out`, `[output_rows, output]`: one row for each neuron, or two in the signed
+    /// form.
     pub fn linear_out(&self) -> &[f32] {
         &self.linear_out
     }
 
-    /// `[leaves, output]`, what a leaf adds whatever its neurons do; empty but in the leaf form.
+    /// Returns the output bias, `[leaves, output]`, which a leaf adds whatever its neurons compute.
+    /// It is empty in the other forms.
     pub fn output_bias(&self) -> &[f32] {
         &self.output_bias
     }
 
-    /// That of one leaf, if there is one.
+    /// Returns the output bias of one leaf, if there is one.
     pub(crate) fn output_bias_of(&self, leaf: usize) -> Option<&[f32]> {
         self.output_bias.chunks_exact(self.shape.output()).nth(leaf)
     }
 }
 
-/// The tensor that need not be there.
+/// The name of the tensor that may be missing.
 const BIAS: &str = "linear_in.bias";
 
-/// Names, without a prefix, and shapes of a layer's tensors in a checkpoint.
+/// Returns the names, without a prefix, and the shapes of a layer's tensors in a checkpoint.
 fn tensors(shape: FffShape) -> Vec<(&'static str, Vec<usize>)> {
     let (input, output, nodes, leaves) =
         (shape.input(), shape.output(), shape.nodes(), shape.leaves());
@@ -225,7 +241,8 @@ fn check(what: &str, values: &[f32], expected: usize) -> Result<()> {
     check_finite(what, values)
 }
 
-/// `[rows, columns]` to `[columns, rows]`, in square tiles so that both sides stay in cache.
+/// Transposes `[rows, columns]` to `[columns, rows]`, in square tiles, so that both sides stay in
+/// cache.
 pub(crate) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const TILE: usize = 32;
     let mut out = vec![0.0; values.len()];

@@ -1,12 +1,13 @@
-//! Metrics of predictions against targets: class numbers, or values.
+//! Metrics that compare predictions with targets, which are class numbers or values.
 
-/// Share of predictions that are the target.
+/// Returns the share of predictions that equal their targets.
 pub fn accuracy(predictions: &[f64], targets: &[f64]) -> f64 {
     let right = predictions.iter().zip(targets).filter(|(p, t)| p == t).count();
     right as f64 / targets.len() as f64
 }
 
-/// Right and wrong predictions of class 1 and of the rest: true positive, true negative, false positive, false negative.
+/// Counts right and wrong predictions of class 1 and of the rest: true positives, true negatives,
+/// false positives, false negatives.
 fn confusion(predictions: &[f64], targets: &[f64]) -> [f64; 4] {
     let mut counts = [0.0; 4];
     for (prediction, target) in predictions.iter().zip(targets) {
@@ -21,21 +22,22 @@ fn confusion(predictions: &[f64], targets: &[f64]) -> [f64; 4] {
     counts
 }
 
-/// Harmonic mean of precision and recall of class 1; 0 where there is neither.
+/// Returns the harmonic mean of precision and recall of class 1; 0 if both are 0.
 pub fn f1(predictions: &[f64], targets: &[f64]) -> f64 {
     let [positive, _, false_positive, false_negative] = confusion(predictions, targets);
     let all = 2.0 * positive + false_positive + false_negative;
     if all == 0.0 { 0.0 } else { 2.0 * positive / all }
 }
 
-/// Matthews' correlation coefficient of two classes; 0 where a row or column of the confusion is empty.
+/// Returns Matthews' correlation coefficient of two classes; 0 if a row or column of the confusion
+/// matrix is empty.
 pub fn matthews(predictions: &[f64], targets: &[f64]) -> f64 {
     let [tp, tn, fp, fn_] = confusion(predictions, targets);
     let product = (tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_);
     if product == 0.0 { 0.0 } else { (tp * tn - fp * fn_) / product.sqrt() }
 }
 
-/// Pearson's correlation; NaN where one side is constant.
+/// Returns Pearson's correlation; NaN if one side is constant.
 pub fn pearson(predictions: &[f64], targets: &[f64]) -> f64 {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (p, t) = (mean(predictions), mean(targets));
@@ -48,7 +50,8 @@ pub fn pearson(predictions: &[f64], targets: &[f64]) -> f64 {
     both / (one * other).sqrt()
 }
 
-/// Spearman's correlation: Pearson's of the ranks, ties sharing their mean rank.
+/// Returns Spearman's correlation, which is Pearson's correlation of the ranks. Ties share their
+/// mean rank.
 pub fn spearman(predictions: &[f64], targets: &[f64]) -> f64 {
     pearson(&ranks(predictions), &ranks(targets))
 }
@@ -75,7 +78,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// Values computed elsewhere, from the definitions.
+    /// The expected values were computed elsewhere, from the definitions.
     #[test]
     fn known_values() {
         let (predictions, targets) = ([1.0, 2.0, 2.0, 4.0, 0.5], [1.0, 3.0, 2.0, 5.0, 1.0]);

@@ -1,4 +1,5 @@
-//! The GLUE tasks: their files as the benchmark distributes them, and their metrics (Wang et al., arXiv 1804.07461, section 3).
+//! The GLUE tasks (Wang et al., arXiv 1804.07461, section 3): readers of their files as the
+//! benchmark distributes them, and their metrics.
 
 mod metric;
 mod read;

@@ -1,4 +1,5 @@
-//! A task's file: tab-separated without quotes, or .csv with them; columns by their header, or in the order of the headerless forms.
+//! Reads a task's file: tab-separated without quotes, or .csv with quotes. Columns are found by the
+//! header, or by their order in files without one.
 
 use std::path::Path;
 
@@ -9,39 +10,40 @@ use crate::files::{LONGEST_TEXT, read_file};
 use crate::glue::Task;
 use crate::glue::task::Column;
 
-/// One line of a task.
+/// One example of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
-    /// The text, or the first of two.
+    /// The text, or the first text of a pair.
     pub first: String,
-    /// The second, where the task has pairs.
+    /// The second text, if the task has pairs.
     pub second: Option<String>,
-    /// Number of the class, or the value.
+    /// The number of the class, or the value.
     pub target: f64,
 }
 
-/// Where a file has what.
+/// The places of the columns in a file.
 struct Places {
     first: usize,
     second: Option<usize>,
     target: usize,
-    /// Whether the first line says so.
+    /// Whether the first line is a header.
     header: bool,
 }
 
-/// Reads a file.
+/// Reads a task's file.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] names the line that is malformed, a header that lacks a column, or a file without examples.
+/// Returns [`Error::Io`] if it cannot be read. [`Error::Input`] names a malformed line, a header
+/// that lacks a column, or a file without examples.
 pub fn read(task: Task, path: impl AsRef<Path>) -> Result<Vec<Example>> {
     let path = path.as_ref();
     read_bytes(task, path, &read_file(path, LONGEST_TEXT)?)
 }
 
-/// As [`read`], of a file's bytes; `path` is its name.
+/// Reads the bytes of a task's file; `path` is its name.
 ///
 /// # Errors
-/// As [`read`].
+/// Returns the errors of [`read`].
 pub fn read_bytes(task: Task, path: &Path, bytes: &[u8]) -> Result<Vec<Example>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // The benchmark's own sts-dev.csv is separated by tabs.
@@ -83,7 +85,8 @@ pub fn read_bytes(task: Task, path: &Path, bytes: &[u8]) -> Result<Vec<Example>>
     Ok(examples)
 }
 
-/// The line on which a record stands: its position is where the one before ends, empty lines not yet skipped.
+/// Returns the line of a record. The position of a record is where the previous one ends, before
+/// empty lines are skipped.
 fn line(bytes: &[u8], position: Option<&Position>) -> usize {
     let end = position.map_or(0, |position| position.byte() as usize).min(bytes.len());
     let newline = |byte: &&u8| matches!(**byte, b'\n' | b'\r');
@@ -111,7 +114,8 @@ fn places_of(task: Task, record: &StringRecord, what: &str) -> Result<Places> {
         Task::Stsb if record.len() == 3 && number(2) => {
             Ok(Places { first: 0, second: Some(1), target: 2, header: false })
         }
-        // genre, file, year, number, score, two sentences, and in some files their sources.
+        // The columns are genre, file, year, number, score, two sentences, and sources in some
+        // files.
         Task::Stsb if record.len() >= 7 && number(4) => {
             Ok(Places { first: 5, second: Some(6), target: 4, header: false })
         }
@@ -144,7 +148,7 @@ fn example(
         [] => target.parse::<f64>().ok().filter(|value| value.is_finite()),
         classes => {
             let class = classes.iter().position(|class| *class == target);
-            // Some releases number the classes that others name.
+            // Some releases write class numbers where others write names.
             let class =
                 class.or_else(|| target.parse().ok().filter(|class| *class < classes.len()));
             class.map(|class| class as f64)

@@ -1,55 +1,55 @@
-//! The tasks: columns, classes, metrics.
+//! The tasks: their columns, classes and metrics.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::glue::{accuracy, f1, matthews, pearson, spearman};
 
-/// A task.
+/// A task of GLUE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// How similar two sentences are, 0 to 5.
+    /// STS-B: how similar two sentences are, from 0 to 5.
     Stsb,
-    /// Whether a sentence is positive.
+    /// SST-2: whether a sentence is positive.
     Sst2,
-    /// Whether a sentence is acceptable English.
+    /// CoLA: whether a sentence is acceptable English.
     Cola,
-    /// Whether one sentence entails the other.
+    /// RTE: whether one sentence entails the other.
     Rte,
-    /// Whether two sentences say the same.
+    /// MRPC: whether two sentences say the same.
     Mrpc,
-    /// Whether two questions ask the same.
+    /// QQP: whether two questions ask the same.
     Qqp,
-    /// Whether a sentence answers a question.
+    /// QNLI: whether a sentence answers a question.
     Qnli,
-    /// Whether a sentence entails, contradicts or neither.
+    /// MNLI: whether a sentence entails another, contradicts it, or does neither.
     Mnli,
-    /// Whether a pronoun means what the second sentence says.
+    /// WNLI: whether a pronoun means what the second sentence says.
     Wnli,
 }
 
-/// A task's own metrics.
+/// A metric of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
-    /// Correlation of values.
+    /// Pearson's correlation of values.
     Pearson,
-    /// Correlation of ranks.
+    /// Spearman's correlation, of ranks.
     Spearman,
-    /// Share of right classes.
+    /// The share of right classes.
     Accuracy,
-    /// Harmonic mean of precision and recall of class 1.
+    /// The harmonic mean of precision and recall of class 1.
     F1,
     /// Matthews' correlation coefficient.
     Matthews,
 }
 
-/// Names that a column may have.
+/// The names that a column may have.
 pub(crate) type Column = &'static [&'static str];
 
 impl Task {
-    /// All of them.
+    /// All tasks.
     pub const ALL: [Self; 9] = [
         Self::Stsb,
         Self::Sst2,
@@ -62,7 +62,7 @@ impl Task {
         Self::Wnli,
     ];
 
-    /// As on the command line.
+    /// Returns the task's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stsb => "stsb",
@@ -77,7 +77,8 @@ impl Task {
         }
     }
 
-    /// Names of the classes in the order of their numbers; none where the target is a number.
+    /// Returns the names of the classes in the order of their numbers; empty if the target is a
+    /// number.
     pub fn classes(self) -> &'static [&'static str] {
         match self {
             Self::Stsb => &[],
@@ -87,7 +88,7 @@ impl Task {
         }
     }
 
-    /// What models call the classes, in the order of [`Task::classes`], beside those names themselves.
+    /// Returns other names that models give the classes, in the order of [`Task::classes`].
     fn meanings(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::Sst2 => &[&["negative", "neg"], &["positive", "pos"]],
@@ -101,13 +102,15 @@ impl Task {
         }
     }
 
-    /// The task's number of each class of a model, by the model's names for them, as [`EncoderConfig::labels`] has them; `LABEL_1` means 1, and
-    /// no names at all the task's own order.
+    /// Returns the task's number for each class of a model. `labels` are the model's names for its
+    /// classes, as [`EncoderConfig::labels`] has them. `LABEL_1` means 1; without any names the
+    /// model has the task's own order.
     ///
     /// [`EncoderConfig::labels`]: crate::model::EncoderConfig::labels
     ///
     /// # Errors
-    /// [`Error::Input`] if a name means none of the classes, or two names the same.
+    /// Returns [`Error::Input`] if a name means none of the classes, or if two names mean the same
+    /// class.
     pub fn order(self, labels: &[String]) -> Result<Vec<usize>> {
         let classes = self.classes();
         let class = |label: &String| {
@@ -135,7 +138,7 @@ impl Task {
         })
     }
 
-    /// What counts.
+    /// Returns the task's metrics.
     pub fn metrics(self) -> &'static [Metric] {
         match self {
             Self::Stsb => &[Metric::Pearson, Metric::Spearman],
@@ -145,7 +148,8 @@ impl Task {
         }
     }
 
-    /// The columns of a file with a header: the first text, the second where there is one, the target.
+    /// Returns the columns of a file with a header: the first text, the second one if there is one,
+    /// and the target.
     pub(crate) fn columns(self) -> (Column, Option<Column>, Column) {
         const SENTENCES: (Column, Option<Column>) = (&["sentence1"], Some(&["sentence2"]));
         let ((first, second), target): (_, Column) = match self {
@@ -176,7 +180,7 @@ impl Task {
 }
 
 impl Metric {
-    /// Of predictions against targets, class numbers or values.
+    /// Computes the metric of predictions against targets, which are class numbers or values.
     pub fn of(self, predictions: &[f64], targets: &[f64]) -> f64 {
         match self {
             Self::Pearson => pearson(predictions, targets),
@@ -187,7 +191,7 @@ impl Metric {
         }
     }
 
-    /// As in results.
+    /// Returns the metric's name in results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pearson => "pearson",

@@ -1,22 +1,23 @@
-//! Which adapters there are, and which one is meant.
+//! The adapters of the machine, and the choice of one of them.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::gpu::pci::PciBusId;
 
-/// Which adapter to use. From text: `default`, an index into [`adapters`], a backend (`vulkan`, `metal`, `dx12`, `gl`, `webgpu`), a PCI bus
-/// id (`0000:01:00.0`), or a part of the adapter's name.
+/// The adapter to use. It parses from `default`, an index into [`adapters`], a backend (`vulkan`,
+/// `metal`, `dx12`, `gl`, `webgpu`), a PCI bus id (`0000:01:00.0`), or a part of the adapter's
+/// name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AdapterChoice {
-    /// The first of [`adapters`]: the most capable kind of device.
+    /// The first of [`adapters`], which is the most capable kind of device.
     #[default]
     Default,
-    /// The adapter at this place in [`adapters`].
+    /// The adapter at this index of [`adapters`].
     Index(usize),
     /// The first adapter of this backend.
     Backend(wgpu::Backend),
-    /// The first adapter at this place on the PCI bus: what a scheduler of GPUs means by a card.
+    /// The first adapter at this place on the PCI bus, by which schedulers of GPUs identify a card.
     PciBus(PciBusId),
     /// The first adapter whose name contains this text, in any case.
     Name(String),
@@ -50,36 +51,39 @@ impl std::fmt::Display for AdapterChoice {
     }
 }
 
-/// The adapters that can run compute shaders, best first: discrete, integrated, virtual, other, software; modern backends before GL; with
-/// f16 before without. wgpu's `WGPU_BACKEND` narrows the list.
+/// Returns the adapters that can run compute shaders, best first: discrete, integrated, virtual,
+/// other, software; modern backends before GL; adapters with f16 before those without. wgpu's
+/// environment variable `WGPU_BACKEND` narrows the list.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let mut adapters = modern_adapters().await;
     adapters.extend(enumerated(&new_instance(wgpu::Backends::GL)).await);
     sorted(adapters)
 }
 
-/// The adapters of Vulkan, Metal, DX12 or WebGPU. GL is slow to ask, and its drivers print what nobody wants to read.
+/// Returns the adapters of Vulkan, Metal, DX12 or WebGPU. Asking GL is slow, and its drivers print
+/// messages that nobody wants to read.
 async fn modern_adapters() -> Vec<wgpu::Adapter> {
     sorted(enumerated(&modern_instance()).await)
 }
 
-/// An instance of wgpu with those of these backends that the environment allows.
+/// Creates an instance of wgpu with those of these backends that the environment allows.
 fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends;
     wgpu::Instance::new(descriptor)
 }
 
-/// The process's instance for all backends but GL: resources of two instances that meet in one pass are mistaken for each other, where
-/// those of two devices of one instance are an error. (GL's devices share their instance's context, which only one thread may use
-/// at a time: each list of adapters has its own.)
+/// Returns the process's only instance for all backends but GL. When resources of two instances
+/// meet in one pass, they are mistaken for each other; between two devices of one instance that is
+/// an error. (GL's devices share the context of their instance, which only one thread may use at a
+/// time, so each list of adapters has an instance of its own for GL.)
 #[cfg(not(target_arch = "wasm32"))]
 fn modern_instance() -> wgpu::Instance {
     static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
     INSTANCE.get_or_init(|| new_instance(!wgpu::Backends::GL)).clone()
 }
 
-/// The browser's own: an instance there holds nothing.
+/// Returns the browser's own instance; instances hold nothing there.
 #[cfg(target_arch = "wasm32")]
 fn modern_instance() -> wgpu::Instance {
     new_instance(!wgpu::Backends::GL)
@@ -109,10 +113,10 @@ fn sorted(mut adapters: Vec<wgpu::Adapter>) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The adapter that `choice` means.
+/// Finds the adapter that `choice` means.
 ///
 /// # Errors
-/// [`Error::NoAdapter`] lists what there is.
+/// [`Error::NoAdapter`] lists the adapters that exist.
 pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
     let hardware =
         |adapter: &wgpu::Adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu;
@@ -122,7 +126,7 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
             Some((|_| true) as fn(&wgpu::Adapter) -> bool)
         }
         AdapterChoice::PciBus(_) => Some((|_| true) as fn(&wgpu::Adapter) -> bool),
-        // A place in the whole list, or a name that any backend may have.
+        // The choice is an index into the whole list, or a name that any backend may have.
         _ => None,
     };
     if let Some(enough) = enough {
@@ -155,7 +159,7 @@ pub async fn adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
     }
 }
 
-/// The place of what `choice` means.
+/// Returns the index of the adapter that `choice` means.
 fn chosen(choice: &AdapterChoice, all: &[wgpu::Adapter]) -> Option<usize> {
     match choice {
         AdapterChoice::Default => (!all.is_empty()).then_some(0),

@@ -1,17 +1,18 @@
-//! Buffers, checked against the device's limits before they are asked for.
+//! Buffers, whose sizes are checked against the device's limits before they are created.
 
 use std::ops::Deref;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
-/// Bytes written to the device between two flushes of the queue's staging memory.
+/// Bytes that are written to the device between two flushes of the queue's staging memory.
 const FLUSH_EVERY: usize = 16 << 20;
 
 /// A buffer of the device.
 ///
-/// In a browser its memory is given back when this is dropped. A buffer that is merely forgotten there waits for a garbage collection,
-/// and the collector sees a small handle, not the megabytes behind it.
+/// In a browser its memory is freed when this value is dropped. A buffer that is merely forgotten
+/// there waits for a garbage collection, and the collector sees a small handle, not the megabytes
+/// behind it.
 #[derive(Debug)]
 pub(crate) struct Buffer(pub(crate) wgpu::Buffer);
 
@@ -31,10 +32,11 @@ impl Drop for Buffer {
 }
 
 impl Gpu {
-    /// A buffer of `bytes`, a multiple of 4.
+    /// Creates a buffer of `bytes`, which is a multiple of 4.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] names the limit; [`Error::OutOfMemory`].
+    /// [`Error::TooLarge`] names the limit that the size exceeds. Returns [`Error::OutOfMemory`] if
+    /// the device has no room.
     pub(crate) async fn buffer(
         &self,
         label: &str,
@@ -69,7 +71,8 @@ impl Gpu {
         self.scoped(label, || Buffer(self.device().create_buffer(&descriptor))).await
     }
 
-    /// A storage buffer of `rows` rows, each packed to `row_bytes` by `pack`, uploaded without a second copy of the whole on the host.
+    /// Uploads a storage buffer of `rows` rows, each of which `pack` writes as `row_bytes` bytes.
+    /// The host never holds a second copy of the whole.
     pub(crate) async fn upload_rows(
         &self,
         label: &str,
@@ -77,7 +80,8 @@ impl Gpu {
         row_bytes: usize,
         pack: impl Fn(usize, &mut Vec<u8>),
     ) -> Result<Buffer> {
-        // COPY_SRC: an overflow's node is found by the rows that the token engaged.
+        // COPY_SRC is needed to find the node of an overflow: it reads back the rows that the token
+        // engaged.
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::COPY_SRC;
@@ -96,7 +100,8 @@ impl Gpu {
                     self.queue().submit([])
                 })
                 .await?;
-            // The staging memory of all but this flush is free again before the next is taken. (In a browser this returns at once.)
+            // Waits until only this flush still uses staging memory. (In a browser this returns at
+            // once.)
             if let Some(submission_index) = flushed.replace(flush) {
                 let submission_index = Some(submission_index);
                 let wait = wgpu::PollType::Wait { submission_index, timeout: None };

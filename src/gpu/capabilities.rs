@@ -1,4 +1,4 @@
-//! What a device can do, and which kernel variant that makes best.
+//! The capabilities of a device, and the kernel variant that suits them best.
 
 use std::str::FromStr;
 
@@ -7,29 +7,30 @@ use serde::Serialize;
 use crate::dtype::Precision;
 use crate::error::{Error, Result};
 
-/// How the sum of a logit is reduced across lanes.
+/// The way in which the sum of a logit is reduced across lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduction {
-    /// Through workgroup memory: every adapter and browser.
+    /// Through workgroup memory, which every adapter and browser has.
     Workgroup,
     /// By subgroup operations.
     Subgroup,
 }
 
-/// How weights are stored on the device. Sums are always f32.
+/// The format of weights on the device. Sums are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightFormat {
     /// f32.
     F32,
-    /// f16 in pairs in a u32, widened by `unpack2x16float`.
+    /// Pairs of f16 in a u32, widened by `unpack2x16float`.
     Packed,
-    /// WGSL's own f16.
+    /// The type f16 of WGSL.
     F16,
 }
 
-/// A kernel variant: how it reduces and how it stores weights. As text `subgroup/packed`, for example.
+/// A variant of the kernels: how they reduce sums and how they store weights. Its text form is, for
+/// example, `subgroup/packed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// The reduction.
@@ -39,7 +40,7 @@ pub struct Variant {
 }
 
 impl WeightFormat {
-    /// The precision of the stored weights.
+    /// Returns the precision of the stored weights.
     pub fn precision(self) -> Precision {
         match self {
             Self::F32 => Precision::F32,
@@ -49,7 +50,7 @@ impl WeightFormat {
 }
 
 impl Variant {
-    /// Every variant, the preferred ones of a precision first.
+    /// All variants; for each precision the preferred ones come first.
     pub const ALL: [Self; 6] = {
         use {Reduction::*, WeightFormat::*};
         const fn variant(reduction: Reduction, weights: WeightFormat) -> Variant {
@@ -97,30 +98,33 @@ impl Serialize for Variant {
     }
 }
 
-/// What a device can do, as far as this crate cares.
+/// The capabilities of a device that matter to this crate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capabilities {
-    /// Name of the adapter, for messages.
+    /// The name of the adapter, for messages.
     pub adapter: String,
-    /// Whether the adapter is a processor that runs shaders in software.
+    /// Whether the adapter runs shaders in software, on a processor.
     pub software: bool,
-    /// About how many multiprocessors it has, by the kind of adapter: WebGPU reports no number.
+    /// The approximate number of multiprocessors, by the kind of adapter: WebGPU does not report
+    /// it.
     pub multiprocessors: u32,
-    /// f16 as a type of WGSL (`SHADER_F16`).
+    /// Whether WGSL has the type f16 (`SHADER_F16`).
     pub f16: bool,
-    /// `unpack2x16float`.
+    /// Whether `unpack2x16float` works.
     pub packed_f16: bool,
-    /// Smallest and largest subgroup, if there are subgroup operations in compute shaders.
+    /// The sizes of the smallest and the largest subgroup, if compute shaders have subgroup
+    /// operations.
     pub subgroup: Option<(u32, u32)>,
-    /// Cooperative matrices of 16 x 16, f16 in and f32 sums, in subgroups of 32 (tensor cores).
+    /// Whether there are cooperative matrices (tensor cores) of 16 x 16, with f16 operands and f32
+    /// sums, in subgroups of 32.
     pub cooperative: bool,
-    /// GPU timestamps around a pass.
+    /// Whether GPU timestamps around a pass are available.
     pub timestamps: bool,
     /// The limits that are in force.
     pub limits: wgpu::Limits,
 }
 
-/// Optional features that the kernels and timers use where an adapter has them.
+/// The optional features that kernels and timers use where an adapter has them.
 pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
@@ -130,7 +134,8 @@ pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
 pub const COOPERATIVE_STORAGE: u32 = 47 << 10;
 
 impl Capabilities {
-    /// Capabilities of an adapter, if all its features and limits were requested.
+    /// Returns the capabilities that an adapter's device has if all features and limits are
+    /// requested.
     pub fn of_adapter(adapter: &wgpu::Adapter) -> Self {
         Self::new(adapter, adapter.features(), adapter.limits())
     }
@@ -167,7 +172,7 @@ impl Capabilities {
         }
     }
 
-    /// What a variant needs and this device lacks.
+    /// Returns what a variant needs and this device lacks, if anything.
     pub fn missing(&self, variant: Variant) -> Option<&'static str> {
         match variant.weights {
             WeightFormat::F16 if !self.f16 => return Some("f16 in shaders (SHADER_F16)"),
@@ -180,15 +185,16 @@ impl Capabilities {
             .then_some("subgroup operations (SUBGROUP)")
     }
 
-    /// The variants that this device can run, the preferred ones of a precision first.
+    /// Returns the variants that this device can run; for each precision the preferred ones come
+    /// first.
     pub fn variants(&self) -> Vec<Variant> {
         Variant::ALL.into_iter().filter(|v| self.missing(*v).is_none()).collect()
     }
 
-    /// The variant to use for a precision.
+    /// Returns the variant to use for a precision.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the device can neither unpack nor compute with f16.
+    /// Returns [`Error::Unsupported`] if the device can neither unpack f16 nor compute with it.
     pub fn best(&self, precision: Precision) -> Result<Variant> {
         let found = self.variants().into_iter().find(|v| v.weights.precision() == precision);
         found.ok_or_else(|| Error::Unsupported {
@@ -199,7 +205,8 @@ impl Capabilities {
     }
 }
 
-/// What a data centre's GPU has, on which thresholds were measured; what laptops and phones may have; the host's threads.
+/// Returns the number of multiprocessors of a data centre's GPU, on which thresholds were measured;
+/// of what laptops and phones may have; or of the host's threads.
 fn multiprocessors(kind: wgpu::DeviceType) -> u32 {
     match kind {
         wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => 132,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Gpu, Kernel, KernelSource};
 
-/// The validated module of one of our own kernels, without the checks that wgpu adds unless `checked`: indices clamped, loops counted,
-/// divisors tested.
+/// Returns the validated module of one of our own kernels. Unless `checked`, it lacks the checks
+/// that wgpu adds: clamped indices, counted loops, tested divisors.
 #[allow(unsafe_code, reason = "wgpu takes shaders without run-time checks by an unsafe function")]
 fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
@@ -16,15 +16,18 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
     if checked {
         return gpu.device().create_shader_module(descriptor);
     }
-    // SAFETY: only sources that this crate put together come here (`Gpu::kernel`, `Gpu::validate`; a caller's own go through
-    // `Gpu::foreign_kernel`). They index arrays by sizes that the host set from validated shapes, and by extents that it wrote and that are no
-    // larger than the buffers it binds: `FffLayer::bind` for rows of x and y, the benchmark for its own; `Workspace` for an encoder's, whose
-    // `GpuEncoder::forward` holds a batch's ids, positions, types and rows against the model (`Batch::belongs_to`) before anything is recorded.
-    // The kernels of leaves index by what those before them left in scratch buffers too: tokens' leaves, counts, their order, tiles. `Dispatch::record`
-    // records all of them, in order and on the same extents, nobody else writes these buffers, and they begin as zeros; so the counts are those of
-    // the tokens, and what follows from them lies inside.
-    // Every loop counts to a bound, and no divisor is zero.
-    // Tests run golden models with the checks as well.
+    // SAFETY: only sources that this crate put together come here unchecked (through `Gpu::kernel`
+    // and `Gpu::validate`; a caller's own go through `Gpu::foreign_kernel`). They index arrays by
+    // sizes that the host set from validated shapes, and by extents that the host wrote and that do
+    // not exceed the buffers it binds: `FffLayer::bind` sees to that for rows of x and y, the
+    // benchmark for its own buffers, and `Workspace` for those of an encoder. `GpuEncoder::forward`
+    // compares a batch's ids, positions, types and rows with the model (`Batch::belongs_to`) before
+    // anything is recorded. The kernels of leaves also index by values that earlier kernels left in
+    // scratch buffers: tokens' leaves, counts, their order, tiles. `Dispatch::record` records all
+    // of these kernels, in order and on the same extents, nobody else writes these buffers, and
+    // they begin as zeros; so the counts are those of the tokens, and the indices that follow from
+    // them lie inside. Every loop counts to a bound, and no divisor is zero. Tests run golden
+    // models with the checks as well.
     unsafe {
         let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
         checks.force_loop_bounding = source.bounded_loops;
@@ -33,7 +36,8 @@ fn module(gpu: &Gpu, source: &KernelSource, checked: bool) -> wgpu::ShaderModule
 }
 
 impl Gpu {
-    /// Only reads the shader, and reports what the device's compiler has against it.
+    /// Lets the device's compiler read the shader, and returns its first error. No pipeline is
+    /// made.
     pub(crate) async fn validate(&self, source: &KernelSource) -> Result<()> {
         let what = format!("compiling {}", source.name);
         let module = self.scoped(&what, || module(self, source, self.checks_shaders())).await?;
@@ -47,7 +51,7 @@ impl Gpu {
         }
     }
 
-    /// One of our own kernels, from the cache if it has been asked for before.
+    /// Returns one of our own kernels, from the cache if it was asked for before.
     pub(crate) async fn kernel(&self, source: &KernelSource) -> Result<Arc<Kernel>> {
         if let Some(kernel) = self.kernels().get(source) {
             return Ok(kernel.clone());
@@ -57,14 +61,16 @@ impl Gpu {
         Ok(kernel)
     }
 
-    /// A kernel whose source may be anybody's: with the checks that keep it within its buffers.
+    /// Compiles a kernel whose source may come from anybody, with the checks that keep it within
+    /// its buffers.
     pub(crate) async fn foreign_kernel(&self, source: &KernelSource) -> Result<Kernel> {
         self.compile(source, true).await
     }
 
     async fn compile(&self, source: &KernelSource, checked: bool) -> Result<Kernel> {
         let limits = &self.capabilities().limits;
-        // wgpu-core does not hold sizes against the limits everywhere (a driver may then lose the device).
+        // wgpu-core does not check all sizes against the limits (a driver may then lose the
+        // device).
         for (name, limit) in [
             ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x),
             ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup),

@@ -1,4 +1,4 @@
-//! A device with its queue; what goes wrong on it becomes a typed error.
+//! A device with its queue. Whatever goes wrong on it becomes a typed error.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,47 +13,50 @@ use crate::gpu::faults::{Fault, Faults};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::source::KernelSource;
 
-/// Storage buffers that the kernels bind at most.
+/// The most storage buffers that a kernel binds.
 const STORAGE_BUFFERS: u32 = 7;
-/// Invocations of a workgroup that the kernels use at most.
+/// The most invocations of a kernel's workgroup.
 const WORKGROUP: u32 = 1024;
-/// Compiled kernels that are kept for what is uploaded next: several models' worth. One that was dropped here lives on in the layers that use it.
+/// Compiled kernels that are kept for later uploads: enough for several models. A kernel that is
+/// dropped here lives on in the layers that use it.
 pub(super) const KERNELS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// What to ask of [`Gpu::request`].
+/// Options of [`Gpu::request`].
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct GpuOptions {
-    /// Which adapter.
+    /// The adapter to use.
     pub adapter: AdapterChoice,
-    /// Bytes of the largest single buffer that the work will bind. The default limit of WebGPU, 128 MiB, needs no asking.
+    /// The size of the largest single buffer that the work will bind, in bytes. WebGPU's default
+    /// limit of 128 MiB is always available.
     pub largest_buffer: u64,
-    /// Whether to keep the run-time checks that wgpu adds to shaders. The kernels do not need them, and are faster without: on an H200
-    /// docs/kernels.md tells by how much. (A browser keeps them anyway.)
+    /// Whether to keep the run-time checks that wgpu adds to shaders. The kernels do not need them
+    /// and are faster without them; docs/kernels.md says by how much on an H200. (A browser always
+    /// keeps them.)
     pub check_shaders: bool,
 }
 
 impl GpuOptions {
-    /// On this adapter.
+    /// Uses this adapter.
     pub fn adapter(mut self, adapter: AdapterChoice) -> Self {
         self.adapter = adapter;
         self
     }
 
-    /// With room for a buffer of so many bytes, or of what was asked for before if that is more.
+    /// Asks for room for a buffer of `bytes`. The larger request counts if there are several.
     pub fn largest_buffer(mut self, bytes: u64) -> Self {
         self.largest_buffer = self.largest_buffer.max(bytes);
         self
     }
 
-    /// With the run-time checks that wgpu adds to shaders, or without.
+    /// Keeps or omits the run-time checks that wgpu adds to shaders.
     pub fn check_shaders(mut self, check: bool) -> Self {
         self.check_shaders = check;
         self
     }
 }
 
-/// A device and its queue. Cheap to clone; clones share the device and the compiled kernels.
+/// A device and its queue. Clones are cheap: they share the device and the compiled kernels.
 #[derive(Debug, Clone)]
 pub struct Gpu {
     inner: Arc<Inner>,
@@ -72,18 +75,44 @@ struct Inner {
 }
 
 impl Gpu {
-    /// Finds the adapter and creates a device on it, with only the features and limits that the kernels use.
+    /// Finds the adapter and creates a device on it, with only the features and limits that the
+    /// kernels use.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`]; [`Error::Unsupported`] names a limit that the adapter does not reach; [`Error::Gpu`].
+    /// Returns [`Error::NoAdapter`] if no adapter fits and [`Error::Gpu`] if the device cannot be
+    /// created. [`Error::Unsupported`] names a limit that the adapter does not reach.
+    ///
+    /// # Examples
+    /// ```
+    /// use cmm::{FffShape, Gpu, GpuOptions, Precision};
+    ///
+    /// # async fn example() -> Result<(), cmm::Error> {
+    /// let shape = FffShape::new(768, 1, 11)?;
+    /// let options = GpuOptions::default().for_layer(shape, Precision::F32);
+    /// let gpu = Gpu::request(&options).await?;
+    /// println!("{} runs {:?}", gpu.info().name, gpu.capabilities().best(Precision::F32)?);
+    /// # Ok(())
+    /// # }
+    /// # fn main() -> Result<(), cmm::Error> {
+    /// #     match pollster::block_on(example()) {
+    /// #         Err(error @ cmm::Error::NoAdapter { .. })
+    /// #             if std::env::var_os("CMM_REQUIRE_GPU").is_none() =>
+    /// #         {
+    /// #             eprintln!("SKIPPED: {error}");
+    /// #             Ok(())
+    /// #         }
+    /// #         result => result,
+    /// #     }
+    /// # }
+    /// ```
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         Self::from_adapter(&adapter(&options.adapter).await?, options).await
     }
 
-    /// As [`Gpu::request`], on an adapter found elsewhere.
+    /// Creates a device on an adapter that was found elsewhere.
     ///
     /// # Errors
-    /// As [`Gpu::request`].
+    /// Returns the errors of [`Gpu::request`].
     pub async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let required_features = WANTED_FEATURES & adapter.features();
         let descriptor = wgpu::DeviceDescriptor {
@@ -99,8 +128,8 @@ impl Gpu {
         Ok(Self::with_device(adapter, device, queue, options.check_shaders))
     }
 
-    /// Uses the caller's own device, so that CMM can be recorded between the caller's own passes. Takes over the device's
-    /// uncaptured-error and device-lost callbacks.
+    /// Uses the caller's own device, so that CMM can be recorded between the caller's own passes.
+    /// It takes over the device's uncaptured-error and device-lost callbacks.
     pub fn from_device(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self::with_device(adapter, device, queue, false)
     }
@@ -146,22 +175,22 @@ impl Gpu {
         }
     }
 
-    /// The wgpu device.
+    /// Returns the wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.inner.device
     }
 
-    /// The wgpu queue.
+    /// Returns the wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
     }
 
-    /// The adapter's name, driver, backend and kind.
+    /// Returns the adapter's name, driver, backend and kind.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.inner.info
     }
 
-    /// What the device can do.
+    /// Returns the capabilities of the device.
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.capabilities
     }
@@ -170,10 +199,11 @@ impl Gpu {
         self.inner.check_shaders
     }
 
-    /// Reports a lost device, or an error of this thread since its last call that nothing else reported.
+    /// Reports a lost device, or an error that this thread caused since its last call and that
+    /// nothing else has reported.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::OutOfMemory`], [`Error::Gpu`].
+    /// Returns [`Error::DeviceLost`], [`Error::OutOfMemory`] or [`Error::Gpu`].
     pub fn check(&self) -> Result<()> {
         if let Some(reason) = self.inner.lost.get() {
             return Err(Error::DeviceLost { reason: reason.clone() });
@@ -187,7 +217,7 @@ impl Gpu {
         }
     }
 
-    /// Runs `work` so that whatever it does wrong on the device comes back as an error that says `what`.
+    /// Runs `work`. Whatever it does wrong on the device comes back as an error that names `what`.
     pub(crate) async fn scoped<T>(&self, what: &str, work: impl FnOnce() -> T) -> Result<T> {
         self.check()?;
         let device = self.device();
@@ -198,7 +228,7 @@ impl Gpu {
         let (inner, middle, outer) = (inner.pop(), middle.pop(), outer.pop());
         let errors = [inner.await, middle.await, outer.await];
         if errors.iter().any(Option::is_some) {
-            // On a lost device everything is invalid; wgpu tells why it was lost when it is polled.
+            // On a lost device everything is invalid. Polling wgpu tells why the device was lost.
             let _ = self.device().poll(wgpu::PollType::Poll);
         }
         self.check()?;
@@ -208,7 +238,8 @@ impl Gpu {
         }
     }
 
-    /// The extents of so many tokens and of nothing else, for kernels whose caller brings the buffers. For the inside of an error scope.
+    /// Returns extents of this many tokens and of nothing else, for kernels whose caller brings the
+    /// buffers. The caller opens the error scope.
     pub(crate) fn extents(&self, tokens: u32) -> wgpu::Buffer {
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("extents"),
@@ -220,7 +251,7 @@ impl Gpu {
         buffer
     }
 
-    /// A buffer that passes between kernels, zero at first; for the inside of an error scope.
+    /// Creates a buffer of zeros that passes between kernels. The caller opens the error scope.
     pub(crate) fn scratch(&self, bytes: u64) -> Buffer {
         Buffer(self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("scratch"),
@@ -230,24 +261,26 @@ impl Gpu {
         }))
     }
 
-    /// The kernels that have been compiled.
+    /// Returns the cache of compiled kernels.
     pub(super) fn kernels(&self) -> MutexGuard<'_, LruCache<KernelSource, Arc<Kernel>>> {
         self.inner.kernels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The token that wgpu wants for experimental features, where any is used.
+/// Returns the token that wgpu wants where an experimental feature is used.
 #[allow(unsafe_code, reason = "wgpu hands the token out by an unsafe function")]
 fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if !features.intersects(wgpu::Features::all_experimental_mask()) {
         return wgpu::ExperimentalFeatures::disabled();
     }
-    // SAFETY: wgpu asks that its users know that an experimental feature may be unsound. The only one is cooperative matrices, used by two
-    // kernels (shaders/dense_coop.wgsl, attention_coop.wgsl) whose every access to memory is inside its buffers by its own arithmetic.
+    // SAFETY: wgpu wants its users to know that an experimental feature may be unsound. The only
+    // one used is cooperative matrices, in two kernels (shaders/dense_coop.wgsl,
+    // attention_coop.wgsl); their arithmetic keeps every access to memory inside the buffers.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-/// The limits that the kernels and `options` need, and nothing above them; other limits as low as WebGPU lets them be.
+/// Returns the limits that the kernels and `options` need, and nothing above them. All other limits
+/// are as low as WebGPU lets them be.
 fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::Limits> {
     let available = adapter.limits();
     let base = wgpu::Limits::downlevel_defaults().or_worse_values_from(&available);
@@ -258,12 +291,14 @@ fn needed_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<wgpu::
             .max_storage_buffer_binding_size
             .min(available.max_storage_buffer_binding_size)
             .max(options.largest_buffer.min(available.max_storage_buffer_binding_size)),
-        // For the larger tiles of the dense kernel; where there is less, it uses the smaller ones.
+        // This is for the larger tiles of the dense kernel, which uses smaller ones where there is
+        // less.
         max_compute_workgroup_storage_size: defaults
             .max_compute_workgroup_storage_size
             .max(COOPERATIVE_STORAGE)
             .min(available.max_compute_workgroup_storage_size),
-        // For the lookahead kernel; where there is less, it looks less far ahead or is not used.
+        // This is for the lookahead kernel. Where there is less, it looks less far ahead or is not
+        // used.
         max_compute_invocations_per_workgroup: available
             .max_compute_invocations_per_workgroup
             .min(WORKGROUP),

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{ThreadId, current};
 
-/// Threads whose faults are kept; of more, the oldest is forgotten (it has been logged).
+/// Threads whose faults are kept. If there are more, the oldest fault is forgotten (it has been
+/// logged).
 const MOST: usize = 64;
 
 /// An error that no error scope caught.
@@ -14,13 +15,13 @@ pub(crate) enum Fault {
     Other(String),
 }
 
-/// The first fault of each thread since it last asked. wgpu reports a fault on the thread whose call caused it, so that one thread never
-/// hears of another's.
+/// The first fault of each thread since that thread last asked. wgpu reports a fault on the thread
+/// whose call caused it, so no thread hears of another's.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<VecDeque<(ThreadId, Fault)>>);
 
 impl Faults {
-    /// Keeps a fault of this thread, unless it has one already.
+    /// Keeps a fault of this thread, unless the thread has one already.
     pub(crate) fn keep(&self, fault: Fault) {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = current().id();

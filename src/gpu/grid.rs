@@ -1,27 +1,29 @@
-//! How many workgroups compute so many rows.
+//! The number of workgroups that compute a number of rows.
 
 use crate::gpu::Capabilities;
 
-/// How a kernel's workgroups are laid over the rows that it computes.
+/// The way in which a kernel's workgroups are laid over the rows that it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Grid {
-    /// Each computes so many rows, counted in x and then in y.
+    /// Each workgroup computes this many rows. Workgroups are counted in x and then in y.
     Rows(u32),
-    /// Each invocation computes one of a row's `units`; `group` of them a workgroup.
+    /// Each invocation computes one of a row's `units`.
     Units {
-        /// Of a row.
+        /// Units of a row.
         units: u32,
         /// Invocations of a workgroup.
         group: u32,
     },
-    /// Tiles of `rows` rows, `across` of them side by side in x; further rows in y, then z.
+    /// A workgroup computes a tile of `rows` rows. `across` tiles lie side by side in x; further
+    /// rows are in y, then in z.
     Tiles {
         /// Tiles side by side.
         across: u32,
         /// Rows of a tile.
         rows: u32,
     },
-    /// As [`Grid::Tiles`], of rows in so many groups, of which each begins tiles of its own: as many as there can be.
+    /// Like [`Grid::Tiles`], but rows are in groups, and each group begins tiles of its own. The
+    /// grid has as many tiles as there can be.
     Grouped {
         /// Tiles side by side.
         across: u32,
@@ -32,15 +34,16 @@ pub enum Grid {
     },
     /// One workgroup, however many rows there are.
     Once,
-    /// `across` workgroups in x and y for each `rows` rows in z.
+    /// `across` workgroups, in x and y, share each `rows` rows; z counts these.
     Columns {
         /// Workgroups side by side.
         across: u32,
         /// Rows that they share.
         rows: u32,
     },
-    /// A workgroup for each head, in x, of each row, an attention tile of up to `queries` queries, in y and then z: those that run side by side
-    /// read the same rows.
+    /// A workgroup computes one head of one row, which is an attention tile of up to `queries`
+    /// queries. Heads are in x, rows in y and then z, so that workgroups that run side by side read
+    /// the same rows.
     Heads {
         /// Heads.
         heads: u32,
@@ -50,7 +53,7 @@ pub enum Grid {
 }
 
 impl Grid {
-    /// Rows of a workgroup, where it computes whole rows.
+    /// Returns the rows of a workgroup, if it computes whole rows.
     pub(crate) fn rows(self) -> Option<u32> {
         match self {
             Self::Rows(rows) => Some(rows),
@@ -58,7 +61,8 @@ impl Grid {
         }
     }
 
-    /// Workgroups to dispatch for so many rows, in x, y and z, since one dimension holds 65,535.
+    /// Returns the number of workgroups in x, y and z that compute `rows` rows. One dimension holds
+    /// at most 65,535.
     pub fn workgroups(self, rows: u32, device: &Capabilities) -> [u32; 3] {
         let limit = device.limits.max_compute_workgroups_per_dimension.max(1);
         let two = |groups: u64| {

@@ -8,7 +8,8 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// These buffers for bindings 0.. in order; any kernel with the same bindings may run on them.
+    /// Binds these buffers to bindings 0.. in order. Any kernel with the same bindings may run on
+    /// them.
     pub(crate) fn bind(
         &self,
         device: &wgpu::Device,
@@ -32,7 +33,7 @@ impl Kernel {
         })
     }
 
-    /// Records so many workgroups.
+    /// Records this many workgroups.
     pub(crate) fn dispatch(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

@@ -1,10 +1,11 @@
-//! Matrices and vectors on their way to the device.
+//! Uploads matrices and vectors to the device.
 
 use crate::dtype::{Precision, pad, row_stride};
 use crate::error::{F16_WEIGHTS, Result, check_f16};
 use crate::gpu::{Buffer, Gpu, WeightFormat};
 
-/// Uploads `values: [rows, width]`, each row padded with zeros; in f16 in the order that `lanes` want (see [`order`]), if any.
+/// Uploads `values: [rows, width]`, each row padded with zeros. If `lanes` is given, f16 rows are
+/// ordered for them (see [`order`]).
 pub(crate) async fn upload_matrix(
     gpu: &Gpu,
     label: &str,
@@ -32,11 +33,11 @@ pub(crate) async fn upload_matrix(
     gpu.upload_rows(label, rows, stride * stored.bytes(), pack).await
 }
 
-/// Values along a side of a block.
+/// The number of values along a side of a block.
 const BLOCK: usize = 16;
 
-/// Uploads `values: [rows, width]` in f16, in blocks of 16 x 16 values that lie one after another, row of blocks after row of blocks; zeros pad both
-/// dimensions to whole blocks.
+/// Uploads `values: [rows, width]` in f16, in blocks of 16 x 16 values that lie one after another, one
+/// row of blocks after another. Zeros pad both dimensions to whole blocks.
 pub(crate) async fn upload_blocks(
     gpu: &Gpu,
     label: &str,
@@ -68,7 +69,7 @@ pub(crate) async fn upload_vector(gpu: &Gpu, label: &str, values: &[f32]) -> Res
     upload_matrix(gpu, label, values, values.len(), WeightFormat::F32, None).await
 }
 
-/// A row as it was uploaded, without its padding: the inverse of [`upload_matrix`].
+/// Returns a row as it was before [`upload_matrix`], without its padding.
 pub(crate) fn unpacked(
     bytes: &[u8],
     width: usize,
@@ -88,8 +89,9 @@ pub(crate) fn unpacked(
     row
 }
 
-/// Which value of a row stands at each place of its f16 form (`vec4s_of` in shaders/parts/values8.wgsl): in every block of 2 * `lanes` vec4,
-/// or what is left at the row's end, vec4 v of the first half is followed by vec4 v of the second.
+/// Returns which value of a row stands at each place of its f16 form (`vec4s_of` in
+/// shaders/parts/values8.wgsl). The row is cut into blocks of 2 * `lanes` vec4; the last one may be
+/// shorter. In each block, vec4 v of the first half is followed by vec4 v of the second half.
 fn order(stride: usize, lanes: usize) -> impl Iterator<Item = usize> {
     let block = 8 * lanes;
     (0..stride).step_by(block).flat_map(move |first| {

@@ -1,4 +1,4 @@
-//! The device: adapter choice and capabilities, kernels, operations, buffers, readback, timing.
+//! The device: choice of the adapter, capabilities, kernels, operations, buffers, readback, timing.
 
 mod adapter;
 mod buffer;

@@ -1,23 +1,25 @@
-//! An operation on a device: kernels for it, each for some numbers of rows, and the weights that they read.
+//! An operation on a device: the kernels that compute it, each for a range of row counts, and the
+//! weights that they read.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Grid, Kernel, KernelSource};
 
-/// A way to compute an operation: one kernel, or several, one after another.
+/// A way to compute an operation: one kernel, or several kernels one after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub(crate) stages: Vec<Stage>,
-    /// Buffers that pass from one stage to another.
+    /// The buffers that pass from one stage to another.
     pub(crate) scratch: Vec<Scratch>,
-    /// Rows up to which it is the fastest of those not listed before it.
+    /// The number of rows up to which this candidate is the fastest of those not listed before it.
     pub(crate) up_to: u32,
-    /// How it computes, for reports.
+    /// The name of the schedule, for reports.
     pub(crate) schedule: String,
 }
 
-/// A kernel, and the buffers that it binds, in order; of an only stage none are listed: extents, what is read, the weights, what is written.
+/// A kernel, and the buffers that it binds, in order. A stage that is the only one lists none: it
+/// binds the extents, the inputs, the weights and the outputs.
 #[derive(Debug, Clone)]
 pub(crate) struct Stage {
     pub(crate) source: KernelSource,
@@ -34,7 +36,8 @@ pub(crate) enum Place {
     Write(usize),
 }
 
-/// The size of a buffer that passes from one stage to another. It is zero before its first use; stages leave what must be zero as they found it.
+/// The size of a buffer that passes from one stage to another. It is zero before its first use;
+/// stages that need zeros later leave zeros behind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scratch {
     pub(crate) bytes: u64,
@@ -42,27 +45,27 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Bytes for so many rows.
+    /// Returns the buffer's bytes for `rows` rows.
     pub(crate) fn bytes_for(&self, rows: u32) -> u64 {
         (self.bytes + self.row_bytes * u64::from(rows)).next_multiple_of(16)
     }
 }
 
 impl Candidate {
-    /// One kernel.
+    /// Returns a candidate of one kernel.
     pub(crate) fn one(source: KernelSource, up_to: u32, schedule: impl Into<String>) -> Self {
         let stages = vec![Stage { source, buffers: Vec::new() }];
         Self { stages, scratch: Vec::new(), up_to, schedule: schedule.into() }
     }
 
-    /// All its kernels.
+    /// Returns all kernels of the candidate.
     pub(crate) fn sources(self) -> impl Iterator<Item = KernelSource> {
         self.stages.into_iter().map(|stage| stage.source)
     }
 }
 
-/// Candidates for an operation, at least one, and its weights; those of one kernel bind the same buffers. A kernel is compiled when it is first
-/// asked for.
+/// The candidates for an operation, at least one, and its weights. Candidates of one kernel all
+/// bind the same buffers. A kernel is compiled when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Operation {
     candidates: Vec<Candidate>,
@@ -70,20 +73,21 @@ pub(crate) struct Operation {
     weights: Vec<Arc<Buffer>>,
 }
 
-/// The kernels of a candidate, and how many workgroups of each compute the rows that were asked for.
+/// The kernels of a candidate, and the number of workgroups of each for the rows that were asked
+/// for.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
-    /// The candidate.
+    /// The index of the candidate.
     place: usize,
     kernels: Arc<[Arc<Kernel>]>,
     groups: Vec<[u32; 3]>,
 }
 
-/// What the kernels of a dispatch are bound to.
+/// The bindings of a dispatch's kernels.
 #[derive(Debug)]
 pub(crate) struct Bound(Vec<wgpu::BindGroup>);
 
-/// Buffers of whoever has an operation computed.
+/// The buffers that the caller of an operation provides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Buffers<'b> {
     pub(crate) extents: &'b wgpu::Buffer,
@@ -98,7 +102,7 @@ impl Operation {
         Self { candidates, kernels, weights }
     }
 
-    /// Of a kernel that is compiled already.
+    /// Creates an operation of a kernel that is already compiled.
     pub(crate) fn of_kernel(
         kernel: Kernel,
         source: KernelSource,
@@ -109,7 +113,7 @@ impl Operation {
         Self { candidates, kernels: vec![OnceLock::from(kernels)], weights }
     }
 
-    /// Compiles what has not been asked for yet.
+    /// Compiles the kernels that have not been asked for yet.
     pub(crate) async fn compile_all(&self, gpu: &Gpu) -> Result<()> {
         for place in 0..self.candidates.len() {
             self.dispatch_of(gpu, place, 1).await?;
@@ -117,29 +121,30 @@ impl Operation {
         Ok(())
     }
 
-    /// The place of the candidate for so many rows.
+    /// Returns the index of the candidate for `rows` rows.
     pub(crate) fn choice(&self, rows: u32) -> usize {
         let fitting = self.candidates.iter().position(|candidate| rows <= candidate.up_to);
         fitting.unwrap_or(self.candidates.len().saturating_sub(1))
     }
 
-    /// How many candidates there are.
+    /// Returns the number of candidates.
     pub(crate) fn choices(&self) -> usize {
         self.candidates.len()
     }
 
-    /// How so many rows are computed.
+    /// Returns the schedule by which `rows` rows are computed.
     pub(crate) fn schedule(&self, rows: u32) -> &str {
         &self.candidates[self.choice(rows)].schedule
     }
 
-    /// The grid of the candidate for many rows.
+    /// Returns the grid of the candidate for many rows.
     pub(crate) fn grid(&self) -> Grid {
         let stages = self.candidates.last().map_or(&[][..], |candidate| &candidate.stages);
         stages.last().map_or(Grid::Rows(1), |stage| stage.source.grid)
     }
 
-    /// The sizes of the buffers that pass between the stages of any candidate, for so many rows.
+    /// Returns the sizes of the buffers that pass between stages, large enough for any candidate,
+    /// for `rows` rows.
     pub(crate) fn scratch(&self, rows: u32) -> Vec<u64> {
         let mut sizes = Vec::new();
         for candidate in &self.candidates {
@@ -151,13 +156,14 @@ impl Operation {
         sizes
     }
 
-    /// Bytes of a row in the widest of them.
+    /// Returns the bytes of a row in the widest of these buffers.
     pub(crate) fn scratch_row_bytes(&self) -> u64 {
         let all = self.candidates.iter().flat_map(|candidate| &candidate.scratch);
         all.map(|scratch| scratch.row_bytes).max().unwrap_or(0)
     }
 
-    /// What computes so many rows, compiled if it is asked for the first time.
+    /// Returns the dispatch that computes `rows` rows; its kernels are compiled if they are asked
+    /// for the first time.
     pub(crate) async fn dispatch(&self, gpu: &Gpu, rows: u32) -> Result<Dispatch> {
         self.dispatch_of(gpu, self.choice(rows), rows).await
     }
@@ -175,7 +181,7 @@ impl Operation {
         })
     }
 
-    /// A candidate that is compiled already, for so many rows.
+    /// Returns the dispatch of a candidate for `rows` rows, if the candidate is already compiled.
     pub(crate) fn compiled(&self, gpu: &Gpu, place: usize, rows: u32) -> Option<Dispatch> {
         let kernels = self.kernels.get(place)?.get()?.clone();
         let stages = self.candidates[place].stages.iter();
@@ -183,7 +189,7 @@ impl Operation {
         Some(Dispatch { place, kernels, groups: groups.collect() })
     }
 
-    /// Binds the kernels of a dispatch.
+    /// Binds the kernels of a dispatch to buffers.
     pub(crate) fn bind(&self, gpu: &Gpu, dispatch: &Dispatch, buffers: Buffers<'_>) -> Bound {
         let stages = &self.candidates[dispatch.place].stages;
         let bound = stages.iter().zip(&*dispatch.kernels).map(|(stage, kernel)| {
@@ -217,12 +223,12 @@ impl Operation {
 }
 
 impl Dispatch {
-    /// Whether what another dispatch of the same operation is bound to serves this one, too.
+    /// Returns whether the bindings of another dispatch of the same operation serve this one too.
     pub(crate) fn shares(&self, other: &Self) -> bool {
         self.place == other.place || (self.kernels.len() == 1 && other.kernels.len() == 1)
     }
 
-    /// Records it on what its operation bound.
+    /// Records the dispatch on the bindings that its operation made.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, bound: &Bound) {
         for ((kernel, groups), bound) in self.kernels.iter().zip(&self.groups).zip(&bound.0) {
             kernel.dispatch(pass, bound, *groups);

@@ -1,11 +1,13 @@
-//! Where an adapter sits on the PCI bus: the one name of a card that graphics APIs, CUDA's tools and the system share.
+//! The place of an adapter on the PCI bus: the one name of a card that graphics APIs, CUDA's tools
+//! and the operating system share.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A PCI address. From text: `0000:01:00.0`, hexadecimal `domain:bus:device.function` as wgpu and `lspci` write it, with a domain of eight digits as
-/// `nvidia-smi` does, or without one.
+/// A PCI address. It parses from hexadecimal `domain:bus:device.function`, for example
+/// `0000:01:00.0` as wgpu and `lspci` write it. The domain may also have eight digits, as in
+/// `nvidia-smi`, or be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PciBusId {
     domain: u32,
@@ -15,7 +17,8 @@ pub struct PciBusId {
 }
 
 impl PciBusId {
-    /// That of an adapter, where its backend tells it: Vulkan and DX12 do, for cards on such a bus.
+    /// Returns the address of an adapter, if its backend reports it. Vulkan and DX12 do for cards
+    /// on a PCI bus.
     pub fn of(info: &wgpu::AdapterInfo) -> Option<Self> {
         info.device_pci_bus_id.parse().ok()
     }

@@ -1,11 +1,11 @@
-//! Results back to the host.
+//! Reads results back to the host.
 
 use futures_channel::oneshot;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu};
 
-/// A buffer that the host can read, filled by a copy at the end of the work.
+/// A buffer that the host can read. A copy at the end of the work fills it.
 #[derive(Debug)]
 pub(crate) struct Readback {
     staging: Buffer,
@@ -17,7 +17,7 @@ impl Readback {
         Ok(Self { staging: gpu.buffer(label, bytes, usage).await? })
     }
 
-    /// For the inside of an error scope: what goes wrong comes out of that.
+    /// Creates the buffer within the error scope of the caller, which reports what goes wrong.
     pub(crate) fn within_scope(gpu: &Gpu, label: &str, bytes: u64) -> Self {
         let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -28,7 +28,7 @@ impl Readback {
         Self { staging: Buffer(staging) }
     }
 
-    /// Records the copy of the first `bytes` of `source`.
+    /// Records a copy of the first `bytes` bytes of `source`.
     pub(crate) fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -38,7 +38,7 @@ impl Readback {
         encoder.copy_buffer_to_buffer(source, 0, &self.staging, 0, bytes);
     }
 
-    /// Records the copy of `bytes` of `source` from an offset to one here.
+    /// Records a copy of `bytes` bytes of `source` from an offset there to an offset here.
     pub(crate) fn record_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -50,7 +50,8 @@ impl Readback {
         encoder.copy_buffer_to_buffer(source, from, &self.staging, to, bytes);
     }
 
-    /// Waits for the submitted copy and hands its first `bytes` to `take`. What was submitted later is waited for too.
+    /// Waits for the submitted copy and hands its first `bytes` bytes to `take`. This also waits
+    /// for later submissions.
     pub(crate) async fn read<T>(
         &self,
         gpu: &Gpu,
@@ -60,7 +61,8 @@ impl Readback {
         self.read_after(gpu, None, bytes, take).await
     }
 
-    /// As [`Readback::read`], where the copy was part of this submission: later ones go on meanwhile.
+    /// Reads like [`Readback::read`] if the copy was part of `submission`. Later submissions go on
+    /// meanwhile.
     pub(crate) async fn read_after<T>(
         &self,
         gpu: &Gpu,
@@ -72,13 +74,14 @@ impl Readback {
         self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             let _ = sender.send(result);
         });
-        // Native: blocks until the copy is done and calls the callback. WebGPU: returns at once, the event loop calls it.
+        // Native: this blocks until the copy is done and calls the callback. WebGPU: this returns
+        // at once, and the event loop calls it.
         let submission_index = submission.cloned();
         let mut polled =
             gpu.device().poll(wgpu::PollType::Wait { submission_index, timeout: None });
         let mut mapped = receiver.try_recv().ok().flatten();
         if !matches!(mapped, Some(Ok(()))) {
-            // A device that was lost is told of only where all of its work is waited for.
+            // wgpu reports a lost device only if all of its work is waited for.
             polled = gpu.device().poll(wgpu::PollType::wait_indefinitely());
         }
         gpu.check()?;

@@ -1,8 +1,9 @@
-//! What a kernel is before it is compiled: files of `shaders/` with constants, and what the host must know to run it.
+//! The source of a kernel before it is compiled: files of `shaders/` with constants, and the facts
+//! that the host must know to run it.
 
 use crate::gpu::{Capabilities, Grid};
 
-/// A file of `shaders/`.
+/// Includes a file of `shaders/`.
 macro_rules! shader {
     ($file:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file))
@@ -10,10 +11,10 @@ macro_rules! shader {
 }
 pub(crate) use shader;
 
-/// How a kernel uses the buffer of one binding.
+/// The use that a kernel makes of the buffer at one binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Binding {
-    /// `var<uniform>`: how much there is to compute.
+    /// `var<uniform>`: the number of rows to compute.
     Extents,
     /// `var<storage, read>`.
     Read,
@@ -21,46 +22,52 @@ pub enum Binding {
     Write,
 }
 
-/// A kernel ready to compile: its WGSL with the launch constants, and what the host must know to run it.
+/// A kernel that is ready to compile: its WGSL with the launch constants, and the facts that the
+/// host must know to run it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KernelSource {
-    /// Name, for labels and messages.
+    /// The name, for labels and messages.
     pub name: String,
-    /// The whole module; entry point `main`.
+    /// The whole module; its entry point is `main`.
     pub wgsl: String,
-    /// Pipeline-overridable constants.
+    /// The pipeline-overridable constants.
     pub overrides: Vec<(&'static str, u32)>,
-    /// Bindings 0.. of group 0.
+    /// The bindings 0.. of group 0.
     pub bindings: Vec<Binding>,
-    /// Invocations of a workgroup, x only.
+    /// The invocations of a workgroup, in x only.
     pub group: u32,
-    /// Workgroups for so many rows.
+    /// The workgroups that compute a number of rows.
     pub grid: Grid,
-    /// Lanes that share a token; the f16 formats order a row's weights by it.
+    /// The lanes that share a token. The f16 formats order a row's weights by it.
     pub lanes: u32,
-    /// Whether wgpu's loop counters stay, so that the driver unrolls nothing: some kernels are faster so.
+    /// Whether wgpu's loop counters stay, so that the driver unrolls nothing. Some kernels are
+    /// faster so.
     pub bounded_loops: bool,
-    /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
+    /// The most roundings that a product passes through on its way into a logit; see
+    /// [`logit_bound`](crate::reference::logit_bound).
     pub roundings: u32,
 }
 
 impl KernelSource {
-    /// Workgroups to dispatch for this many rows.
+    /// Returns the number of workgroups to dispatch for `rows` rows.
     pub fn workgroups(&self, rows: u32, device: &Capabilities) -> [u32; 3] {
         self.grid.workgroups(rows, device)
     }
 }
 
-/// A kernel as its files define it.
+/// The definition of a kernel by its files.
 pub(crate) struct KernelDef<'d> {
     pub(crate) name: String,
-    /// Files of `shaders/` in their order; the first may hold `enable`, which must come first.
+    /// The files of `shaders/` in their order. Only the first may contain `enable`, which must come
+    /// first.
     pub(crate) parts: &'d [&'d str],
-    /// `const NAME: u32 = value;`, before the files that use them, after those that enable something.
+    /// The constants `const NAME: u32 = value;`. They come before the files that use them and after
+    /// those that enable something.
     pub(crate) constants: &'d [(&'d str, u32)],
-    /// The same, of other types.
+    /// The declarations of constants of other types.
     pub(crate) declarations: &'d [String],
-    /// For each bound of a loop that is marked `/* unrolled */`: how often it runs, and up to how often it is written out.
+    /// For each bound of a loop that is marked `/* unrolled */`: how often the loop runs, and up to
+    /// how many runs it is written out.
     pub(crate) loops: &'d [(&'d str, u32, u32)],
     pub(crate) overrides: Vec<(&'static str, u32)>,
     pub(crate) bindings: Vec<Binding>,
@@ -69,8 +76,8 @@ pub(crate) struct KernelDef<'d> {
 }
 
 impl KernelDef<'_> {
-    /// The kernel. Where a marked loop is not among `loops`, or one of `loops` is not marked, the module says so in words that do not
-    /// compile: no loop is left rolled unnoticed.
+    /// Returns the kernel. If a marked loop is not among `loops`, or one of `loops` is not marked,
+    /// the module contains words that say so and do not compile. So no loop stays rolled unnoticed.
     pub(crate) fn source(self) -> KernelSource {
         let (first, rest) = self.parts.split_first().unwrap_or((&"", &[]));
         let enables = first.lines().any(|line| line.starts_with("enable "));
@@ -108,15 +115,17 @@ impl KernelDef<'_> {
     }
 }
 
-/// What stands before a loop that is to be written out.
+/// The mark before a loop that is to be written out.
 const MARK: &str = "/* unrolled */ ";
-/// What makes a module invalid whose marked loop nobody has counted.
+/// The words that make a module invalid if a marked loop has no count.
 const UNLISTED: &str = "a marked loop without a count:\n";
 
-/// Writes out the marked loops, as `{ const i = 0u; ... } { const i = 1u; ... } ...`, those that run more often than is allowed excepted.
+/// Writes out the marked loops as `{ const i = 0u; ... } { const i = 1u; ... } ...`, except those
+/// that run more often than is allowed.
 ///
-/// wgpu bounds each loop with a counter of its own, and no driver unrolls such a loop, so that arrays would not stay in registers:
-/// on an H200 the difference is 106 us against 440 us (768 wide, 1x11, f32, 16,384 tokens).
+/// wgpu bounds each loop with a counter of its own, and no driver unrolls such a loop, so arrays
+/// would not stay in registers: on an H200 the difference is 106 us against 440 us (768 wide, 1x11,
+/// f32, 16,384 tokens).
 fn unrolled(mut wgsl: String, mut count_of: impl FnMut(&str) -> Option<(u32, u32)>) -> String {
     let mut from = 0;
     while let Some(found) = wgsl[from..].find(MARK) {
@@ -154,7 +163,7 @@ fn unrolled(mut wgsl: String, mut count_of: impl FnMut(&str) -> Option<(u32, u32
     wgsl
 }
 
-/// Variable, bound and length of `for (var i = 0u; i < BOUND; i++) {`.
+/// Returns the variable, the bound and the length of `for (var i = 0u; i < BOUND; i++) {`.
 fn head(text: &str) -> Option<(&str, &str, usize)> {
     let length = text.find('{')? + 1;
     let (variable, rest) = text[..length].strip_prefix("for (var ")?.split_once(" = 0u; ")?;

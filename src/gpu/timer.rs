@@ -1,9 +1,9 @@
-//! GPU time of a compute pass, by timestamps.
+//! Measures the GPU time of a compute pass by timestamps.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Readback};
 
-/// Measures passes on the device itself.
+/// A timer of passes, by the device's own clock.
 #[derive(Debug)]
 pub struct Timer {
     query_set: wgpu::QuerySet,
@@ -11,14 +11,14 @@ pub struct Timer {
     readback: Readback,
 }
 
-/// Two timestamps of 8 bytes.
+/// The bytes of two timestamps.
 const BYTES: u64 = 16;
 
 impl Timer {
-    /// A timer, where the device has timestamps.
+    /// Creates a timer, if the device has timestamps.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] without `TIMESTAMP_QUERY`.
+    /// Returns [`Error::Unsupported`] if the device lacks `TIMESTAMP_QUERY`.
     pub async fn new(gpu: &Gpu) -> Result<Self> {
         if !gpu.capabilities().timestamps {
             return Err(Error::Unsupported {
@@ -41,10 +41,10 @@ impl Timer {
         })
     }
 
-    /// Seconds of GPU time that the pass recorded by `record` takes.
+    /// Returns the seconds of GPU time that the pass recorded by `record` takes.
     ///
     /// # Errors
-    /// What `record` returns, and errors of the device.
+    /// Returns the error of `record`, or errors of the device.
     pub async fn time(
         &self,
         gpu: &Gpu,
@@ -52,7 +52,8 @@ impl Timer {
     ) -> Result<f64> {
         gpu.scoped("timed pass", || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            // Forgotten of its lifetime, so that it may be handed on to whoever keeps passes; dropped before the encoder goes on.
+            // The pass has forgotten its lifetime, so that it may be handed to whoever keeps
+            // passes. It is dropped before the encoder goes on.
             let descriptor = wgpu::ComputePassDescriptor {
                 label: Some("timed"),
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {

@@ -1,4 +1,5 @@
-//! Self-attention within each sequence on the host: no padding, a head's scores in a thread's own memory.
+//! Self-attention within each sequence on the host. There is no padding, and the scores of a head
+//! stay in the thread's own memory.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -6,7 +7,7 @@ use rayon::prelude::*;
 use crate::host::exp::exp;
 use crate::model::Batch;
 
-/// Queries that a thread takes at once: of short sequences all, of long ones a part.
+/// Queries that a thread takes at once: all of a short sequence, or a part of a long one.
 const QUERIES: usize = 32;
 /// Queries that share a read of keys and values.
 const SIDE_BY_SIDE: usize = 4;
@@ -15,7 +16,8 @@ const VECTORS: usize = 2;
 /// Rows of packed keys and values are whole vectors of any instruction set.
 const LANES: usize = 16;
 
-/// softmax(q.k * scale + masked) v. `qkv`: `[tokens, 3 * hidden]`, q of all heads, then k, then v; `context`: `[tokens, hidden]`.
+/// Computes softmax(q.k * scale + masked) v. `qkv` is `[tokens, 3 * hidden]`: q of all heads, then
+/// k, then v. `context` is `[tokens, hidden]`.
 pub(crate) fn attention(batch: &Batch, heads: usize, scale: f32, qkv: &[f32], context: &mut [f32]) {
     let hidden = context.len() / batch.len().max(1);
     let arch = Arch::new();
@@ -40,7 +42,7 @@ pub(crate) fn attention(batch: &Batch, heads: usize, scale: f32, qkv: &[f32], co
     tasks.into_par_iter().for_each(|task| arch.dispatch(task));
 }
 
-/// The contexts of some queries of one sequence.
+/// The work on some queries of one sequence.
 struct Task<'a> {
     qkv: &'a [f32],
     masked: &'a [f32],
@@ -50,7 +52,7 @@ struct Task<'a> {
     rows: std::ops::Range<usize>,
     /// The first query.
     first: usize,
-    /// `[queries, hidden]`.
+    /// The results, `[queries, hidden]`.
     context: &'a mut [f32],
 }
 
@@ -70,8 +72,9 @@ impl WithSimd for Task<'_> {
         let part = |token: usize, part: usize, head: usize| {
             &qkv[token * stride + part * hidden + head * width..][..width]
         };
-        // Keys column by column, so that the scores of several are summed side by side. Values row by row, where they lie if they are whole
-        // vectors. What is packed ends in zeros.
+        // Keys lie column by column, so that the scores of several keys are summed side by side.
+        // Values lie row by row, and stay in place if their rows are whole vectors. Packed rows and
+        // columns end in zeros.
         let packs = width != wide;
         let mut columns = vec![0.0_f32; width * long];
         let mut packed = vec![0.0_f32; if packs { keys * wide } else { 0 }];
@@ -96,7 +99,7 @@ impl WithSimd for Task<'_> {
             for (block, context) in context.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
                 let query = first + block * SIDE_BY_SIDE;
                 let last = query + context.len() / hidden - 1;
-                // Beyond the last query: that one again, whose sums nobody reads.
+                // Beyond the last query this repeats the last one, and nobody reads its sums.
                 let q = std::array::from_fn(|i| part((query + i).min(last), 0, head));
                 products(simd, q, columns, &mut scores);
                 for scores in scores.chunks_exact_mut(long) {
@@ -112,7 +115,7 @@ impl WithSimd for Task<'_> {
     }
 }
 
-/// Rows of `width` values, whole vectors, `apart` from each other.
+/// Rows of `width` values, which are whole vectors, at a distance of `apart` values.
 #[derive(Clone, Copy)]
 struct Strided<'a> {
     values: &'a [f32],
@@ -120,7 +123,8 @@ struct Strided<'a> {
     width: usize,
 }
 
-/// Each row of `x`, `[SIDE_BY_SIDE, count]`, times `rows`, `[count, width]`: to `y`, `[SIDE_BY_SIDE, width]`.
+/// Multiplies each row of `x`, `[SIDE_BY_SIDE, count]`, by `rows`, `[count, width]`, into `y`,
+/// `[SIDE_BY_SIDE, width]`.
 #[inline(always)]
 fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Strided<'_>, y: &mut [f32]) {
     let (y, _) = S::as_mut_simd_f32s(y);
@@ -133,7 +137,8 @@ fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Strided<'_>, y: &
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SIDE_BY_SIDE];
         for (i, row) in rows.values.chunks(rows.apart).take(count).enumerate() {
             let (row, _) = S::as_simd_f32s(&row[..rows.width]);
-            // The last vector again where a row has an odd one: that sum is not stored.
+            // If a row has an odd vector, the last one is taken twice; its second sum is not
+            // stored.
             let row: [_; VECTORS] = std::array::from_fn(|v| row[at + v.min(width - 1)]);
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = simd.splat_f32s(x[i]);
@@ -149,9 +154,11 @@ fn products<S: Simd>(simd: S, x: [&[f32]; SIDE_BY_SIDE], rows: Strided<'_>, y: &
     }
 }
 
-/// Scores become weights that sum to one. Beyond the last key `masked` is -infinity, which leaves no weight.
+/// Turns scores into weights that sum to one. Beyond the last key `masked` is -infinity, so those
+/// weights are zero.
 ///
-/// The largest and the sum are kept lane by lane: a compiler does not change the order of one sum, and would compute it value by value.
+/// The largest score and the sum are kept lane by lane: a compiler does not change the order of a
+/// single sum, and would compute it value by value.
 #[inline(always)]
 fn softmax(scores: &mut [f32], masked: &[f32], scale: f32) {
     let (scores, _) = scores.as_chunks_mut::<LANES>();

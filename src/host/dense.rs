@@ -12,8 +12,10 @@ use crate::plan::Activation;
 /// Values that a thread takes at once after the product.
 const AT_ONCE: usize = 16 << 10;
 
-/// y = activation(x * weight^T + bias), or y += it, on all threads: the `gemm` crate, and for one token a product per output, which it does not
-/// specialise as well. `x`: `[tokens, input]`, `y`: `[tokens, output]`.
+/// Computes y = activation(x * weight^T + bias), or y += it, on all threads. `x` is
+/// `[tokens, input]` and `y` is `[tokens, output]`. The `gemm` crate computes the product; a single
+/// token gets one dot product per output instead, because `gemm` does not specialise that case as
+/// well.
 pub(crate) fn dense(
     weights: &DenseWeights,
     activation: Activation,
@@ -42,12 +44,12 @@ pub(crate) fn dense(
         .for_each(|y| finish(y, output, weights.bias.as_deref(), activation));
 }
 
-/// Bias and activation, on this thread.
+/// Adds the bias and applies the activation, on this thread.
 pub(crate) fn finish(y: &mut [f32], output: usize, bias: Option<&[f32]>, activation: Activation) {
     Arch::new().dispatch(Finish { y, output, bias, activation });
 }
 
-/// What the rows of a matrix of weights are.
+/// The order of a weight matrix: what its rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
     /// `[output, input]`.
@@ -56,7 +58,7 @@ pub(crate) enum Rows {
     Inputs,
 }
 
-/// y = x * weight, or y += it, without a bias; `[tokens, input, output]` are the sizes.
+/// Computes y = x * weight, or y += it, without a bias. `[tokens, input, output]` are the sizes.
 #[allow(unsafe_code, reason = "the `gemm` crate's only entry point is unsafe")]
 pub(crate) fn product(
     [tokens, input, output]: [usize; 3],
@@ -67,7 +69,7 @@ pub(crate) fn product(
     y: &mut [f32],
     parallelism: Parallelism,
 ) {
-    // Without wrapping where addresses have 32 bits: what follows writes through pointers.
+    // The sizes must not wrap where addresses have 32 bits: the code below writes through pointers.
     let values = |rows: usize, columns: usize| rows.checked_mul(columns);
     assert_eq!(Some(x.len()), values(tokens, input));
     assert_eq!(Some(y.len()), values(tokens, output));
@@ -76,8 +78,9 @@ pub(crate) fn product(
         Rows::Outputs => (input as isize, 1),
         Rows::Inputs => (1, output as isize),
     };
-    // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and that of the weights, row after row, of the lengths asserted
-    // above; y is borrowed mutably, so it overlaps neither.
+    // SAFETY: the three matrices are `[tokens, output]`, `[tokens, input]` and that of the weights.
+    // Their rows follow one another, and their lengths are asserted above. y is borrowed mutably,
+    // so it overlaps neither of the others.
     unsafe {
         gemm(
             tokens,

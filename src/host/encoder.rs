@@ -1,4 +1,4 @@
-//! A plan on the host's threads.
+//! Runs a plan on the host's threads.
 
 use rayon::prelude::*;
 
@@ -12,9 +12,10 @@ use crate::model::{
 };
 use crate::plan::{Facts, Memory, Op, Part, PartWeights, Plan, Rows, Step, Target};
 
-/// Tokens that a batch may have: so many that indices of their activations are far from overflowing.
+/// The number of tokens that a batch may have. Indices of their activations are far from
+/// overflowing.
 pub(crate) const MAX_TOKENS: usize = 1 << 20;
-/// Rows of scores at once.
+/// Rows of scores that are computed at once.
 pub(crate) const MAX_ROWS: usize = 1 << 10;
 
 /// An encoder's weights on the host.
@@ -27,14 +28,14 @@ pub(crate) struct HostEncoder {
     layers: Vec<LayerWeights>,
     final_norm: Option<NormWeights>,
     head: HeadWeights,
-    /// Of a masked-LM head: the word embedding, once more.
+    /// The decoder of a masked-LM head, which is the word embedding once more.
     decoder: Option<DenseWeights>,
-    /// Of each layer, where its products are made in 8-bit integers.
+    /// The 8-bit matrices of each layer; empty unless products are computed in 8-bit integers.
     int8: Vec<LayerMatrices>,
 }
 
 impl HostEncoder {
-    /// `in_int8`: products of the layers are made in 8-bit integers.
+    /// Reads an encoder. With `in_int8`, products of the layers are computed in 8-bit integers.
     pub(crate) fn read(weights: &EncoderWeights<'_>, in_int8: bool) -> Result<Self> {
         let config = weights.config().clone();
         let embedding = weights.embedding()?;
@@ -96,7 +97,7 @@ impl HostEncoder {
             Rows::Sequences => batch.sequences.len(),
             Rows::Picked => picked.len(),
         };
-        // Nodes are kept apart: a slot of them needs no room.
+        // Nodes are stored elsewhere, so a slot of nodes needs no room.
         let memory = Memory::new(&plan, |slot| match slot.dtype {
             Dtype::U32 => 0,
             Dtype::F32 | Dtype::F16 => slot.width,
@@ -107,7 +108,7 @@ impl HostEncoder {
         let mut scratch = Scratch::default();
         for step in &plan.steps {
             let Some(slot) = step.writes.first() else { continue };
-            // Taken out while it is written: a step reads nothing that it writes.
+            // The buffer is taken out while it is written; a step reads no buffer that it writes.
             let mut y = std::mem::take(&mut buffers[memory.of[*slot]]);
             let x = step.reads.map(|slot| &buffers[memory.of[slot]][..filled(slot)]);
             self.run(step, batch, picked, x.unwrap_or(&[]), &mut y[..filled(*slot)], &mut scratch)?;
@@ -124,11 +125,11 @@ impl HostEncoder {
             encoded.values = std::mem::take(&mut buffers[memory.of[*slot]]);
             encoded.values.truncate(filled(*slot));
         }
-        check_finite("the encoder's result, whose sums overflowed:", &encoded.values)?;
+        check_finite("the encoder's result (its sums overflowed)", &encoded.values)?;
         Ok(encoded)
     }
 
-    /// One step: from `x` to `y`.
+    /// Runs one step, from `x` to `y`.
     fn run(
         &self,
         step: &Step,
@@ -185,7 +186,7 @@ impl HostEncoder {
         Ok(())
     }
 
-    /// The matrices in 8 bits of a step's layer.
+    /// Returns the 8-bit matrices of a step's layer.
     fn matrices(&self, step: &Step) -> Option<&LayerMatrices> {
         match step.part {
             Some(Part::Layer(layer, _)) => self.int8.get(layer),
@@ -193,7 +194,7 @@ impl HostEncoder {
         }
     }
 
-    /// The matrix in 8 bits of a step.
+    /// Returns the 8-bit matrix of a step.
     fn matrix(&self, step: &Step) -> Option<&int8::Matrix> {
         match step.part {
             Some(Part::Layer(_, part)) => self.matrices(step)?.dense(part),
@@ -201,7 +202,7 @@ impl HostEncoder {
         }
     }
 
-    /// The weights of a step.
+    /// Returns the weights of a step.
     fn part(&self, step: &Step) -> Result<PartWeights<'_>> {
         let found = match step.part {
             Some(Part::EmbeddingNorm) => self.embedding.norm_part(),
@@ -217,10 +218,10 @@ impl HostEncoder {
     }
 }
 
-/// Memory of a forward beside its slots.
+/// The memory of a forward in addition to its slots.
 #[derive(Default)]
 struct Scratch {
-    /// What the last FFF layer computed, before it was added.
+    /// The output of the last FFF layer before it is added.
     sum: Vec<f32>,
     /// The nodes of the last FFF layer.
     path: Vec<u32>,

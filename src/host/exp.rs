@@ -1,12 +1,15 @@
-//! Functions of single values, of arithmetic alone, so that a compiler vectorises loops over them.
+//! Functions of single values that consist of arithmetic alone, so that a compiler can vectorise
+//! loops over them.
 
-/// e^x to 2 units in the last place; 0 below -87, where f32 leaves its normal numbers, and infinite above 88.
+/// Returns e^x to 2 units in the last place; 0 below -87, where f32 leaves its normal numbers, and
+/// infinity above 88.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Adding 1.5 * 2^23 rounds to a whole number, which the lowest bits then hold; taking it away leaves the number. A conversion to an integer, which
-    // saturates, would be computed value by value.
+    // Adding 1.5 * 2^23 rounds to a whole number, which the lowest bits then hold; subtracting it
+    // again leaves that number. A conversion to an integer saturates, and would therefore be
+    // computed value by value.
     const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts: the first has few bits, so that its product with a whole number is exact.
+    // ln 2 in two parts. The first has few bits, so that its product with a whole number is exact.
     const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const TERMS: [f32; 5] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
     let inside = x.clamp(-87.0, 88.0);
@@ -20,7 +23,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > 88.0 { f32::INFINITY } else { value }
 }
 
-/// z * Phi(z) in f32, as shaders/parts/gelu.wgsl computes it.
+/// Returns z * Phi(z) in f32, as shaders/parts/gelu.wgsl computes it.
 #[inline(always)]
 pub(crate) fn gelu(z: f32) -> f32 {
     const Q: [f32; 7] =
@@ -31,13 +34,13 @@ pub(crate) fn gelu(z: f32) -> f32 {
     z.max(0.0) - a * exp(-0.5 * a * a) * k * q
 }
 
-/// max(z, 0); NaN stays, and so does -infinity, which only a sum that overflowed can be.
+/// Returns max(z, 0). NaN stays, and so does -infinity, which only an overflowed sum can be.
 #[inline(always)]
 pub(crate) fn relu(z: f32) -> f32 {
     if z < 0.0 && z != f32::NEG_INFINITY { 0.0 } else { z }
 }
 
-/// The hyperbolic tangent.
+/// Returns the hyperbolic tangent.
 #[inline(always)]
 pub(crate) fn tanh(z: f32) -> f32 {
     let t = exp(-2.0 * z.abs());

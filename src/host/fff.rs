@@ -1,4 +1,4 @@
-//! An FFF layer on the host: tokens ordered so that the rows they share stay in cache.
+//! An FFF layer on the host. Tokens are sorted so that the rows they share stay in cache.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -9,39 +9,53 @@ use crate::host::exp::gelu;
 use crate::host::sums::{Accumulate, dots};
 use crate::host::{int8, leaf};
 
-/// Levels that tokens walk before they are sorted by the subtree they enter: the rows of so many, 63, stay in a core's own cache.
+/// Levels that tokens walk before they are sorted by the subtree that they enter. The 63 rows of
+/// that many levels stay in a core's own cache.
 const LEVELS_AT_ONCE: usize = 6;
 /// Tokens that walk side by side.
 const SIDE_BY_SIDE: usize = 4;
 /// Tokens that a thread takes at once.
 const AT_ONCE: usize = 32;
-/// Fewer tokens are not worth sorting, nor a second thread.
+/// With fewer tokens neither sorting nor a second thread pays.
 const FEW: usize = 64;
 
 /// A token on its way through all trees.
 struct Walk<'a> {
     token: u32,
-    /// Rows engaged so far, tree by tree, each with its logit; in the end output rows with their activations. Room for all levels.
+    /// The rows engaged so far, tree by tree, each with its logit. In the end these are output rows
+    /// with their activations. There is room for all levels.
     rows: &'a mut [(u32, f32)],
     y: &'a mut [f32],
     path: &'a mut [u32],
 }
 
-/// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool, with the nodes that each token engaged.
+/// Computes `x: [tokens, input]` to `[tokens, output]` on the current rayon pool. The result
+/// includes the nodes that each token engaged.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity, [`Error::Overflow`] if sums
-/// overflow.
+/// Returns [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a
+/// NaN or an infinity, and [`Error::Overflow`] if sums overflow.
+///
+/// # Examples
+/// ```
+/// use cmm::{FffShape, FffWeights, host, reference};
+///
+/// let weights = FffWeights::random(FffShape::new(64, 1, 5)?, 42);
+/// let x = vec![0.5; 3 * 64]; // [tokens, width]
+/// let result = host::fff(&weights, &x)?;
+/// assert_eq!(result.path, reference::fff(&weights, &x)?.path);
+/// # Ok::<(), cmm::Error>(())
+/// ```
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let result = fff_allowing_overflow(weights, x)?;
     weights.check_overflow(x, &result.y, &result.path)?;
     Ok(result)
 }
 
-/// As [`fff`], but lets infinities and NaN in the result pass.
+/// Computes like [`fff`], but lets infinities and NaN in the result pass.
 ///
 /// # Errors
-/// As [`fff`], but [`Error::Overflow`].
+/// Returns the errors of [`fff`] except [`Error::Overflow`].
 pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
@@ -56,7 +70,8 @@ pub fn fff_allowing_overflow(weights: &FffWeights, x: &[f32]) -> Result<Forward>
     Ok(result)
 }
 
-/// [`fff`] into buffers of the right sizes. `int8`: the two matrices of each leaf of the leaf form in 8 bits, to be taken in place of the weights'.
+/// Computes [`fff`] into buffers of the right sizes. `int8` holds the two 8-bit matrices of each
+/// leaf of the leaf form, which replace the weights'.
 pub(crate) fn fff_into(
     weights: &FffWeights,
     int8: Option<&[[int8::Matrix; 2]]>,
@@ -99,7 +114,8 @@ pub(crate) fn fff_into(
         .zip(y.chunks_exact_mut(shape.output()).zip(path.chunks_exact_mut(shape.path_len())))
         .map(|((token, rows), (y, path))| Walk { token, rows, y, path })
         .collect();
-    // One tree: sort by the subtree that is entered. More trees would each want another order.
+    // With one tree, tokens are sorted by the subtree that they enter. Each of several trees would
+    // want another order.
     let step = if shape.trees() == 1 { LEVELS_AT_ONCE } else { last };
     if tokens < FEW || last == 0 {
         descend(&mut walks, 0..last);
@@ -124,7 +140,8 @@ pub(crate) fn fff_into(
     leaf::leaves_into(weights, int8, x, y, path);
 }
 
-/// Notes the path of a walk that has come to a leaf, and leaves 0 in y, or NaN where a decision overflowed.
+/// Writes the path of a walk that has come to a leaf, and fills y with 0, or with NaN if a decision
+/// overflowed.
 fn arrive(walk: &mut Walk) {
     let Some((leaf, nodes)) = walk.path.split_last_mut() else { return };
     let mut finite = true;
@@ -137,7 +154,8 @@ fn arrive(walk: &mut Walk) {
     walk.y.fill(if finite { 0.0 } else { f32::NAN });
 }
 
-/// Walks some levels of every tree, several tokens side by side, so that one's rows arrive while the others' are multiplied.
+/// Walks some levels of every tree, several tokens side by side, so that the rows of one token
+/// arrive while those of the others are multiplied.
 struct Descend<'a, 'w, const N: usize> {
     weights: &'a FffWeights,
     x: &'a [f32],
@@ -180,9 +198,10 @@ impl<const N: usize> WithSimd for Descend<'_, '_, N> {
     }
 }
 
-/// What the roundings of a logit are bounded by, as [`logit_bound`](crate::reference::logit_bound) takes it.
+/// Returns the bound on the roundings of a logit that
+/// [`logit_bound`](crate::reference::logit_bound) takes.
 pub(crate) fn roundings(shape: FffShape) -> u32 {
-    // Any order of summation has at most this many.
+    // No order of summation has more roundings.
     shape.input() as u32 + 1
 }
 

@@ -1,4 +1,5 @@
-//! The leaves of an FFF layer in the leaf form on the host: each is a small dense layer for the tokens that came to it.
+//! The leaves of an FFF layer in the leaf form on the host. Each is a small dense layer for the
+//! tokens that reached it.
 
 use gemm::Parallelism;
 use pulp::{Arch, Simd, WithSimd};
@@ -10,16 +11,18 @@ use crate::host::int8;
 use crate::host::sums::{Accumulate, dots};
 use crate::plan::Activation;
 
-/// Tokens of a leaf that are multiplied together, unless so many values of a row are too much for a thread's own memory.
+/// Tokens of a leaf that are multiplied together, unless their values need too much of a thread's
+/// memory.
 const AT_ONCE: usize = 128;
 const VALUES: usize = 1 << 22;
-/// So few are faster one by one.
+/// Up to this number, tokens are faster one by one.
 const FEW: usize = 3;
 /// Neurons whose products with one token are summed side by side.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Adds to `y: [tokens, output]` what the leaves at the end of each `path: [tokens, levels]` put out; nothing in other forms. `int8`: the two matrices
-/// of each leaf in 8 bits, to be taken in place of the weights'.
+/// Adds the outputs of the leaves at the end of each `path: [tokens, levels]` to
+/// `y: [tokens, output]`. It adds nothing in other forms. `int8` holds the two 8-bit matrices of
+/// each leaf, which replace the weights'.
 pub(super) fn leaves_into(
     weights: &FffWeights,
     int8: Option<&[[int8::Matrix; 2]]>,
@@ -43,14 +46,14 @@ pub(super) fn leaves_into(
     });
 }
 
-/// A token that has come to a leaf.
+/// A token that has reached a leaf.
 struct Token<'a> {
     leaf: usize,
     x: &'a [f32],
     y: &'a mut [f32],
 }
 
-/// What a leaf makes of some of its tokens.
+/// Computes a leaf for some of its tokens and adds the results to their y.
 fn block(
     weights: &FffWeights,
     int8: Option<&[int8::Matrix; 2]>,
@@ -97,15 +100,15 @@ fn block(
     }
 }
 
-/// The inputs of tokens, side by side.
+/// Returns the inputs of tokens, one after another.
 fn gathered(tokens: &[Token]) -> Vec<f32> {
     let rows: Vec<_> = tokens.iter().map(|token| token.x).collect();
     rows.concat()
 }
 
-/// The products of a token with the rows of a leaf's neurons.
+/// Computes the products of a token with the rows of a leaf's neurons.
 struct Logits<'a> {
-    /// `[neurons, input]`.
+    /// The rows of the neurons, `[neurons, input]`.
     w1: &'a [f32],
     x: &'a [f32],
     z: &'a mut [f32],
@@ -119,7 +122,7 @@ impl WithSimd for Logits<'_> {
         let Self { w1, x, z } = self;
         let last = z.len() - 1;
         for (block, z) in z.chunks_mut(SIDE_BY_SIDE).enumerate() {
-            // Beyond the last neuron: that one again, whose product nobody reads.
+            // Beyond the last neuron this repeats the last one, and nobody reads its product.
             let row = |i: usize| &w1[(block * SIDE_BY_SIDE + i).min(last) * x.len()..][..x.len()];
             let products =
                 dots(simd, std::array::from_fn::<_, SIDE_BY_SIDE, _>(row), [x; SIDE_BY_SIDE]);

@@ -1,6 +1,7 @@
-//! The host as a device: FFF layers in f32 and whole encoders in f32 or with products in 8-bit integers, vectorised, on the threads of the rayon pool that calls.
+//! The host as a device. It runs FFF layers in f32, and whole encoders in f32 or with products in
+//! 8-bit integers. The code is vectorised and uses the threads of the caller's rayon pool.
 //!
-//! The fast twin of [`reference`](crate::reference), which is the truth it is held against.
+//! It is the fast twin of [`reference`](crate::reference), with which its results are compared.
 
 mod attention;
 mod dense;

@@ -1,4 +1,4 @@
-//! Operations on rows on the host: embedded, normalised, pooled.
+//! Operations on rows on the host: embedding, normalising, pooling.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -9,7 +9,8 @@ use crate::model::{Batch, EmbeddingWeights, NormWeights, Pooler};
 /// Rows that a thread takes at once.
 const AT_ONCE: usize = 32;
 
-/// Word, position and type of each token, added: `[tokens, hidden]`. The batch belongs to the encoder.
+/// Adds word, position and type of each token: `[tokens, hidden]`. The batch belongs to the
+/// encoder.
 pub(crate) fn embed(weights: &EmbeddingWeights, batch: &Batch, hidden: usize, y: &mut [f32]) {
     let row = |row: u32| row as usize * hidden..(row as usize + 1) * hidden;
     y.par_chunks_exact_mut(hidden).with_min_len(AT_ONCE).zip(&batch.tokens).for_each(
@@ -22,7 +23,7 @@ pub(crate) fn embed(weights: &EmbeddingWeights, batch: &Batch, hidden: usize, y:
     );
 }
 
-/// LayerNorm of each row.
+/// Computes LayerNorm of each row.
 pub(crate) fn norm(weights: &NormWeights, eps: f32, x: &[f32], y: &mut [f32]) {
     let width = weights.weight.len();
     let arch = Arch::new();
@@ -57,7 +58,7 @@ impl WithSimd for Norm<'_> {
     }
 }
 
-/// The sum over a row, in sixteen sums side by side, which a compiler keeps in registers.
+/// Returns the sum over a row, by sixteen sums side by side, which a compiler keeps in registers.
 #[inline(always)]
 fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     const LANES: usize = 16;
@@ -71,7 +72,7 @@ fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     rest.iter().map(|v| term(*v)).sum::<f32>() + sums.iter().sum::<f32>()
 }
 
-/// A row for each sequence.
+/// Pools each sequence to a row.
 pub(crate) fn pool(batch: &Batch, pooler: Pooler, hidden: usize, x: &[f32], y: &mut [f32]) {
     for (rows, y) in batch.rows().zip(y.chunks_exact_mut(hidden)) {
         let counted: Vec<usize> = match pooler {
@@ -82,7 +83,7 @@ pub(crate) fn pool(batch: &Batch, pooler: Pooler, hidden: usize, x: &[f32], y: &
         let values = |column: usize| counted.iter().map(move |token| x[token * hidden + column]);
         let share = 1.0 / counted.len().max(1) as f32;
         for (column, y) in y.iter_mut().enumerate() {
-            // NaN passes on, which f32::max drops.
+            // This passes NaN on, which f32::max drops.
             let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
             let largest = || values(column).fold(f32::NEG_INFINITY, larger);
             *y = match pooler {
@@ -99,7 +100,7 @@ pub(crate) fn pool(batch: &Batch, pooler: Pooler, hidden: usize, x: &[f32], y: &
     }
 }
 
-/// Each row divided by its Euclidean norm.
+/// Divides each row by its Euclidean norm.
 pub(crate) fn normalize(width: usize, y: &mut [f32]) {
     for row in y.chunks_exact_mut(width) {
         let length = sum(row, |v| v * v).sqrt().max(1e-12);

@@ -4,12 +4,12 @@ use pulp::{Simd, WithSimd};
 
 use crate::fff::FffWeights;
 
-/// Sums of a product, which do not wait for each other.
+/// Partial sums of a product; they do not wait for each other.
 const SUMS: usize = 4;
 /// Rows that are added to y at once.
 const ROWS: usize = 6;
 
-/// The product of two vectors.
+/// Computes the product of two vectors.
 pub(super) struct Dot<'a> {
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -30,7 +30,7 @@ fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     product
 }
 
-/// Products of several pairs of vectors of one length.
+/// Returns the products of several pairs of vectors of one length.
 #[inline(always)]
 pub(super) fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32]; N]) -> [f32; N] {
     let mut sums = [[simd.splat_f32s(0.0); SUMS]; N];
@@ -58,7 +58,7 @@ pub(super) fn dots<S: Simd, const N: usize>(simd: S, a: [&[f32]; N], b: [&[f32];
     })
 }
 
-/// y = the sum of the engaged rows of `linear_out`, each times its activation.
+/// Computes y as the sum of the engaged rows of `linear_out`, each times its activation.
 pub(super) struct Accumulate<'a> {
     pub(super) weights: &'a FffWeights,
     pub(super) rows: &'a [(u32, f32)],
@@ -77,7 +77,7 @@ impl WithSimd for Accumulate<'_> {
         let first_rest = width - y_rest.len();
         let vectors = y_wide.len();
         for (group, rows) in rows.chunks(ROWS).enumerate() {
-            // Beyond the last row: the first again, times 0.
+            // Beyond the last row this takes the first one again, times 0.
             let at = |i: usize| rows.get(i).copied().unwrap_or((rows[0].0, 0.0));
             let scales: [_; ROWS] = std::array::from_fn(|i| simd.splat_f32s(at(i).1));
             let weights: [_; ROWS] =

@@ -1,4 +1,4 @@
-//! Self-attention: in f32, and on cooperative matrices (tensor cores) in f16.
+//! Self-attention, in f32 and on cooperative matrices (tensor cores) in f16.
 
 use crate::gpu::{Grid, KernelDef, KernelSource, shader};
 use crate::kernels::{COOPERATIVE, TILES, storage, units};
@@ -6,21 +6,23 @@ use crate::kernels::{COOPERATIVE, TILES, storage, units};
 /// Queries of a workgroup, in f32 and on cooperative matrices.
 const QUERIES: u32 = 32;
 const QUERIES_COOP: u32 = 64;
-/// Keys that pass through workgroup memory at once, at most.
+/// The most keys that pass through workgroup memory at once.
 const KEYS: u32 = 8;
-/// vec4s of keys that workgroup memory holds, beside as many of values: 16 KiB is the limit on every device.
+/// vec4s of keys that workgroup memory holds, beside as many of values. The limit on every device
+/// is 16 KiB.
 const TILE_VALUES: u32 = 480;
-/// The widest head, in vec4, whose loops are written out.
+/// The width, in vec4, of the widest head whose loops are written out.
 const MAX_UNROLLED_HEAD: u32 = 32;
-/// The widest head, in matrices of 16, whose tiles fit into workgroup memory.
+/// The width, in matrices of 16, of the widest head whose tiles fit into workgroup memory.
 const MAX_HEAD16: usize = 4;
 
-/// Whether cooperative matrices can compute heads of such a width.
+/// Returns whether cooperative matrices can compute heads of this width.
 pub(crate) fn fits_cooperative(head: usize) -> bool {
     head.is_multiple_of(16) && head <= 16 * MAX_HEAD16
 }
 
-/// Heads of `head` values, a multiple of 4: q of all heads, then k, then v.
+/// Returns the kernel for heads of `head` values, a multiple of 4. Its input holds q of all heads,
+/// then k, then v.
 pub(crate) fn attention(heads: usize, head: usize, scale: f32) -> KernelSource {
     let head4 = (head / 4) as u32;
     let keys = (1 << (TILE_VALUES / head4).max(1).ilog2()).min(KEYS);
@@ -50,7 +52,8 @@ pub(crate) fn attention(heads: usize, head: usize, scale: f32) -> KernelSource {
     def.source()
 }
 
-/// On cooperative matrices, f16 in and out; the heads' width [`fits_cooperative`].
+/// Returns the kernel on cooperative matrices, with f16 in and out, for heads whose width
+/// [`fits_cooperative`].
 pub(crate) fn attention_coop(heads: usize, head: usize, scale: f32) -> KernelSource {
     let head16 = (head / 16) as u32;
     let width = heads * head;

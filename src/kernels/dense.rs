@@ -8,49 +8,50 @@ use crate::gpu::{
 use crate::kernels::{Few, Launch, Tuning, storage, units, weight4};
 use crate::plan::Activation;
 
-/// Threads along a side of a workgroup: tiles of 128 and of 64.
+/// Threads along a side of a workgroup, for tiles of 128 and of 64.
 const SIDES: [u32; 2] = [16, 8];
 /// Inputs of a tile in workgroup memory.
 const BLOCK: u32 = 16;
-/// Width up to which a row of weights is for one subgroup, where there are subgroups of 32; wider rows are for several.
+/// The width up to which one subgroup reads a row of weights, where subgroups have 32 lanes.
+/// Several subgroups share wider rows.
 const FEW_WIDEST: usize = 1024;
 /// The longest loop over a lane's vec4 that is written out.
 const MAX_UNROLLED: u32 = 32;
 
-/// What a dense layer on a device is asked to be.
+/// The specification of a dense layer on a device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DenseSpec {
     pub(crate) input: usize,
     pub(crate) output: usize,
     pub(crate) activation: Activation,
-    /// Whether the result is added to what y holds.
+    /// Whether the result is added to the values in y.
     pub(crate) adds: bool,
-    /// Which of the extents its rows are.
+    /// The extent that counts its rows.
     pub(crate) extent: u32,
 }
 
-/// Where the tiles of a dense layer find their rows and weights, and leave their results.
+/// The places where the tiles of a dense layer find their rows and weights and leave their results.
 #[derive(Debug)]
 pub(crate) struct Tiling {
-    /// What its kernels are called.
+    /// The name of the kernels.
     pub(crate) name: &'static str,
-    /// Values of a row of x; what pads it may be anything.
+    /// Values of a row of x. Its padding may hold anything.
     pub(crate) input: usize,
     pub(crate) parts: Vec<&'static str>,
     pub(crate) overrides: Vec<(&'static str, u32)>,
     pub(crate) bindings: Vec<Binding>,
-    /// Groups of rows, of which each begins tiles of its own.
+    /// The number of groups of rows, if rows are grouped. Each group begins tiles of its own.
     pub(crate) groups: Option<u32>,
     /// Whether the loop over a tile's inputs is written out.
     pub(crate) written_out: bool,
 }
 
 impl Tiling {
-    /// All rows of an f32 x with one matrix.
+    /// Tiles over all rows of an f32 x, with one matrix.
     fn all(spec: &DenseSpec) -> Self {
         Self {
             name: "dense",
-            // What pads the rows of an encoder is zero.
+            // The padding of an encoder's rows is zero.
             input: row_stride(spec.input),
             parts: vec![
                 shader!("parts/rows_all.wgsl"),
@@ -75,13 +76,14 @@ impl Tiling {
 }
 
 impl DenseSpec {
-    /// What a name says of it.
+    /// Describes the layer in a kernel's name.
     pub(crate) fn label(&self) -> String {
         let Self { input, output, activation, adds, .. } = self;
         format!("{input}->{output} {activation:?}{}", if *adds { " added" } else { "" })
     }
 
-    /// The kernels that compute it: for few rows, in smaller and in larger tiles.
+    /// Returns the kernels that compute the layer: for few rows, in smaller tiles and in larger
+    /// tiles.
     pub(crate) fn candidates(
         self,
         variant: Variant,
@@ -93,7 +95,7 @@ impl DenseSpec {
             let source = self.few(variant, device, few)?;
             candidates.push(Candidate::one(source, few.up_to, "rows"));
         }
-        // The larger tile only where workgroup memory holds it.
+        // The larger tile is used only where workgroup memory holds it.
         let memory = device.limits.max_compute_workgroup_storage_size;
         let fits = |side: &&u32| 2 * BLOCK * 2 * **side * 16 <= memory;
         let sides: Vec<u32> = SIDES.iter().filter(fits).copied().collect();
@@ -121,7 +123,7 @@ impl DenseSpec {
         ]
     }
 
-    /// In tiles of 8 * `side`.
+    /// Returns the kernel in tiles of 8 * `side`.
     pub(crate) fn tiles(&self, variant: Variant, side: u32, tiling: &Tiling) -> KernelSource {
         let (group, loads, tile) = (side * side, 16 / side, 8 * side);
         let mut overrides = self.overrides();
@@ -136,7 +138,7 @@ impl DenseSpec {
         parts.push(shader!("dense.wgsl"));
         let across = (row_stride(self.output) as u32).div_ceil(tile);
         let def = KernelDef {
-            // Of the format alone, whatever the reduction, so that variants share it.
+            // The name has the format but not the reduction, so that variants share the kernel.
             name: format!("{} {} {:?} {side}", tiling.name, self.label(), variant.weights),
             parts: &parts,
             constants: &[
@@ -160,7 +162,7 @@ impl DenseSpec {
         def.source()
     }
 
-    /// Some rows with each row of weights.
+    /// Returns the kernel that multiplies some rows with each row of weights.
     fn few(&self, variant: Variant, device: &Capabilities, few: Few) -> Result<KernelSource> {
         let at_once = few.at_once;
         let widest = row_stride(self.input).min(FEW_WIDEST);

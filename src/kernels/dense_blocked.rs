@@ -1,42 +1,43 @@
-//! Dense layers (DMM) on cooperative matrices (tensor cores), whose weights lie in blocks of 16 x 16: f16 in, f32 sums; f16 out, activated, or added to f32.
+//! Dense layers (DMM) on cooperative matrices (tensor cores), whose weights lie in blocks of 16 x 16,
+//! with f16 inputs and f32 sums. The output is f16 and activated, or it is added to f32.
 
 use crate::dtype::row_stride;
 use crate::gpu::{Candidate, Capabilities, Grid, KernelDef, KernelSource, shader};
 use crate::kernels::{COOPERATIVE, DenseSpec, Tuning, storage, units};
 
-/// What a workgroup of the kernels computes.
+/// The shape of what a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockedShape {
-    /// Subgroups side by side, each with matrices of its own (`dense_blocked.wgsl`).
+    /// Each subgroup computes matrices of its own (`dense_blocked.wgsl`).
     Tiles {
-        /// Subgroups along the outputs, and along the rows.
+        /// The numbers of subgroups along the outputs and along the rows.
         groups: [u32; 2],
-        /// Matrices of 16 x 16 of a subgroup, likewise.
+        /// The numbers of a subgroup's matrices of 16 x 16, likewise.
         matrices: [u32; 2],
         /// Inputs of a tile in workgroup memory, a multiple of 16.
         inputs: u32,
     },
-    /// 16 outputs, whose inputs the subgroups share (`dense_blocked_few.wgsl`).
+    /// The subgroups share the inputs of 16 outputs (`dense_blocked_few.wgsl`).
     Split {
-        /// Subgroups.
+        /// The number of subgroups.
         groups: u32,
-        /// Matrices along the rows.
+        /// The number of matrices along the rows.
         across: u32,
-        /// Blocks of inputs of a subgroup in workgroup memory.
+        /// The number of a subgroup's blocks of inputs in workgroup memory.
         blocks: u32,
     },
 }
 
-/// What a workgroup may compute, from few rows to many.
+/// The shapes from few rows to many.
 pub(crate) const BLOCKED_SHAPES: [BlockedShape; 4] = [
     BlockedShape::Split { groups: 8, across: 1, blocks: 2 },
-    BlockedShape::Split { groups: 8, across: 2, blocks: 2 },
+    BlockedShape::Split { groups: 4, across: 1, blocks: 4 },
     BlockedShape::Tiles { groups: [2, 2], matrices: [2, 2], inputs: 64 },
-    BlockedShape::Tiles { groups: [4, 1], matrices: [4, 4], inputs: 32 },
+    BlockedShape::Tiles { groups: [4, 1], matrices: [4, 4], inputs: 64 },
 ];
 
 impl BlockedShape {
-    /// Outputs and rows of a workgroup.
+    /// Returns the numbers of outputs and rows of a workgroup.
     pub(crate) fn tile(self) -> [u32; 2] {
         match self {
             Self::Tiles { groups, matrices, .. } => [0, 1].map(|i| 16 * groups[i] * matrices[i]),
@@ -44,7 +45,7 @@ impl BlockedShape {
         }
     }
 
-    /// Invocations of a workgroup.
+    /// Returns the number of invocations of a workgroup.
     pub(crate) fn group(self) -> u32 {
         match self {
             Self::Tiles { groups: [down, across], .. } => 32 * down * across,
@@ -54,15 +55,17 @@ impl BlockedShape {
 }
 
 impl DenseSpec {
-    /// The kernels that compute it from f16 rows and weights in blocks, in these shapes, from few rows to many.
+    /// Returns the kernels that compute the layer from f16 rows and weights in blocks, in these
+    /// shapes, from few rows to many.
     pub(crate) fn blocked(&self, shapes: &[BlockedShape], device: &Capabilities) -> Vec<Candidate> {
         let tuning = Tuning::of(device);
         let outputs = row_stride(self.output) as u32;
         let candidate = |place: usize| {
             let [columns, rows] = shapes[place].tile();
-            let up_to = match shapes.get(place + 1) {
-                None => u32::MAX,
-                Some(larger) => {
+            let up_to = match (shapes[place], shapes.get(place + 1)) {
+                (_, None) => u32::MAX,
+                (BlockedShape::Split { groups, .. }, _) => tuning.rows_of_split(groups),
+                (_, Some(larger)) => {
                     let [columns, rows] = larger.tile();
                     tuning.rows_of_small_tiles(outputs.div_ceil(columns), rows)
                 }
@@ -73,7 +76,7 @@ impl DenseSpec {
         (0..shapes.len()).map(candidate).collect()
     }
 
-    /// In this shape.
+    /// Returns the kernel in this shape.
     pub(crate) fn blocked_source(&self, shape: BlockedShape) -> KernelSource {
         let (group, [columns, rows]) = (shape.group(), shape.tile());
         let file = match shape {

@@ -1,15 +1,16 @@
-//! The dense layers of leaves on cooperative matrices (tensor cores): f16 in, f32 sums; f16 or f32 out, activated, or added to f32.
+//! The dense layers of leaves on cooperative matrices (tensor cores), with f16 inputs and f32 sums.
+//! The output is f16 or f32 and activated, or it is added to f32.
 
 use crate::dtype::row_stride;
 use crate::gpu::{KernelDef, KernelSource, shader};
 use crate::kernels::{COOPERATIVE, DenseSpec, Tiling, units};
 
-/// What a workgroup of the kernel computes.
+/// The shape of the tile that a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CoopShape {
-    /// Subgroups above each other, and side by side.
+    /// The numbers of subgroups above each other and side by side.
     groups: [u32; 2],
-    /// Matrices of 16 x 16 of a subgroup, likewise.
+    /// The numbers of a subgroup's matrices of 16 x 16, likewise.
     matrices: [u32; 2],
     /// Inputs of a tile in workgroup memory.
     inputs: u32,
@@ -19,25 +20,25 @@ const fn shape(groups: [u32; 2], matrices: [u32; 2], inputs: u32) -> CoopShape {
     CoopShape { groups, matrices, inputs }
 }
 
-/// For leaves of more than 32 neurons.
+/// The tile for leaves of more than 32 neurons.
 pub(crate) const LEAF_WIDE: CoopShape = shape([2, 2], [2, 2], 64);
-/// For leaves of up to 32 neurons; as high as the other.
+/// The tile for leaves of up to 32 neurons; it is as high as the other one.
 pub(crate) const LEAF_NARROW: CoopShape = shape([4, 1], [1, 2], 64);
 
 impl CoopShape {
-    /// Rows and outputs of a workgroup.
+    /// Returns the numbers of rows and outputs of a workgroup.
     pub(crate) fn tile(self) -> [u32; 2] {
         [0, 1].map(|axis| 16 * self.groups[axis] * self.matrices[axis])
     }
 
-    /// Invocations of a workgroup.
+    /// Returns the number of invocations of a workgroup.
     pub(crate) fn group(self) -> u32 {
         32 * self.groups[0] * self.groups[1]
     }
 }
 
 impl DenseSpec {
-    /// In tiles of this shape.
+    /// Returns the kernel in tiles of this shape.
     pub(crate) fn cooperative_tiles(&self, shape: CoopShape, tiling: &Tiling) -> KernelSource {
         let CoopShape { groups: [down, across], matrices: [sub_down, sub_across], .. } = shape;
         let (unit, group, [rows, columns]) = (shape.inputs / 8, shape.group(), shape.tile());

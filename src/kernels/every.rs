@@ -12,10 +12,10 @@ use crate::kernels::{
 use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
 use crate::plan::{Activation, Facts, HeadFacts, Plan, Target};
 
-/// Input, output, trees and depth of layers that reach each launch.
+/// Input, output, trees and depth of layers that reach every launch.
 const LAYERS: [(usize, usize, usize, usize); 5] =
     [(768, 768, 1, 11), (1, 1, 1, 0), (37, 5, 3, 4), (12_288, 12_288, 1, 3), (50_000, 8, 2, 1)];
-/// Input, output, depth and width of leaves that reach each launch and each tile.
+/// Input, output, depth and width of leaves that reach every launch and every tile.
 const LEAVES: [(usize, usize, usize, usize); 5] = [
     (384, 384, 7, 32),
     (768, 768, 5, 128),
@@ -24,7 +24,7 @@ const LEAVES: [(usize, usize, usize, usize); 5] = [
     (8, 12_288, 2, 1),
 ];
 
-/// Layers of every form.
+/// Returns layers of every form.
 fn layers() -> Result<Vec<FffShape>> {
     let mut layers = Vec::new();
     for (input, output, trees, depth) in LAYERS {
@@ -42,14 +42,17 @@ fn layers() -> Result<Vec<FffShape>> {
     Ok(layers)
 }
 
-/// Width and heads of encoders: ordinary and odd sizes, heads of 8, 16, 32 vec4 and one that stays a loop.
+/// Width and heads of encoders. The sizes are ordinary and odd: heads of 8, 16 and 32 vec4, and one
+/// whose loop is not written out.
 const ENCODERS: [(usize, usize); 5] = [(768, 12), (384, 12), (30, 3), (1024, 8), (600, 1)];
 
-/// Every kernel of a variant that a device of these capabilities may get, cooperative ones apart: layers with and without paths, residuals,
-/// lookahead, f16 x and y, and all steps of encoders; of shapes that reach each launch.
+/// Returns every kernel of a variant that a device of these capabilities may get, except
+/// cooperative ones: layers with and without paths, residuals, lookahead, f16 x and y, and all
+/// steps of encoders. Their shapes reach every launch.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant needs.
+/// Returns [`Error::Unsupported`](crate::Error::Unsupported) if the device lacks what the variant
+/// needs.
 pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelSource>> {
     let mut kernels = Vec::new();
     let mut stored = vec![Activations::F32];
@@ -81,10 +84,11 @@ pub fn kernels_of(device: &Capabilities, variant: Variant) -> Result<Vec<KernelS
     Ok(unique(kernels))
 }
 
-/// The kernels of encoders on cooperative matrices, the norms and layers between them included, and those that the benchmark measures.
+/// Returns the kernels of encoders on cooperative matrices, including the norms and layers between
+/// them, and the kernels on cooperative matrices that the benchmark measures.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) if the device has no packed f16.
+/// Returns [`Error::Unsupported`](crate::Error::Unsupported) if the device has no packed f16.
 pub fn cooperative_kernels(device: &Capabilities) -> Result<Vec<KernelSource>> {
     let mut kernels = Vec::new();
     for variant in device.variants() {
@@ -109,7 +113,8 @@ pub fn cooperative_kernels(device: &Capabilities) -> Result<Vec<KernelSource>> {
     Ok(unique(kernels))
 }
 
-/// The kernels of all steps to all outputs of encoders of both families, with both kinds of feedforward layers.
+/// Returns the kernels of all steps to all outputs of encoders, for both families and both kinds of
+/// feedforward layers.
 fn encoder_kernels(
     hidden: usize,
     heads: usize,
@@ -141,7 +146,7 @@ fn encoder_kernels(
                 config.head = Head::Classifier { pooler: Pooler::ZeroIndex };
                 let facts = Facts { scales: vec![0.125], head: head.clone() };
                 let head = config.head_width().next_multiple_of(4);
-                // In two parts, as a vocabulary larger than a binding.
+                // The vocabulary comes in two parts, like one that is larger than a binding.
                 let target = Target { activations, head, vocabulary: vec![0..64, 64..100] };
                 for paths in [false, true] {
                     let plan = Plan::new(&config, &facts, &target, output, paths)?;

@@ -8,50 +8,53 @@ use crate::gpu::{
 };
 use crate::kernels::{Launch, TOKENS, Tuning};
 
-/// How x and y are stored on the device. f16 halves what they cost to read and write; sums are f32 all the same.
+/// The precision of x and y on the device. f16 halves the cost of reading and writing them; sums
+/// are f32 all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Activations {
-    /// What comes in.
+    /// The precision of the input x.
     pub x: Precision,
-    /// What goes out.
+    /// The precision of the output y.
     pub y: Precision,
 }
 
 impl Activations {
-    /// Both in f32.
+    /// Both x and y in f32.
     pub const F32: Self = Self { x: Precision::F32, y: Precision::F32 };
-    /// Both in f16.
+    /// Both x and y in f16.
     pub const F16: Self = Self { x: Precision::F16, y: Precision::F16 };
 }
 
-/// What is added to a layer's output on the device.
+/// The values that are added to a layer's output on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Residual {
-    /// What y held: the residual stream of a pre-LN encoder.
+    /// The values that y held before, which are the residual stream of a pre-LN encoder.
     Output = 1,
-    /// x itself, of the same width: that of a post-LN encoder.
+    /// The input x, which has the same width: the residual stream of a post-LN encoder.
     Input = 2,
 }
 
 /// The longest loop over a lane's units that is written out.
 pub(super) const MAX_UNROLLED: u32 = 16;
 
-/// Subgroups that a workgroup of the lookahead kernel may have, by invocations: what most adapters allow.
+/// The most invocations of the lookahead kernel's workgroup; most adapters allow this many.
 const MOST_INVOCATIONS: u32 = 1024;
 
-/// In which order a layer's kernel walks.
+/// The order in which the kernel of a layer walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Schedule {
-    /// A subgroup or workgroup for each token, level by level: the least work.
+    /// A subgroup or workgroup for each token, level by level. This is the least work.
     Plain,
-    /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at once: the shortest chain. Of the layer's
-    /// kernels of this kind the one at this place: first the one that looks furthest ahead, for the fewest tokens.
+    /// A workgroup for each token, whose subgroups evaluate the whole subtree of the next levels at
+    /// once. This is the shortest chain. The number is the kernel's place among the layer's kernels
+    /// of this kind; the first one looks furthest ahead and is for the fewest tokens.
     Lookahead(usize),
-    /// In the leaf form: tokens walk, are ordered by leaf, and each leaf is a dense layer for those that came to it.
+    /// In the leaf form: tokens walk, are ordered by leaf, and each leaf is a dense layer for the
+    /// tokens that reached it.
     Grouped,
 }
 
-/// What the kernels are made of that walk through trees.
+/// The parts of the kernels that walk through trees.
 pub(super) struct Parts {
     format: &'static str,
     values: [&'static str; 5],
@@ -75,7 +78,7 @@ impl Parts {
             return Err(Error::Unsupported {
                 what: format!("f16 activations in variant {variant}"),
                 adapter: device.adapter.clone(),
-                missing: "packed f16 weights beside them".into(),
+                missing: "packed f16 weights with them".into(),
             });
         }
         let (format, values8, unit) = match variant.weights {
@@ -115,14 +118,16 @@ impl Parts {
         Ok(Self { format, values, in_units, out_units, unit, sides, path, bindings })
     }
 
-    /// The files of a kernel whose nodes are neurons. The weight format comes first: `enable` must.
+    /// Returns the files of a kernel whose nodes are neurons. The weight format comes first,
+    /// because `enable` must.
     fn files(&self, reduction: &'static str, kernel: &'static str) -> Vec<&'static str> {
         let mut files = self.shared(reduction, true);
         files.extend([shader!("parts/gelu.wgsl"), shader!("parts/fff_nodes.wgsl"), kernel]);
         files
     }
 
-    /// The files of a kernel of the leaf form, but its own; it `puts` something out, or only walks.
+    /// Returns the files of a kernel of the leaf form, except its own. The kernel `puts` something
+    /// out, or only walks.
     pub(super) fn walking(&self, reduction: &'static str, puts: bool) -> Vec<&'static str> {
         let mut files = self.shared(reduction, puts);
         files.push(shader!("parts/leaf_walk.wgsl"));
@@ -142,7 +147,7 @@ impl Parts {
         files
     }
 
-    /// What all of these kernels must know.
+    /// Returns the constants that all of these kernels need.
     pub(super) fn overrides(&self, shape: FffShape) -> Vec<(&'static str, u32)> {
         vec![
             ("EXTENT", TOKENS),
@@ -163,18 +168,20 @@ impl Parts {
         overrides
     }
 
-    /// Most roundings of a logit: the product, the lane's own additions, those across lanes, the bias.
+    /// Returns the most roundings of a logit: of the product, of the lane's own additions, of those
+    /// across lanes, and of the bias.
     pub(super) fn roundings(&self, lanes: u32) -> u32 {
         1 + self.in_units.div_ceil(lanes) * self.unit + (lanes - 1) + 1
     }
 }
 
 impl KernelSource {
-    /// The CMM kernel of an FFF layer for this device.
+    /// Returns the CMM kernel of an FFF layer for this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the device lacks what the variant needs, or f16 activations are asked for beside other weights than packed;
-    /// [`Error::Shape`] for the leaf form, which has kernels of its own.
+    /// Returns [`Error::Unsupported`] if the device lacks what the variant needs, or if f16
+    /// activations are asked for with weights that are not packed; [`Error::Shape`] for the leaf
+    /// form, which has kernels of its own.
     pub fn fff(
         shape: FffShape,
         variant: Variant,
@@ -194,7 +201,7 @@ impl KernelSource {
         let def = KernelDef {
             name: format!("fff {shape} {variant}"),
             parts: &parts.files(reduction, shader!("fff.wgsl")),
-            // Sizes of arrays in registers and of the workgroup: WGSL wants `const` there.
+            // WGSL wants `const` for the sizes of arrays in registers and of the workgroup.
             constants: &[
                 ("LANES", lanes),
                 ("TOKENS", tokens),
@@ -205,7 +212,8 @@ impl KernelSource {
                 ("SIDE_BY_SIDE", 0),
             ],
             declarations: &[],
-            // A lane's units, so that arrays are indexed by constants; and the loop over trees where it is none.
+            // Loops over a lane's units are written out so that arrays are indexed by constants.
+            // The loop over trees is written out if there is only one tree.
             loops: &[
                 ("IN_PER_LANE", in_per_lane, MAX_UNROLLED),
                 ("OUT_PER_LANE", out_per_lane, MAX_UNROLLED),
@@ -218,18 +226,20 @@ impl KernelSource {
         };
         Ok(Self {
             lanes,
-            // On an H200 an f32 walk takes 102 us with the counter and 121 without; with f16 it is 59 against 55.
+            // On an H200 a walk in f32 takes 102 us with the counter and 121 us without; in f16 it
+            // takes 59 and 55 us.
             bounded_loops: variant.weights == WeightFormat::F32,
             roundings: parts.roundings(lanes),
             ..def.source()
         })
     }
 
-    /// The CMM kernel of an FFF layer for few tokens, `ahead` levels at once; none where a token needs more than one subgroup, where
-    /// the size of subgroups is not known beforehand, or where a tree is too shallow to gain.
+    /// Returns the CMM kernel of an FFF layer for few tokens, which evaluates `ahead` levels at
+    /// once. There is none if a token needs more than one subgroup, if the size of subgroups is not
+    /// known beforehand, or if a tree is too shallow to gain.
     ///
     /// # Errors
-    /// As [`KernelSource::fff`].
+    /// Returns the errors of [`KernelSource::fff`].
     pub fn fff_lookahead(
         shape: FffShape,
         variant: Variant,
@@ -248,7 +258,7 @@ impl KernelSource {
             .min(device.limits.max_compute_invocations_per_workgroup)
             .min(device.limits.max_compute_workgroup_size_x);
         let levels = shape.levels() as u32;
-        // The subtree's subgroups, and one that accumulates.
+        // The workgroup has the subtree's subgroups, and one that accumulates.
         if !launch.one_subgroup || levels <= ahead || lanes << ahead > most {
             return Ok(None);
         }
@@ -292,7 +302,7 @@ impl KernelSource {
         Ok(Some(Self { lanes, roundings: parts.roundings(lanes), ..def.source() }))
     }
 
-    /// The same kernel, adding to the layer's output.
+    /// Returns the same kernel, adding `residual` to the layer's output.
     pub(super) fn with_residual(mut self, residual: Residual) -> Self {
         for (name, value) in &mut self.overrides {
             if *name == "RESIDUAL" {
@@ -303,7 +313,7 @@ impl KernelSource {
     }
 }
 
-/// What an FFF layer on a device is asked to be.
+/// The specification of an FFF layer on a device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FffSpec {
     pub(crate) shape: FffShape,
@@ -313,7 +323,8 @@ pub(crate) struct FffSpec {
 }
 
 impl FffSpec {
-    /// The kernels that compute it: those that look ahead, for few tokens, and the plain one.
+    /// Returns the kernels that compute the layer: those that look ahead, for few tokens, and the
+    /// plain one.
     pub(crate) fn candidates(
         self,
         variant: Variant,

@@ -1,31 +1,31 @@
-//! How lanes are laid over the rows that a kernel reduces.
+//! The layout of lanes over the rows that a kernel reduces.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Capabilities, Reduction, Variant, shader};
 
-/// Values that one lane keeps of a row, at most, before more lanes share a token.
+/// The most values of a row that one lane keeps before more lanes share a token.
 const VALUES_PER_LANE: usize = 32;
-/// The same where every further lane costs little: without subgroups.
+/// The same without subgroups, where every further lane costs little.
 const VALUES_PER_LANE_WORKGROUP: usize = 16;
-/// Lanes that share a token at most; the limit on a workgroup's size that every WebGPU device has.
+/// The most lanes that share a token: the limit on a workgroup's size on every WebGPU device.
 const MAX_LANES: u32 = 256;
-/// Lanes of a workgroup where a subgroup holds a whole token.
+/// Lanes of a workgroup if a subgroup holds a whole token.
 const GROUP_OF_SUBGROUPS: u32 = 128;
 
-/// How lanes are laid over tokens.
+/// The layout of lanes over tokens.
 pub(crate) struct Launch {
-    /// The part of a kernel that sums over a token's lanes.
+    /// The shader part that sums over a token's lanes.
     pub(crate) reduction: &'static str,
     /// Lanes that share a token.
     pub(crate) lanes: u32,
     /// Tokens of a workgroup.
     pub(crate) tokens: u32,
-    /// Whether a token's lanes are exactly a subgroup.
+    /// Whether the lanes of a token are exactly one subgroup.
     pub(crate) one_subgroup: bool,
 }
 
 impl Launch {
-    /// For rows of `widest` values at most.
+    /// Chooses the layout for rows of at most `widest` values.
     pub(crate) fn new(widest: usize, variant: Variant, device: &Capabilities) -> Result<Self> {
         if let Some(missing) = device.missing(variant) {
             return Err(Error::Unsupported {

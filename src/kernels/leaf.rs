@@ -1,4 +1,5 @@
-//! The kernels of an FFF layer in the leaf form: one for few tokens, and for many a walk, tokens ordered by leaf, and a dense layer for each leaf.
+//! The kernels of an FFF layer in the leaf form. One computes few tokens. For many tokens there are
+//! several: a walk, the ordering of tokens by leaf, and a dense layer for each leaf.
 
 use crate::dtype::{Precision, row_stride};
 use crate::error::{Error, Result};
@@ -16,32 +17,33 @@ use crate::plan::Activation;
 
 /// Neurons of a leaf that workgroup memory holds at once.
 const BLOCK: u32 = 1024;
-/// Neurons that a team computes one after another, where a workgroup can have so many teams.
+/// Neurons that a team computes one after another, if a workgroup can have that many teams.
 const PER_TEAM: u32 = 4;
-/// Units of y that an invocation keeps, where a workgroup can have so many invocations.
+/// Units of y that an invocation keeps, if a workgroup can have that many invocations.
 const UNITS_PER_THREAD: u32 = 8;
-/// Invocations of a workgroup for few tokens, at most.
+/// The most invocations of a workgroup for few tokens.
 const MOST_INVOCATIONS: u32 = 512;
 /// Bytes of workgroup memory for sums of y.
 const SUM_BYTES: u32 = 8192;
-/// Threads along a side of the tiles: 64 rows and outputs.
+/// Threads along a side of a tile of 64 rows and outputs.
 const SIDE: u32 = 8;
 /// Invocations of the kernels that order tokens.
 const GROUP: u32 = 256;
 
-/// Scratch buffers: how many tokens each leaf has and each token's leaf; tiles; tokens leaf by leaf; their neurons.
+/// The scratch buffers: each leaf's number of tokens and each token's leaf; tiles; tokens leaf by
+/// leaf; their neurons.
 const ROUTES: usize = 0;
 const TILES: usize = 1;
 const ORDER: usize = 2;
 const NEURONS: usize = 3;
 
-/// Weights, as layers upload them.
+/// The weights in the order in which layers upload them.
 const LINEAR_IN: Place = Place::Weights(0);
 const BIAS: Place = Place::Weights(1);
 const LINEAR_OUT: Place = Place::Weights(2);
 
 impl FffSpec {
-    /// The kernels for the leaf form: for few tokens, and for many.
+    /// Returns the kernels of the leaf form: the one for few tokens and those for many.
     pub(super) fn leaf_candidates(
         &self,
         leaf: LeafForm,
@@ -53,26 +55,27 @@ impl FffSpec {
             || adds == Some(Residual::Input) && x != Precision::F32
         {
             return Err(Error::Unsupported {
-                what: format!("{} added to f16", self.shape),
+                what: format!("adding {} to f16 values", self.shape),
                 adapter: device.adapter.clone(),
-                missing: "kernels that add to what is stored in f16".into(),
+                missing: "kernels that add to f16 values".into(),
             });
         }
         let few = self.few(leaf, variant, device)?;
-        // Tiles side by side, of 32 outputs or more, that one dimension of a dispatch may have.
+        // One dimension of a dispatch may have this many tiles side by side, of at least 32
+        // outputs.
         let widest = row_stride(leaf.width).max(self.shape.output_stride()).div_ceil(32);
         if widest > device.limits.max_compute_workgroups_per_dimension as usize {
-            return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup a token")]);
+            return Ok(vec![Candidate::one(few, u32::MAX, "a workgroup per token")]);
         }
         let matrices = self.on_matrices(variant, device);
         let up_to = Tuning::of(device).leaf_few(leaf.width as u32, matrices);
         Ok(vec![
-            Candidate::one(few, up_to, "a workgroup a token"),
+            Candidate::one(few, up_to, "a workgroup per token"),
             self.grouped(leaf, variant, device)?,
         ])
     }
 
-    /// Whether cooperative matrices compute the leaves.
+    /// Returns whether cooperative matrices compute the leaves.
     pub(crate) fn on_matrices(&self, variant: Variant, device: &Capabilities) -> bool {
         self.shape.leaf_form().is_some()
             && device.cooperative
@@ -83,7 +86,7 @@ impl FffSpec {
 
     fn few(&self, leaf: LeafForm, variant: Variant, device: &Capabilities) -> Result<KernelSource> {
         let shape = self.shape;
-        // As many lanes as keep the units of y, too, in registers.
+        // There are enough lanes to keep the units of y in registers too.
         let widest = shape.input_stride().max(shape.output_stride());
         let one_row = Launch::new(shape.input_stride(), variant, device)?;
         let launch = match one_row.one_subgroup {
@@ -136,7 +139,7 @@ impl FffSpec {
                 ("OUT_PER_THREAD", out_units.div_ceil(span)),
                 ("OUT_SPAN", span),
                 ("SPLITS", splits),
-                // Sums that pass through workgroup memory: none where nothing is shared.
+                // The sums that pass through workgroup memory; there are none if nothing is shared.
                 ("SHARED", if splits > 1 { splits * span } else { 1 }),
                 ("SIDE_BY_SIDE", 1),
             ],
@@ -167,7 +170,8 @@ impl FffSpec {
         let leaves = shape.leaves() as u32;
         let cooperative = self.on_matrices(variant, device);
         let between = if cooperative { Precision::F16 } else { Precision::F32 };
-        // Adapters in software compile a long kernel for seconds, and each layer of other sizes has kernels of its own.
+        // Adapters in software take seconds to compile a long kernel, and layers of each size have
+        // kernels of their own.
         let written_out = !device.software;
         let [up, down, order, group] = [
             self.neurons(leaf, variant, cooperative, written_out),
@@ -180,7 +184,8 @@ impl FffSpec {
             stages: vec![self.route(variant, device)?, group, order, up, down],
             scratch: vec![
                 Scratch { bytes: 8 * u64::from(leaves), row_bytes: 8 },
-                // 16 bytes a tile, of which there is one for 16 tokens or more, and one more a leaf.
+                // A tile takes 16 bytes. There is one for each 16 or more tokens, and one more for
+                // each leaf.
                 Scratch { bytes: 16 * (u64::from(leaves) + 1), row_bytes: 1 },
                 Scratch { bytes: 0, row_bytes: 4 },
                 Scratch { bytes: 0, row_bytes: stride as u64 },
@@ -190,7 +195,7 @@ impl FffSpec {
         })
     }
 
-    /// Each token's walk.
+    /// Walks each token to its leaf.
     fn route(&self, variant: Variant, device: &Capabilities) -> Result<Stage> {
         let shape = self.shape;
         let launch = Launch::new(shape.input_stride(), variant, device)?;
@@ -227,7 +232,7 @@ impl FffSpec {
         Ok(Stage { source, buffers })
     }
 
-    /// Each leaf's neurons, for its tokens.
+    /// Computes the neurons of each leaf for its tokens.
     fn neurons(
         &self,
         leaf: LeafForm,
@@ -279,7 +284,7 @@ impl FffSpec {
         Stage { source: spec.tiles(variant, SIDE, &tiling), buffers }
     }
 
-    /// From each leaf's neurons to y.
+    /// Computes y from the neurons of each leaf.
     fn outputs(
         &self,
         leaf: LeafForm,
@@ -348,7 +353,7 @@ impl FffSpec {
     }
 }
 
-/// What the walk must know.
+/// Returns the constants that the walk needs.
 fn routing(shape: FffShape) -> [(&'static str, u32); 3] {
     [
         ("DEPTH", shape.depth() as u32),
@@ -357,7 +362,7 @@ fn routing(shape: FffShape) -> [(&'static str, u32); 3] {
     ]
 }
 
-/// The tile on cooperative matrices for a result so wide.
+/// Returns the tile on cooperative matrices for a result of this width.
 fn tile(width: usize) -> CoopShape {
     if row_stride(width) <= 32 { LEAF_NARROW } else { LEAF_WIDE }
 }
@@ -369,7 +374,8 @@ fn x_part(stored: Precision) -> &'static str {
     }
 }
 
-/// Extents, x, weight and bias, y, the order of tokens, tiles; and the layer's own x, if that is added.
+/// Returns the bindings: extents, x, weight and bias, y, the order of tokens, tiles; and the
+/// layer's own x, if it is added.
 fn bindings(own_x: bool) -> Vec<Binding> {
     let mut bindings = crate::kernels::storage(3, 1);
     bindings.extend([Binding::Read; 2]);
@@ -377,7 +383,7 @@ fn bindings(own_x: bool) -> Vec<Binding> {
     bindings
 }
 
-/// Where each leaf's tokens begin, and the tiles of so many of them.
+/// Finds where the tokens of each leaf begin, and the tiles that cover them.
 fn group(leaves: u32, rows: u32) -> Stage {
     let def = KernelDef {
         name: format!("leaf_group {leaves}"),
@@ -394,7 +400,7 @@ fn group(leaves: u32, rows: u32) -> Stage {
     Stage { source: def.source(), buffers }
 }
 
-/// The tokens leaf by leaf.
+/// Orders the tokens leaf by leaf.
 fn order(leaves: u32) -> Stage {
     let def = KernelDef {
         name: format!("leaf_order {leaves}"),

@@ -1,4 +1,4 @@
-//! Which kernels can compute a step of a plan on a device: the one place where that is decided.
+//! Chooses the kernels that can compute a step of a plan on a device. Nothing else decides that.
 
 mod attention;
 mod biases;
@@ -32,7 +32,7 @@ use crate::gpu::{Binding, Candidate, Capabilities, KernelSource, Variant, Weight
 use crate::kernels::norm::NormOutput;
 use crate::plan::{Op, Plan, Rows, Step};
 
-/// Places of the extents.
+/// Indices of the extents.
 pub(crate) const TOKENS: u32 = 0;
 pub(crate) const SEQUENCES: u32 = 1;
 pub(crate) const PICKED: u32 = 2;
@@ -41,7 +41,8 @@ pub(crate) const TILES: u32 = 3;
 /// The head of a module on cooperative matrices.
 const COOPERATIVE: &str = "enable f16;\nenable wgpu_cooperative_matrix;\n";
 
-/// The extents, so many buffers that are read, so many that are written.
+/// Returns the bindings of the extents, of `reads` buffers that are read and of `writes` buffers
+/// that are written.
 fn storage(reads: usize, writes: usize) -> Vec<Binding> {
     let mut bindings = vec![Binding::Extents];
     bindings.resize(1 + reads, Binding::Read);
@@ -57,12 +58,12 @@ fn weight4(format: WeightFormat) -> &'static str {
     }
 }
 
-/// vec4s of a row of f32.
+/// Returns the number of vec4 in a row of f32.
 fn units(width: usize) -> u32 {
     (row_stride(width) / 4) as u32
 }
 
-/// The extent that counts rows of a kind.
+/// Returns the extent that counts rows of this kind.
 pub(crate) fn extent(rows: Rows) -> u32 {
     match rows {
         Rows::Tokens => TOKENS,
@@ -71,10 +72,11 @@ pub(crate) fn extent(rows: Rows) -> u32 {
     }
 }
 
-/// The kernels that can compute a step on a device, each for some numbers of rows; weights lie as `variant` says.
+/// Returns the kernels that can compute a step on a device, each for a range of row counts. Weights
+/// are stored as `variant` says.
 ///
 /// # Errors
-/// [`Error::Unsupported`] if the device lacks what the variant needs.
+/// Returns [`Error::Unsupported`] if the device lacks what the variant needs.
 pub(crate) fn candidates(
     plan: &Plan,
     step: &Step,

@@ -8,7 +8,7 @@ use crate::kernels::{Launch, storage, units};
 /// The longest loop over a lane's vec4 that is written out.
 const MAX_UNROLLED: u32 = 16;
 
-/// How normalised rows are stored.
+/// The form in which normalised rows are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NormOutput {
     F32,
@@ -16,7 +16,7 @@ pub(crate) enum NormOutput {
     Both,
 }
 
-/// LayerNorm of rows of `width`, x in f32.
+/// Returns the kernel of LayerNorm for rows of `width`, with x in f32.
 pub(crate) fn layer_norm(
     width: usize,
     eps: f64,
@@ -52,7 +52,7 @@ pub(crate) fn layer_norm(
     Ok(def.source())
 }
 
-/// Rows of `width` divided by their Euclidean norm.
+/// Returns the kernel that divides rows of `width` by their Euclidean norm.
 pub(crate) fn l2_norm(
     width: usize,
     extent: u32,

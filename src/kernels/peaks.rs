@@ -1,4 +1,4 @@
-//! What measures a device: memory, arithmetic, and a dispatch that does nothing.
+//! The kernels that measure a device: memory, arithmetic, and a dispatch that does nothing.
 
 use crate::gpu::{Binding, Grid, KernelDef, KernelSource, shader};
 
@@ -6,11 +6,11 @@ use crate::gpu::{Binding, Grid, KernelDef, KernelSource, shader};
 pub(crate) const GROUP: u32 = 256;
 /// Units of 16 bytes that an invocation of the copy moves.
 pub(crate) const PIECES: u32 = 4;
-/// Of the arithmetic: chains of fused multiply-adds of vec4, and how many of each are written out.
+/// Chains of fused multiply-adds of vec4, and how many steps of each are written out.
 pub(crate) const CHAINS: u32 = 8;
 pub(crate) const REPEATS: u32 = 16;
 
-/// The kernels, the copy second: the first three run everywhere, the last where shaders have f16.
+/// Returns the kernels: empty, copy, arithmetic in f32, and arithmetic in f16 if shaders have it.
 pub fn peak_kernels(f16: bool) -> Vec<KernelSource> {
     let mut kernels = vec![empty(), copy(), fma("fma f32", "", "f32")];
     if f16 {

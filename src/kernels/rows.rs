@@ -1,4 +1,4 @@
-//! Rows embedded, picked, pooled: an invocation computes a vec4 of a row.
+//! Kernels that embed, pick and pool rows. Each invocation computes a vec4 of a row.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ fn flat(
     def.source()
 }
 
-/// Embeds the ids of a part of the vocabulary.
+/// Returns the kernel that embeds the ids of a part of the vocabulary.
 pub(crate) fn embed(width: usize, format: WeightFormat, ids: &Range<usize>) -> KernelSource {
     let files = [weight4(format), shader!("parts/extent.wgsl"), shader!("embed.wgsl")];
     let (first, rows) = (ids.start as u32, ids.len() as u32);
@@ -41,13 +41,14 @@ pub(crate) fn embed(width: usize, format: WeightFormat, ids: &Range<usize>) -> K
     flat(format!("embed {width} {format:?}"), &files, width, &overrides, storage(4, 1))
 }
 
-/// Picks rows by their number.
+/// Returns the kernel that picks rows by their number.
 pub(crate) fn gather(width: usize, extent: u32) -> KernelSource {
     let files = [shader!("parts/extent.wgsl"), shader!("gather.wgsl")];
     flat(format!("gather {width}"), &files, width, &[("EXTENT", extent)], storage(2, 1))
 }
 
-/// Pools each sequence to a row; none where that is a [`gather`] of first tokens.
+/// Returns the kernel that pools each sequence to a row; `None` if [`gather`] of first tokens does
+/// that.
 pub(crate) fn pool(width: usize, pooler: Pooler) -> Option<KernelSource> {
     let mode = match pooler {
         Pooler::MeanUnmasked => 0,

@@ -1,8 +1,10 @@
-//! From how many rows on which kernel is the faster one.
+//! The numbers of rows from which one kernel is faster than another.
 //!
-//! Measured on an H200 and an H100 (docs/kernels.md), and scaled from there by how many multiprocessors a device has, about: a kernel that does more
-//! work to keep a device busy loses once there are rows enough for that. On adapters in software, where reading weights costs no more than anything
-//! else and both sides of a branch are computed, the kernels for few rows were measured for themselves.
+//! They were measured on an H200 and an H100 (docs/kernels.md). For other devices they are scaled
+//! by the approximate number of multiprocessors: a kernel that does more work to keep a device busy
+//! loses once there are enough rows for that. The kernels for few rows were also measured on
+//! adapters in software, where reading weights costs no more than anything else and both sides of a
+//! branch are computed.
 
 use crate::dtype::Precision;
 use crate::gpu::Capabilities;
@@ -10,39 +12,41 @@ use crate::gpu::Capabilities;
 /// Multiprocessors of the device on which the thresholds were measured.
 const MEASURED: u32 = 132;
 
-/// From so many rows where the thresholds were measured, so many on a device of this size.
+/// Scales a number of rows from the measured device to a device of this size.
 fn scaled(rows: u32, multiprocessors: u32) -> u32 {
     rows.saturating_mul(multiprocessors).div_ceil(MEASURED)
 }
 
-/// Where one kernel gives way to another.
+/// The thresholds at which one kernel gives way to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tuning {
-    /// Rows up to which a dense layer's kernels for few rows are used.
+    /// The number of rows up to which a dense layer's kernels for few rows are used.
     few: u32,
-    /// Whether the adapter is one in software.
+    /// Whether the adapter is a software one.
     software: bool,
-    /// Workgroups of the larger of two tiles below which the smaller one occupies a device better.
+    /// The number of the larger tile's workgroups below which the smaller tile keeps a device
+    /// busier.
     full: u32,
-    /// Levels that the lookahead kernels evaluate at once, and rows up to which each is used: beside f32 weights, and beside f16 ones.
+    /// Levels that the lookahead kernels evaluate at once, and the number of rows up to which each
+    /// kernel is used: first for f32 weights, then for f16 weights.
     lookahead: [[(u32, u32); 2]; 2],
-    /// Multiprocessors of this device.
+    /// The number of multiprocessors of this device.
     multiprocessors: u32,
 }
 
-/// A dense layer's kernel for few rows.
+/// A kernel of a dense layer for few rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Few {
-    /// How many rows share a read of the weights.
+    /// The number of rows that share a read of the weights.
     pub(crate) at_once: u32,
-    /// Whether it has a loop of its own for groups in which no row is missing.
+    /// Whether it has a separate loop for groups in which no row is missing.
     pub(crate) whole: bool,
-    /// Rows up to which it is used.
+    /// The number of rows up to which it is used.
     pub(crate) up_to: u32,
 }
 
 impl Tuning {
-    /// For a device.
+    /// Returns the thresholds for a device.
     pub(crate) fn of(device: &Capabilities) -> Self {
         let scaled = |rows| scaled(rows, device.multiprocessors);
         Self {
@@ -55,9 +59,9 @@ impl Tuning {
         }
     }
 
-    /// A dense layer's kernels for few rows, the one for the fewest first.
+    /// Returns a dense layer's kernels for few rows; the one for the fewest rows comes first.
     pub(crate) fn dense_few(&self, weights: Precision) -> Vec<Few> {
-        // Beside f16 weights many groups are faster with one loop than with two.
+        // With f16 weights, many groups are faster with one loop than with two.
         let most_whole = if weights == Precision::F16 { 32 } else { u32::MAX };
         let kernels = [(1, 1), (2, 2), (4, 4), (8, self.few.min(most_whole)), (8, self.few)];
         let few = |(at_once, up_to)| {
@@ -69,8 +73,10 @@ impl Tuning {
         kernels
     }
 
-    /// Tokens up to which each has a workgroup of its own in the leaf form, where leaves have so many neurons and, grouped, would be tiles of
-    /// cooperative matrices, or of f32. The time of such a workgroup grows with its leaf; that of tiles does so too, in f32.
+    /// Returns the number of tokens up to which each token has a workgroup of its own in the leaf
+    /// form. Leaves have this many `neurons`; grouped tokens would be computed by tiles of
+    /// cooperative matrices or of f32. The time of such a workgroup grows with its leaf, and so
+    /// does that of tiles in f32.
     pub(crate) fn leaf_few(&self, neurons: u32, cooperative: bool) -> u32 {
         if self.software {
             return 16;
@@ -83,7 +89,8 @@ impl Tuning {
         scaled(rows.max(1), self.multiprocessors)
     }
 
-    /// Levels at once, and rows up to which, of the lookahead kernels, the one for the fewest rows first.
+    /// Returns the levels at once, and the number of rows up to which each is used, of the
+    /// lookahead kernels; the one for the fewest rows comes first.
     pub(crate) fn lookahead(&self, weights: Precision) -> [(u32, u32); 2] {
         match weights {
             Precision::F32 => self.lookahead[0],
@@ -91,8 +98,16 @@ impl Tuning {
         }
     }
 
-    /// Rows up to which tiles of `rows` rows, `across` of them side by side, leave a device idle, or are half empty.
+    /// Returns the number of rows up to which tiles of `rows` rows, `across` of them side by side,
+    /// leave a device idle or are half empty.
     pub(crate) fn rows_of_small_tiles(&self, across: u32, rows: u32) -> u32 {
         self.full.div_ceil(across).saturating_sub(1).saturating_mul(rows).max(rows / 2)
+    }
+
+    /// Returns the number of rows up to which a dense layer on cooperative matrices is fastest where
+    /// so many subgroups share the inputs of 16 outputs.
+    pub(crate) fn rows_of_split(&self, subgroups: u32) -> u32 {
+        let rows = if subgroups > 4 { 32 } else { 192 };
+        scaled(rows, self.multiprocessors).max(16)
     }
 }

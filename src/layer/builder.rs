@@ -1,4 +1,4 @@
-//! How a layer gets onto a device.
+//! Uploads a layer to a device.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::gpu::{Buffer, Gpu, KernelSource, Operation, Variant};
 use crate::kernels::{Activations, FffSpec};
 use crate::layer::{FffLayer, upload_fff};
 
-/// A layer on its way to a device: [`FffLayer::builder`].
+/// A layer that is about to be uploaded; see [`FffLayer::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is uploaded before `upload`"]
 pub struct FffLayerBuilder<'w> {
@@ -21,14 +21,14 @@ pub struct FffLayerBuilder<'w> {
     kernels: Option<[KernelSource; 2]>,
 }
 
-/// A layer's operations, without a path and with one, on the same weights.
+/// The operations of a layer, without a path and with one, on the same weights.
 #[derive(Debug)]
 pub(super) struct Uploaded {
     pub(super) plain: Operation,
     pub(super) with_path: Operation,
-    /// `linear_in`, bias, `linear_out`.
+    /// The buffers of `linear_in`, the bias and `linear_out`.
     pub(super) weights: Vec<Arc<Buffer>>,
-    /// By which rows of f16 weights are ordered.
+    /// The lanes by which rows of f16 weights are ordered.
     pub(super) lanes: u32,
 }
 
@@ -36,12 +36,13 @@ impl FffLayer {
     /// Uploads a layer with weights of this precision, in the variant that suits the device best.
     ///
     /// # Errors
-    /// As [`FffLayerBuilder::upload`].
+    /// Returns the errors of [`FffLayerBuilder::upload`].
     pub async fn upload(gpu: &Gpu, weights: &FffWeights, precision: Precision) -> Result<Self> {
         Self::builder(weights).precision(precision).upload(gpu).await
     }
 
-    /// A layer to upload: with f32 weights and activations, in the variant that suits the device best, unless more is said.
+    /// Starts an upload. By default weights and activations are f32, in the variant that suits the
+    /// device best.
     pub fn builder(weights: &FffWeights) -> FffLayerBuilder<'_> {
         FffLayerBuilder {
             weights,
@@ -55,33 +56,34 @@ impl FffLayer {
 }
 
 impl FffLayerBuilder<'_> {
-    /// How precisely weights are stored.
+    /// Sets the precision of the weights.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
     }
 
-    /// The kernels' variant, which says how weights are stored too.
+    /// Sets the variant of the kernels, which also decides how weights are stored.
     pub fn variant(mut self, variant: Variant) -> Self {
         self.variant = Some(variant);
         self
     }
 
-    /// How x and y are stored on the device; f16 only beside packed weights.
+    /// Sets the precision of x and y on the device. f16 needs packed weights.
     pub fn activations(mut self, activations: Activations) -> Self {
         self.activations = activations;
         self
     }
 
-    /// Lets infinities and NaN in results pass, which [`FffLayer::forward`] refuses else.
+    /// Lets infinities and NaN in results pass. Without this, [`FffLayer::forward`] refuses them.
     pub fn allow_overflow(mut self) -> Self {
         self.overflow_passes = true;
         self
     }
 
-    /// Kernels of the caller's own, without a path and with one, which bind what [`KernelSource::fff`]'s bind: for experiments, and for tests
-    /// that show that a wrong kernel is found out. They are compiled with the checks that wgpu adds, since nobody here knows that they stay
-    /// within their buffers.
+    /// Uses the caller's own kernels, one without a path and one with it. They must bind what the
+    /// kernel of [`KernelSource::fff`] binds. This is for experiments, and for tests that show that
+    /// a wrong kernel is found out. The kernels are compiled with the checks that wgpu adds,
+    /// because nobody knows whether they stay within their buffers.
     pub fn kernels(mut self, plain: KernelSource, with_path: KernelSource) -> Self {
         self.kernels = Some([plain, with_path]);
         self
@@ -90,10 +92,12 @@ impl FffLayerBuilder<'_> {
     /// Uploads the layer.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if a matrix exceeds what one binding may hold, [`Error::Value`] if f16 cannot hold a weight,
-    /// [`Error::Unsupported`] if the device lacks what the variant needs, or for f16 activations beside weights that are not packed;
-    /// [`Error::Shape`] if a kernel of the caller's has no lanes, no invocations or no tokens, or its lanes are not those that the other one
-    /// orders weights by; [`Error::Gpu`] if it does not compile; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// Returns [`Error::TooLarge`] if a matrix exceeds what one binding may hold; [`Error::Value`]
+    /// if f16 cannot hold a weight; [`Error::Unsupported`] if the device lacks what the variant
+    /// needs, or if f16 activations are asked for with weights that are not packed;
+    /// [`Error::Shape`] if a kernel of the caller's has no lanes, no invocations or no tokens, or
+    /// if its lanes are not those by which the other kernel orders weights; [`Error::Gpu`] if a
+    /// kernel does not compile; [`Error::OutOfMemory`] or [`Error::DeviceLost`].
     pub async fn upload(self, gpu: &Gpu) -> Result<FffLayer> {
         let (weights, activations, device) = (self.weights, self.activations, gpu.capabilities());
         let shape = weights.shape();
@@ -124,7 +128,7 @@ impl FffLayerBuilder<'_> {
             Some([plain, with_path]) => [foreign(plain).await?, foreign(with_path).await?],
             None => [own(plain), own(with_path)],
         };
-        // Recording does not wait for a compiler.
+        // This compiles now, so that recording never waits for a compiler.
         plain.compile_all(gpu).await?;
         with_path.compile_all(gpu).await?;
         Ok(FffLayer {
@@ -140,7 +144,8 @@ impl FffLayerBuilder<'_> {
     }
 }
 
-/// The first of a caller's kernels, both held to what the host computes from them.
+/// Returns the first of a caller's kernels, after checking both for what the host computes from
+/// them.
 fn checked(kernels: &[KernelSource; 2]) -> Result<&KernelSource> {
     let [plain, _] = kernels;
     for kernel in kernels {

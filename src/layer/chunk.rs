@@ -1,4 +1,4 @@
-//! Tokens on their way from host slices through a layer and back, so many at once.
+//! Sends tokens from host slices through a layer and back, in chunks.
 
 use crate::dtype::{Precision, pad, unpadded};
 use crate::error::Result;
@@ -15,7 +15,8 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Buffers for so many tokens, whose rows of x, y and path take so many bytes.
+    /// Creates buffers for this many tokens. `row_bytes` are the bytes of a token's row of x, y and
+    /// path.
     pub(crate) async fn new(
         gpu: &Gpu,
         row_bytes: [u64; 3],
@@ -32,7 +33,7 @@ impl Chunk {
         })
     }
 
-    /// Computes tokens that fit, and appends what comes out.
+    /// Computes tokens that fit into the buffers, and appends the results.
     pub(crate) async fn run(
         &self,
         layer: &FffLayer,

@@ -1,4 +1,4 @@
-//! An FFF layer on a device: recorded into any compute pass, or run from host slices.
+//! An FFF layer on a device. It is recorded into any compute pass, or run from host slices.
 
 use crate::dtype::Precision;
 use crate::error::{Error, Result, check_f16, check_finite};
@@ -8,10 +8,35 @@ use crate::kernels::{Activations, FffSpec, Schedule};
 use crate::layer::builder::Uploaded;
 use crate::layer::chunk::Chunk;
 
-/// Bytes of a single activation buffer that [`FffLayer::forward`] uses at most; longer inputs go through it in chunks.
+/// The most bytes of a single activation buffer of [`FffLayer::forward`]; longer inputs pass
+/// through it in chunks.
 const CHUNK_BYTES: u64 = 64 << 20;
 
 /// An FFF layer on a device.
+///
+/// ```
+/// use cmm::{FffLayer, FffShape, FffWeights, Gpu, GpuOptions};
+///
+/// # async fn example() -> Result<(), cmm::Error> {
+/// let gpu = Gpu::request(&GpuOptions::default()).await?;
+/// let weights = FffWeights::random(FffShape::new(64, 2, 5)?, 42);
+/// let layer = FffLayer::builder(&weights).upload(&gpu).await?;
+/// let y = layer.forward(&vec![0.5; 3 * 64]).await?; // three tokens
+/// assert_eq!(y.len(), 3 * 64);
+/// # Ok(())
+/// # }
+/// # fn main() -> Result<(), cmm::Error> {
+/// #     match pollster::block_on(example()) {
+/// #         Err(error @ cmm::Error::NoAdapter { .. })
+/// #             if std::env::var_os("CMM_REQUIRE_GPU").is_none() =>
+/// #         {
+/// #             eprintln!("SKIPPED: {error}");
+/// #             Ok(())
+/// #         }
+/// #         result => result,
+/// #     }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FffLayer {
     pub(super) gpu: Gpu,
@@ -24,56 +49,60 @@ pub struct FffLayer {
     pub(super) uploaded: Uploaded,
 }
 
-/// A layer on buffers that were checked against it, ready to be recorded any number of times.
+/// A layer bound to buffers that were checked against it. It can be recorded any number of times.
 #[derive(Debug)]
 pub struct BoundFff {
     dispatch: Dispatch,
     bound: Bound,
-    /// What passes between the kernels of the dispatch. In a browser its memory is given back when it is dropped.
+    /// The buffers between the kernels of the dispatch. In a browser their memory is freed when
+    /// this value is dropped.
     _scratch: Vec<Buffer>,
 }
 
 impl BoundFff {
-    /// Records the layer into the caller's pass; nothing is submitted. In a browser the layer and this must live until the pass is submitted: their
-    /// memory is given back when they are dropped.
+    /// Records the layer into the caller's pass and submits nothing. In a browser the layer and
+    /// this value must live until the pass is submitted, because their memory is freed when they
+    /// are dropped.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.dispatch.record(pass, &self.bound);
     }
 }
 
 impl FffLayer {
-    /// The device that the layer lies on.
+    /// Returns the device that holds the layer.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// Sizes.
+    /// Returns the sizes of the layer.
     pub fn shape(&self) -> FffShape {
         self.shape
     }
 
-    /// The variant that runs.
+    /// Returns the variant that runs.
     pub fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// How x and y are stored on the device.
+    /// Returns the precision of x and y on the device.
     pub fn activations(&self) -> Activations {
         self.activations
     }
 
-    /// The most roundings that a product passes through into a logit; see [`logit_bound`](crate::reference::logit_bound).
+    /// Returns the most roundings that a product passes through on its way into a logit; see
+    /// [`logit_bound`](crate::reference::logit_bound).
     pub fn roundings(&self) -> u32 {
         self.roundings
     }
 
-    /// The schedules that the layer can run by on its device.
+    /// Returns the schedules by which the layer can run on its device.
     pub fn schedules(&self) -> Vec<Schedule> {
         let choices = self.uploaded.plain.choices();
         (0..choices).rev().map(|place| self.schedule_at(place)).collect()
     }
 
-    /// The schedule of a candidate. The plain kernel, for any number of tokens, is the last; in the leaf form it is the first of two.
+    /// Returns the schedule of a candidate. The plain kernel, for any number of tokens, is the last
+    /// one; in the leaf form it is the first of two.
     fn schedule_at(&self, place: usize) -> Schedule {
         let choices = self.uploaded.plain.choices();
         let last = place + 1 == choices;
@@ -84,7 +113,8 @@ impl FffLayer {
         }
     }
 
-    /// The schedule for so many tokens: the fastest one, unless [`FffLayer::with_schedule`] has fixed it.
+    /// Returns the schedule for this many tokens: the fastest one, unless
+    /// [`FffLayer::with_schedule`] has fixed it.
     pub fn schedule(&self, tokens: u64) -> Schedule {
         let fastest = || self.uploaded.plain.choice(u32::try_from(tokens).unwrap_or(u32::MAX));
         self.schedule.unwrap_or_else(|| self.schedule_at(fastest()))
@@ -93,7 +123,7 @@ impl FffLayer {
     /// Fixes the schedule, for measurements and tests.
     ///
     /// # Errors
-    /// [`Error::Input`] if it is not among [`FffLayer::schedules`].
+    /// Returns [`Error::Input`] if it is not among [`FffLayer::schedules`].
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
         let possible = self.schedules();
         if !possible.contains(&schedule) {
@@ -104,16 +134,21 @@ impl FffLayer {
         Ok(self)
     }
 
-    /// Binds the layer to buffers of the caller's, to record it into passes. The number of tokens is what `x` holds.
+    /// Binds the layer to the caller's buffers, so that it can be recorded into passes. The size of
+    /// `x` decides the number of tokens.
     ///
-    /// `x`: `[tokens, `[`input_stride`](FffShape::input_stride)`]`, what follows the width is ignored;
-    /// `y`: `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros, both f32 unless
-    /// [`FffLayer::activations`] says f16;
-    /// `path`: u32 `[tokens, trees, levels]`, if wanted. All with usage `STORAGE`, at offsets that the device allows for bindings.
+    /// - `x` is `[tokens, `[`input_stride`](FffShape::input_stride)`]`; values beyond the width are
+    ///   ignored.
+    /// - `y` is `[tokens, `[`output_stride`](FffShape::output_stride)`]`, padded with zeros.
+    /// - `path` is `[tokens, trees, levels]` in u32, if it is wanted.
+    ///
+    /// x and y are f32 unless [`FffLayer::activations`] says f16. All buffers need the usage
+    /// `STORAGE` and offsets that the device allows for bindings.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a slice is not of such a size, [`Error::TooLarge`] if it is more than one binding holds. What the device
-    /// finds wrong comes out of the caller's error scope, or of [`Gpu::check`].
+    /// Returns [`Error::Shape`] if a slice does not have such a size, and [`Error::TooLarge`] if it
+    /// is more than one binding holds. Other faults are reported by the caller's error scope, or by
+    /// [`Gpu::check`].
     pub fn bind(
         &self,
         x: wgpu::BufferSlice<'_>,
@@ -149,12 +184,12 @@ impl FffLayer {
         let extents = self.gpu.extents(tokens);
         let writes: Vec<_> = std::iter::once(y).chain(path).collect();
         let compiled = choice.and_then(|choice| operation.compiled(&self.gpu, choice, tokens));
-        let dispatch = compiled.ok_or_else(|| {
-            Error::shape("this layer", "kernels that were compiled when it was uploaded", "none")
-        })?;
+        let dispatch = compiled
+            .ok_or_else(|| Error::shape("this layer", "kernels compiled at its upload", "none"))?;
         let scratch: Vec<Buffer> = match schedule {
             Schedule::Grouped => {
-                // Kernels count leaves and tokens twice in 32 bits, and keep a bit of a token's number for themselves.
+                // Kernels use indices up to twice the leaves plus twice the tokens in 32 bits, and
+                // keep one bit of a token's number for themselves.
                 let most = (1 << 31) - self.shape.leaves() as u64;
                 if u64::from(tokens) > most {
                     let expected = format!("at most {most}");
@@ -163,7 +198,7 @@ impl FffLayer {
                 let sizes = operation.scratch(tokens);
                 let limit = limit.min(self.gpu.capabilities().limits.max_buffer_size);
                 if let Some(bytes) = sizes.iter().copied().find(|bytes| *bytes > limit) {
-                    return Err(self.too_large("what passes between kernels", bytes));
+                    return Err(self.too_large("the buffer between kernels", bytes));
                 }
                 sizes.into_iter().map(|bytes| self.gpu.scratch(bytes)).collect()
             }
@@ -175,7 +210,8 @@ impl FffLayer {
         Ok(BoundFff { dispatch, bound, _scratch: scratch })
     }
 
-    /// How a leaf's neurons pass to y where tokens are grouped: on cooperative matrices in f16.
+    /// Returns the precision in which a leaf's neurons pass to y if tokens are grouped: f16 on
+    /// cooperative matrices.
     pub(super) fn neurons_in_between(&self) -> Precision {
         let Self { shape, activations, .. } = *self;
         let spec = FffSpec { shape, activations, residual: None, keep_path: false };
@@ -199,7 +235,7 @@ impl FffLayer {
     /// Binds the layer as [`FffLayer::bind`] does, and records it once.
     ///
     /// # Errors
-    /// As [`FffLayer::bind`].
+    /// Returns the errors of [`FffLayer::bind`].
     pub fn record(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -211,26 +247,27 @@ impl FffLayer {
         Ok(())
     }
 
-    /// Computes `x: [tokens, input]`, rounded to f16 first if the device's x is, to `[tokens, output]`; any number of tokens, in chunks if need be.
+    /// Computes `x: [tokens, input]` to `[tokens, output]`, for any number of tokens, in chunks if
+    /// needed. x is rounded to f16 first if the device stores it so.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN, an infinity, or what an f16 x cannot hold;
-    /// [`Error::Overflow`] if sums overflow, unless
-    /// [`allow_overflow`](crate::FffLayerBuilder::allow_overflow) lets them;
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    /// Returns [`Error::Shape`] if `x` is not a whole number of tokens; [`Error::Value`] if it
+    /// holds a NaN, an infinity, or a value that an f16 x cannot hold; [`Error::Overflow`] if sums
+    /// overflow, unless [`allow_overflow`](crate::FffLayerBuilder::allow_overflow) lets them;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`] or [`Error::Gpu`].
     pub async fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
         Ok(self.run(x, false).await?.y)
     }
 
-    /// As [`FffLayer::forward`], with the nodes that each token engaged.
+    /// Computes like [`FffLayer::forward`], and also returns the nodes that each token engaged.
     ///
     /// # Errors
-    /// As [`FffLayer::forward`].
+    /// Returns the errors of [`FffLayer::forward`].
     pub async fn forward_with_path(&self, x: &[f32]) -> Result<Forward> {
         self.run(x, true).await
     }
 
-    /// Tokens that [`FffLayer::forward`] sends to the device at once.
+    /// Returns the number of tokens that [`FffLayer::forward`] sends to the device at once.
     pub fn tokens_per_chunk(&self) -> usize {
         let limits = &self.gpu.capabilities().limits;
         let bytes =
@@ -240,7 +277,7 @@ impl FffLayer {
         (bytes / widest).max(1) as usize
     }
 
-    /// Bytes of a token's row of x, of y and of the path on the device.
+    /// Returns the bytes of a token's row of x, of y and of the path on the device.
     pub(super) fn row_bytes(&self) -> [u64; 3] {
         let bytes = |values: usize, stored: Precision| (values * stored.bytes()) as u64;
         [

@@ -1,4 +1,4 @@
-//! What a layer needs of a device.
+//! The device options that a layer needs.
 
 use crate::dtype::Precision;
 use crate::fff::FffShape;
@@ -6,7 +6,8 @@ use crate::gpu::GpuOptions;
 use crate::kernels::Biases;
 
 impl GpuOptions {
-    /// Asks for what a layer of this shape needs: [`GpuOptions::largest_buffer`] holds its larger matrix, and its biases.
+    /// Asks for what a layer of this shape needs: [`GpuOptions::largest_buffer`] will hold its
+    /// larger matrix and its biases.
     pub fn for_layer(self, shape: FffShape, precision: Precision) -> Self {
         let rows = shape.input_rows() * shape.input_stride();
         let values = rows.max(shape.output_rows() * shape.output_stride()) as u64;

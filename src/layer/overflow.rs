@@ -1,4 +1,4 @@
-//! Which token and node of a layer on a device overflowed.
+//! Finds the token and the node at which a layer on a device overflowed.
 
 use crate::dtype::{Precision, unpadded};
 use crate::error::{Error, Result};
@@ -10,7 +10,8 @@ use crate::layer::chunk::Chunk;
 use crate::layer::upload::lanes_of;
 
 impl FffLayer {
-    /// The error of a token whose y is not finite. The token runs once more, for its path; then the rows that it engaged are read back.
+    /// Returns the error of a token whose y is not finite. The token runs once more, for its path;
+    /// then the rows that it engaged are read back.
     pub(crate) async fn overflow(&self, token: usize, x: &[f32]) -> Result<Error> {
         let (gpu, shape, format) = (self.gpu(), self.shape(), self.variant().weights);
         let [linear_in, bias, linear_out] = &self.uploaded.weights[..] else {
@@ -40,7 +41,7 @@ impl FffLayer {
                     (bias, biases.of_row(*row) as u64 * 4, 4),
                     (linear_out, out_start, out.len() as u64 * out_bytes),
                 ] {
-                    // Rows of nodes that only route put nothing out.
+                    // Nodes that only route have no output rows.
                     if size > 0 {
                         readback.record_part(&mut encoder, from, start, end, size);
                         end += size;
@@ -54,7 +55,7 @@ impl FffLayer {
             gpu.queue().submit([encoder.finish()]);
         })
         .await?;
-        // As the rows were uploaded: in blocks of lanes beside f32 activations.
+        // Rows were uploaded in blocks of lanes for f32 activations.
         let lanes = |stored| lanes_of(shape, self.uploaded.lanes, stored);
         let stored = self.activations();
         let (in_width, out_width) = (shape.input(), shape.output());

@@ -1,4 +1,4 @@
-//! The weights of an FFF layer, padded and ordered as the kernels read them.
+//! Uploads the weights of an FFF layer, padded and ordered as the kernels read them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::fff::{FffShape, FffWeights};
 use crate::gpu::{Buffer, Gpu, WeightFormat, upload_matrix, upload_vector};
 use crate::kernels::{Activations, Biases};
 
-/// Uploads `linear_in`, the bias and `linear_out`, in this order, for kernels whose tokens are shared by so many lanes.
+/// Uploads `linear_in`, the bias and `linear_out`, in this order, for kernels in which `lanes`
+/// lanes share a token.
 pub(crate) async fn upload_fff(
     gpu: &Gpu,
     weights: &FffWeights,
@@ -29,8 +30,9 @@ pub(crate) async fn upload_fff(
     Ok(vec![linear_in.into(), bias.into(), linear_out.into()])
 }
 
-/// The lanes by which rows of f16 weights are ordered. A unit of f32 activations is two vec4 in blocks of lanes; of f16 ones, and of the leaf form,
-/// whose rows dense kernels read too, values side by side.
+/// Returns the lanes by which rows of f16 weights are ordered, if any. For f32 activations a unit
+/// is two vec4 in blocks of lanes. For f16 activations, and in the leaf form, whose rows dense
+/// kernels read too, the values of a unit lie side by side.
 pub(crate) fn lanes_of(shape: FffShape, lanes: u32, activations: Precision) -> Option<u32> {
     (activations == Precision::F32 && shape.leaf_form().is_none()).then_some(lanes)
 }

@@ -1,12 +1,12 @@
-//! Sequences laid end to end: no padding, so that none can change a result.
+//! Sequences laid end to end. There is no padding, so none can change a result.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::model::config::EncoderConfig;
 
-/// Added to the attention scores of masked keys, as crammedBERT does; in f32 it leaves no weight, and a row whose keys are all masked is
-/// as if none were.
+/// The value that is added to the attention scores of masked keys, as crammedBERT adds it. In f32
+/// it leaves no weight. If all keys of a row are masked, it cancels out, as if none were masked.
 pub(crate) const MASKED: f32 = -10_000.0;
 
 /// A sequence of token ids.
@@ -14,20 +14,21 @@ pub(crate) const MASKED: f32 = -10_000.0;
 pub struct Sequence {
     /// Token ids, at least one.
     pub ids: Vec<u32>,
-    /// Token types, as many as ids; empty: all 0.
+    /// Token types, as many as ids; empty means that all are 0.
     pub types: Vec<u32>,
-    /// Which tokens others may attend to, as many as ids, any pattern; empty: all of them.
+    /// Whether others may attend to each token, as many as ids, in any pattern; empty means that
+    /// they may attend to all of them.
     pub mask: Vec<bool>,
 }
 
 /// Sequences of any lengths, checked against a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// id, position, token type, unused.
+    /// For each token: id, position, token type, unused.
     pub(crate) tokens: Vec<[u32; 4]>,
-    /// What is added to the scores of each token as a key.
+    /// The value that is added to the scores of each token as a key.
     pub(crate) masked: Vec<f32>,
-    /// First token and number of tokens of each sequence.
+    /// The first token and the number of tokens of each sequence.
     pub(crate) sequences: Vec<[u32; 2]>,
     /// One more than the largest id, position and token type.
     bounds: [u32; 3],
@@ -37,7 +38,8 @@ impl Batch {
     /// Lays sequences out for a model.
     ///
     /// # Errors
-    /// [`Error::Input`] names the sequence that is empty or too long, or the id or token type that the model does not have.
+    /// [`Error::Input`] names the sequence that is empty or too long, or the id or token type that
+    /// the model does not have.
     pub fn new(config: &EncoderConfig, sequences: &[Sequence]) -> Result<Self> {
         let mut batch =
             Self { tokens: Vec::new(), masked: Vec::new(), sequences: Vec::new(), bounds: [0; 3] };
@@ -78,7 +80,8 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Refuses a batch that was laid out for a model with larger tables: its kernels would read beyond them.
+    /// Refuses a batch that was laid out for a model with larger tables, because kernels would read
+    /// beyond this model's.
     pub(crate) fn belongs_to(&self, config: &EncoderConfig) -> Result<()> {
         let tables = [
             ("ids", config.vocabulary),
@@ -105,7 +108,8 @@ impl Batch {
         }
     }
 
-    /// What each attention tile of up to `queries` computes: first query, queries, first key, keys.
+    /// Returns the work of each attention tile of up to `queries` queries: first query, queries,
+    /// first key, keys.
     pub(crate) fn tiles(&self, queries: u32) -> Vec<[u32; 4]> {
         let mut tiles = Vec::new();
         for [first, count] in &self.sequences {
@@ -116,22 +120,22 @@ impl Batch {
         tiles
     }
 
-    /// Tokens of all sequences.
+    /// Returns the number of tokens of all sequences.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there is no sequence.
+    /// Returns whether there is no sequence.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// The rows of each sequence's tokens.
+    /// Returns the rows of each sequence's tokens.
     pub fn rows(&self) -> impl Iterator<Item = Range<usize>> {
         self.sequences.iter().map(|[first, count]| *first as usize..(*first + *count) as usize)
     }
 
-    /// Whether others attend to a token.
+    /// Returns whether others attend to a token.
     pub(crate) fn seen(&self, token: usize) -> bool {
         self.masked[token] == 0.0
     }

@@ -1,4 +1,5 @@
-//! The configuration of an encoder: two checkpoint families become one; what is not implemented is refused by name.
+//! The configuration of an encoder, read from two families of checkpoints. A feature that is not
+//! implemented is refused by its name.
 
 use serde_json::Value;
 
@@ -6,11 +7,12 @@ use crate::error::{Error, Result};
 use crate::fff::{FffForm, FffShape, LeafForm};
 use crate::model::Problem;
 
-/// Which published form a checkpoint has.
+/// The published form of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
-    /// `model_type: crammedBERT`, as UltraFastBERT publishes it: pre-LN, scaled sinusoidal positions, no biases in projections.
+    /// `model_type: crammedBERT`, as UltraFastBERT publishes it: pre-LN, scaled sinusoidal
+    /// positions, no biases in projections.
     CrammedBert,
     /// Hugging Face `bert`: post-LN, learned positions, token types, biases.
     Bert,
@@ -20,33 +22,33 @@ pub enum Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ffn {
-    /// Every neuron is computed.
+    /// Dense layers, in which every neuron is computed.
     Dense {
-        /// Neurons.
+        /// Number of neurons.
         width: usize,
     },
-    /// A fast feedforward layer.
+    /// Fast feedforward layers.
     Fff {
-        /// Trees, K.
+        /// Number of trees, K.
         trees: usize,
-        /// Depth, D.
+        /// Depth of a tree, D.
         depth: usize,
-        /// What a token engages on its way.
+        /// The form of the layer.
         #[serde(skip_serializing_if = "FffForm::is_published")]
         form: FffForm,
     },
 }
 
 impl Ffn {
-    /// Layers of this shape.
+    /// Returns feedforward layers of this shape.
     pub fn of(shape: FffShape) -> Self {
         Self::Fff { trees: shape.trees(), depth: shape.depth(), form: shape.form() }
     }
 
-    /// The shape of FFF layers in an encoder so wide; none of dense ones.
+    /// Returns the shape of the FFF layers in an encoder of this width, or `None` for dense layers.
     ///
     /// # Errors
-    /// As [`FffShape::new`] and [`FffShape::in_form`].
+    /// Returns the errors of [`FffShape::new`] and [`FffShape::in_form`].
     pub fn shape(&self, hidden: usize) -> Result<Option<FffShape>> {
         match *self {
             Self::Dense { .. } => Ok(None),
@@ -57,7 +59,7 @@ impl Ffn {
     }
 }
 
-/// How the tokens of a sequence become one row.
+/// The way in which the tokens of a sequence become one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooler {
@@ -73,20 +75,20 @@ pub enum Pooler {
     ZeroIndex,
 }
 
-/// What a checkpoint has on top of the encoder.
+/// The head that a checkpoint has on top of the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
-    /// Nothing: hidden states and embeddings.
+    /// No head: the model gives hidden states and embeddings.
     None,
-    /// Scores of the whole vocabulary for a token.
+    /// A head that scores the whole vocabulary for a token.
     MaskedLm {
-        /// Whether dense, GELU and LayerNorm come before the decoder.
+        /// Whether a dense layer, GELU and LayerNorm come before the decoder.
         transform: bool,
     },
-    /// Scores of classes for a sequence: pooled, dense, tanh, dense.
+    /// A head that scores classes for a sequence: pooling, dense, tanh, dense.
     Classifier {
-        /// What is pooled.
+        /// The pooling.
         pooler: Pooler,
     },
 }
@@ -95,21 +97,21 @@ pub enum Head {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct EncoderConfig {
-    /// The checkpoint's form.
+    /// The checkpoint's family.
     pub family: Family,
-    /// Transformer layers.
+    /// Number of transformer layers.
     pub layers: usize,
     /// Width of the model.
     pub hidden: usize,
-    /// Attention heads; they divide `hidden`.
+    /// Number of attention heads; it divides `hidden`.
     pub heads: usize,
     /// Rows of the word embedding.
     pub vocabulary: usize,
-    /// The longest sequence.
+    /// The length of the longest sequence, in tokens.
     pub positions: usize,
-    /// Rows of the token-type embedding; 0: there is none.
+    /// Rows of the token-type embedding; 0 means that there is none.
     pub token_types: usize,
-    /// Added to the variance of a LayerNorm.
+    /// The value that is added to the variance of a LayerNorm.
     pub norm_eps: f64,
     /// Whether a LayerNorm follows the embedding.
     pub embedding_norm: bool,
@@ -117,17 +119,18 @@ pub struct EncoderConfig {
     pub final_norm: bool,
     /// The feedforward layers.
     pub ffn: Ffn,
-    /// What stands on top.
+    /// The head.
     pub head: Head,
-    /// What the scores of a classification head mean.
+    /// The meaning of a classification head's scores.
     pub problem: Problem,
-    /// Names of the classes, where the checkpoint gives them.
+    /// The names of the classes, if the checkpoint gives them.
     pub labels: Vec<String>,
 }
 
 impl EncoderConfig {
-    /// An encoder `hidden` wide, whose other sizes are those of BERT-base or of crammedBERT, without a head. Sizes that cannot be are refused
-    /// by [`EncoderConfig::validate`], not here.
+    /// Returns an encoder `hidden` wide without a head, whose other sizes are those of BERT-base or
+    /// of crammedBERT. [`EncoderConfig::validate`] refuses impossible sizes; this function does
+    /// not.
     pub fn new(family: Family, layers: usize, hidden: usize, heads: usize, ffn: Ffn) -> Self {
         let bert = family == Family::Bert;
         Self {
@@ -149,7 +152,7 @@ impl EncoderConfig {
     }
 }
 
-/// Keys of crammedBERT's `arch` that change nothing at inference, or are read.
+/// Keys of crammedBERT's `arch` that change nothing at inference, or that are read here.
 const CRAMMED_KEYS: &[&str] = &[
     "architectures",
     "attention",
@@ -179,7 +182,7 @@ const CRAMMED_KEYS: &[&str] = &[
     "width",
 ];
 
-/// Where a configuration has no `layer_norm_eps`, as BertConfig of transformers.
+/// The default where a configuration has no `layer_norm_eps`: that of BertConfig in transformers.
 const DEFAULT_EPS: f64 = 1e-12;
 
 /// A part of the file, with its place for messages.
@@ -213,7 +216,8 @@ impl<'a> Section<'a> {
             })
     }
 
-    /// As [`Section::size`], with the default that transformers documents where the key is absent.
+    /// Reads a size like [`Section::size`]. If the key is absent, it is the default that
+    /// transformers documents.
     fn size_or(&self, key: &str, default: usize) -> Result<usize> {
         if self.value.get(key).is_some() { self.size(key, 1) } else { Ok(default) }
     }
@@ -222,7 +226,7 @@ impl<'a> Section<'a> {
         self.value.get(key).and_then(Value::as_str)
     }
 
-    /// The key must be absent, or one of these: anything else is not implemented.
+    /// Requires that the key is absent or has one of these values; nothing else is implemented.
     fn only(&self, key: &str, allowed: &[Value]) -> Result<()> {
         match self.value.get(key) {
             Some(found) if !allowed.contains(found) => {
@@ -259,10 +263,11 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 impl EncoderConfig {
-    /// Reads a `config.json`; `name` is used in errors.
+    /// Reads a `config.json`; errors call it `name`.
     ///
     /// # Errors
-    /// [`Error::Config`] names the key that is missing, malformed, or asks for something that is not implemented.
+    /// [`Error::Config`] names the key that is missing, malformed, or asks for something that is
+    /// not implemented.
     pub fn from_json(name: &str, json: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(json)
             .map_err(|cause| Error::config(name, "a model's configuration in JSON", cause))?;
@@ -285,7 +290,8 @@ impl EncoderConfig {
         Ok(config)
     }
 
-    /// Width of an attention head; 0 without heads, which [`EncoderConfig::validate`] refuses.
+    /// Returns the width of an attention head; 0 without heads, which [`EncoderConfig::validate`]
+    /// refuses.
     pub fn head_width(&self) -> usize {
         self.hidden.checked_div(self.heads).unwrap_or(0)
     }
@@ -336,7 +342,7 @@ impl EncoderConfig {
         let head = match architecture(root)? {
             "ScriptableLMForPreTraining" => Head::MaskedLm { transform: false },
             "ScriptableLMForSequenceClassification" => Head::Classifier { pooler: pooler(&arch)? },
-            // The encoder alone, under a head that nothing here uses or under none.
+            // Only the encoder is used, whether there is a head that nothing here knows or none.
             other if other.is_empty() || other.starts_with("Scriptable") => Head::None,
             other => return Err(unknown_architecture(root, other)),
         };
@@ -358,7 +364,7 @@ impl EncoderConfig {
         })
     }
 
-    /// The `ffn` of a BERT whose feedforward layers are FFF layers.
+    /// Reads the `ffn` of a BERT whose feedforward layers are FFF layers.
     fn fff(ffn: &Section) -> Result<Ffn> {
         ffn.only("type", &["fff".into()])?;
         let forms = ["published", "signed", "leaf"].map(Value::from);
@@ -403,7 +409,7 @@ impl EncoderConfig {
         let head = match architecture(root)? {
             "BertForMaskedLM" | "BertForPreTraining" => Head::MaskedLm { transform: true },
             "BertForSequenceClassification" => Head::Classifier { pooler: Pooler::ZeroIndex },
-            // The encoder alone, under a head that nothing here uses or under none.
+            // Only the encoder is used, whether there is a head that nothing here knows or none.
             other if other.is_empty() || other.starts_with("Bert") => Head::None,
             other => return Err(unknown_architecture(root, other)),
         };
@@ -429,7 +435,7 @@ impl EncoderConfig {
     }
 }
 
-/// The first of `architectures`; empty: there is none.
+/// Returns the first of `architectures`; an empty string if there is none.
 fn architecture<'a>(root: &Section<'a>) -> Result<&'a str> {
     let found = root.value.get("architectures");
     if found.is_none_or(Value::is_null) {
@@ -477,7 +483,7 @@ fn problem(root: &Section) -> Result<Problem> {
     }
 }
 
-/// `id2label`, if it names the classes 0, 1, ...
+/// Returns `id2label` if it names the classes 0, 1, ...
 fn labels(root: &Value) -> Vec<String> {
     let Some(names) = root.get("id2label").and_then(Value::as_object) else { return Vec::new() };
     (0..names.len())

@@ -1,4 +1,4 @@
-//! Whole encoders on the host: configuration, weights, batches, what is asked and answered.
+//! Whole encoders on the host: configuration, weights, batches, outputs and results.
 
 mod batch;
 mod config;

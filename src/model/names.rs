@@ -1,7 +1,9 @@
-//! What a name from a file or a hub may be: never a way out of the folder that it is looked up in.
+//! Checks names that come from a file or a hub: none may lead out of the folder that it is looked
+//! up in.
 
-/// Whether a name is a plain one: a file or folder right here. No separator of any system, no drive, no NUL or other control character,
-/// nothing hidden, neither `.` nor `..`.
+/// Returns whether a name is a plain one: a file or folder right in the current one. It has no
+/// separator of any system, no drive, no NUL or other control character, does not begin with a dot,
+/// and is neither `.` nor `..`.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255
@@ -10,7 +12,8 @@ pub fn is_plain_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-/// Whether a path leads below the folder that it is looked up in, by plain names: `1_Pooling/config.json`. One `/` at the end is allowed.
+/// Returns whether a path leads below the folder that it is looked up in, by plain names such as
+/// `1_Pooling/config.json`. One `/` at the end is allowed.
 pub fn is_plain_path(path: &str) -> bool {
     path.strip_suffix('/').unwrap_or(path).split('/').all(is_plain_name)
 }
@@ -19,7 +22,7 @@ pub fn is_plain_path(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Names that lead elsewhere, for every place that takes one.
+    /// Names that lead elsewhere. Every place that takes a name is tested with them.
     pub(crate) const HOSTILE: [&str; 12] = [
         "",
         ".",

@@ -1,25 +1,27 @@
-//! What the scores of a classification head mean.
+//! The meaning of a classification head's scores.
 
 use crate::model::EncoderConfig;
 
-/// What a head answers, by `problem_type` of its configuration.
+/// The kind of answer that a head gives, by `problem_type` of its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
-    /// Not said: one of several classes, or for a single output how much it applies, as rerankers mean it.
+    /// Not specified: one of several classes. A single output says how much it applies, as
+    /// rerankers mean it.
     #[default]
     Unsaid,
     /// One of several classes.
     SingleLabel,
     /// Each class by itself.
     MultiLabel,
-    /// Values, to be taken as they are.
+    /// Values, which are taken as they are.
     Regression,
 }
 
 impl EncoderConfig {
-    /// Probabilities of a sequence's scores, `[classes]`: softmax over the classes; sigmoid of each for a multi-label head or a single output;
-    /// the values themselves for a regression.
+    /// Returns the probabilities for a sequence's scores, `[classes]`. They are the softmax over
+    /// the classes, or the sigmoid of each score for a multi-label head or a single output. A
+    /// regression's values are returned as they are.
     pub fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
         let alone = |score: &f32| 1.0 / (1.0 + (-f64::from(*score)).exp());
         match (self.problem, scores) {

@@ -1,4 +1,4 @@
-//! Whether the sizes of a configuration, read from a file or made by hand, can be an encoder's.
+//! Checks that the sizes of a configuration, read from a file or made by hand, can be an encoder's.
 
 use crate::dtype::row_stride;
 use crate::error::{Error, Result};
@@ -6,16 +6,17 @@ use crate::model::{EncoderConfig, Family, Ffn};
 
 /// The largest size of any kind; no published model comes near it.
 const LARGEST: usize = 1 << 28;
-/// The most positions that are computed.
+/// The most positions for which sinusoids are computed.
 const MOST_SINUSOIDS: usize = 1 << 16;
 
 impl EncoderConfig {
-    /// Refuses sizes that no encoder can have. Everything that takes a configuration asks this first, so that one made by hand is held to
-    /// what a file is held to.
+    /// Refuses sizes that no encoder can have. Every function that takes a configuration calls this
+    /// first, so a configuration made by hand obeys the same rules as a file.
     ///
     /// # Errors
-    /// [`Error::Config`] names the size: one that is 0 or above 2^28, heads that do not divide the width, an odd width with sinusoidal
-    /// positions, an epsilon outside of 0 to 1, or a matrix of more than 2^32 - 1 values.
+    /// [`Error::Config`] names the size: one that is 0 or above 2^28, heads that do not divide the
+    /// width, an odd width with sinusoidal positions, an epsilon outside of 0 to 1, or a matrix of
+    /// more than 2^32 - 1 values.
     pub fn validate(&self) -> Result<()> {
         let ffn = match self.ffn {
             Ffn::Dense { width } => width,
@@ -50,13 +51,15 @@ impl EncoderConfig {
             return Err(Error::config("hidden size", expected, self.hidden));
         }
         if self.family == Family::CrammedBert && self.token_types > 1 {
-            // Its embedding has none; a batch's types are held to this number.
-            let expected = "0 or 1, as crammedBERT has no such embedding";
+            // crammedBERT has no token-type embedding, and the types of a batch must be below this
+            // number.
+            let expected = "0 or 1, because crammedBERT has no token-type embedding";
             return Err(Error::config("token types", expected, self.token_types));
         }
         if self.family == Family::CrammedBert && self.positions > MOST_SINUSOIDS {
-            // Others' positions are a tensor of the checkpoint; these are computed, whatever a file asks for.
-            let expected = format!("at most {MOST_SINUSOIDS} sinusoidal ones");
+            // Other families' positions are a tensor of the checkpoint. These are computed, so a
+            // file could ask for any number of them.
+            let expected = format!("at most {MOST_SINUSOIDS} sinusoidal positions");
             return Err(Error::config("positions", expected, self.positions));
         }
         if !(1e-30..1.0).contains(&self.norm_eps) {
@@ -68,7 +71,7 @@ impl EncoderConfig {
             ("position embedding", self.positions),
             ("token-type embedding", token_types),
             ("feedforward layer", dense),
-            // Heads are padded to whole vec4, at most four times their width.
+            // Heads are padded to whole vec4, which is at most four times their width.
             ("projection of queries, keys and values", 12 * self.hidden),
         ];
         for (what, rows) in rows {

@@ -1,4 +1,4 @@
-//! A model's folder: the files of its weights, and the folder that it builds on.
+//! The folder of a model: the files of its weights, and the folder that it builds on.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,12 @@ use crate::error::{Error, Result};
 use crate::files::{LONGEST_JSON, read_file};
 use crate::model::names::is_plain_name;
 
-/// The folder that a model's configuration names as its base, whose text it reads as its base does: a plain name, beside the model's own.
+/// Returns the folder that a model's configuration names as its `base`, if it names one. It is a
+/// plain name beside the model's own folder; the model then reads text as its base does.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Config`] for a name that is no plain one.
+/// Returns [`Error::Io`] if the file cannot be read, and [`Error::Config`] if the name is not
+/// plain.
 pub fn base(folder: &Path) -> Result<Option<PathBuf>> {
     let config = folder.join("config.json");
     let json: serde_json::Value = serde_json::from_slice(&read(&config)?).unwrap_or_default();
@@ -27,15 +29,15 @@ pub fn base(folder: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
-/// What to do with weights that are no safetensors.
-pub const NEEDS_SAFETENSORS: &str = "pytorch_model.bin only, which may run code when it is read; convert it in Python, by \
-     AutoModel.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
+/// Advice for weights that are not safetensors.
+pub const NEEDS_SAFETENSORS: &str = "pytorch_model.bin only, which may run code when it is read; convert it in Python with \
+     AutoModel.from_pretrained(MODEL).save_pretrained(FOLDER), and use FOLDER";
 
-/// What to do with a vocabulary alone.
-pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make one in Python, by \
-     AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and give FOLDER";
+/// Advice for a vocabulary without a tokenizer.
+pub const NEEDS_TOKENIZER_JSON: &str = "vocab.txt and no tokenizer.json; make one in Python with \
+     AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER), and use FOLDER";
 
-/// A folder's weights: one file, or the shards of its index.
+/// Returns a folder's weights: one file, or the shards of its index.
 pub(crate) fn files(folder: &Path) -> Result<Vec<Checkpoint<'static>>> {
     let index = folder.join("model.safetensors.index.json");
     if !folder.join("model.safetensors").exists() && index.exists() {
@@ -54,18 +56,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     read_file(path, LONGEST_JSON)
 }
 
-/// The files that a sharded checkpoint's index, `model.safetensors.index.json`, names: plain names beside the index, each once, sorted.
+/// Returns the files that the index of a sharded checkpoint (`model.safetensors.index.json`) names.
+/// They are plain names beside the index, each once, sorted.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Config`] if it is no index, or a name in it is not plain ([`is_plain_name`]).
+/// Returns [`Error::Io`] if it cannot be read, and [`Error::Config`] if it is not an index or if a
+/// name in it is not plain ([`is_plain_name`]).
 pub fn shards(index: &Path) -> Result<Vec<String>> {
     shards_in(&index.display().to_string(), &read(index)?)
 }
 
-/// As [`shards`], of an index in memory; `name` is used in errors.
+/// Reads an index in memory as [`shards`] does; errors call it `name`.
 ///
 /// # Errors
-/// As [`shards`].
+/// Returns the errors of [`shards`].
 pub fn shards_in(name: &str, json: &[u8]) -> Result<Vec<String>> {
     let bad = |found: String| {
         let expected = "an index with a weight_map from tensors to files beside it";

@@ -1,4 +1,4 @@
-//! Tensor names of both families to one set of weights, read one layer at a time.
+//! Reads the tensors of both families into one kind of weights, one layer at a time.
 
 use std::path::Path;
 
@@ -12,48 +12,49 @@ use crate::model::weight_files;
 /// A dense layer on the host: y = x * weight^T + bias.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseWeights {
-    /// Width going in.
+    /// Width of the input.
     pub input: usize,
-    /// Width coming out.
+    /// Width of the output.
     pub output: usize,
-    /// `[output, input]`.
+    /// The matrix, `[output, input]`.
     pub weight: Vec<f32>,
-    /// `[output]`; none = zero.
+    /// The bias, `[output]`; `None` means zeros.
     pub bias: Option<Vec<f32>>,
 }
 
 /// A LayerNorm's scale and offset, `[hidden]` each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormWeights {
-    /// Scale.
+    /// The scale.
     pub weight: Vec<f32>,
-    /// Offset.
+    /// The offset.
     pub bias: Vec<f32>,
 }
 
-/// What tokens become before the first layer.
+/// The weights that turn tokens into the input of the first layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddingWeights {
-    /// `[vocabulary, hidden]`.
+    /// The words, `[vocabulary, hidden]`.
     pub words: Vec<f32>,
-    /// `[positions, hidden]`, added; sinusoids come scaled.
+    /// The positions, `[positions, hidden]`, which are added; sinusoids are already scaled.
     pub positions: Vec<f32>,
-    /// `[token types, hidden]`, added; one row of zeros where there are none.
+    /// The token types, `[token types, hidden]`, which are added; one row of zeros if there are
+    /// none.
     pub types: Vec<f32>,
-    /// What follows the sum.
+    /// The LayerNorm after the sum.
     pub norm: Option<NormWeights>,
 }
 
 /// A feedforward layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FfnWeights {
-    /// Conditional.
+    /// An FFF layer, which is conditional.
     Fff(FffWeights),
-    /// down(GELU(up(x))).
+    /// A dense layer: down(GELU(up(x))).
     Dense {
-        /// `[width, hidden]`.
+        /// From the model's width to the neurons, `[width, hidden]`.
         up: DenseWeights,
-        /// `[hidden, width]`.
+        /// From the neurons to the model's width, `[hidden, width]`.
         down: DenseWeights,
     },
 }
@@ -61,70 +62,74 @@ pub enum FfnWeights {
 /// A transformer layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerWeights {
-    /// Before attention (crammedBERT), or after it (BERT).
+    /// The LayerNorm before attention (crammedBERT), or after it (BERT).
     pub norm1: NormWeights,
-    /// Rows: q of all heads, then k, then v.
+    /// The projections; their rows are q of all heads, then k, then v.
     pub qkv: DenseWeights,
-    /// Scores are scaled by this.
+    /// The factor by which scores are scaled.
     pub score_scale: f32,
-    /// From the heads' contexts back to the model's width.
+    /// The projection from the heads' contexts back to the model's width.
     pub attention_out: DenseWeights,
-    /// Before the feedforward layer (crammedBERT), or after it (BERT).
+    /// The LayerNorm before the feedforward layer (crammedBERT), or after it (BERT).
     pub norm2: NormWeights,
     /// The feedforward layer.
     pub ffn: FfnWeights,
 }
 
-/// What stands on top of the encoder.
+/// The weights of the head on top of the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HeadWeights {
-    /// Nothing.
+    /// No head.
     None,
-    /// The decoder is the word embedding.
+    /// A masked-LM head, whose decoder is the word embedding.
     MaskedLm {
-        /// Dense, GELU and LayerNorm before the decoder.
+        /// The dense layer and the LayerNorm, with GELU between them, before the decoder.
         transform: Option<(DenseWeights, NormWeights)>,
-        /// `[vocabulary]`.
+        /// The bias, `[vocabulary]`.
         bias: Option<Vec<f32>>,
     },
-    /// `out(tanh(dense(pooled)))`.
+    /// A classification head: `out(tanh(dense(pooled)))`.
     Classifier {
-        /// After pooling.
+        /// The dense layer after pooling.
         dense: DenseWeights,
-        /// `[classes, ...]`.
+        /// The scores' layer, `[classes, ...]`.
         out: DenseWeights,
     },
 }
 
-/// The weights of an encoder: where each part is found in its files. Parts are read when asked for, so that no more than one of them
-/// needs to be in memory.
+/// The weights of an encoder, and where each part is in its files. A part is read when it is asked
+/// for, so no more than one of them needs to be in memory.
 #[derive(Debug)]
 pub struct EncoderWeights<'data> {
     config: EncoderConfig,
     files: Vec<Checkpoint<'data>>,
     prefix: &'static str,
     precision: Precision,
-    /// Seed of weights that are in no file.
+    /// The seed of random weights, which are in no file.
     random: Option<u64>,
 }
 
 impl EncoderWeights<'static> {
-    /// Random weights, the same for the same seed: exact in f16, of sizes that keep activations near one. For measurements and tests.
+    /// Returns random weights, the same for the same seed, for measurements and tests. They are
+    /// exact in f16 and keep activations near one.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is none that [`EncoderConfig::validate`] accepts.
+    /// Returns [`Error::Config`] if [`EncoderConfig::validate`] refuses the configuration.
     pub fn random(config: EncoderConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         let (files, precision) = (Vec::new(), Precision::F32);
         Ok(Self { config, files, prefix: "", precision, random: Some(seed) })
     }
 
-    /// Opens a model's folder: `config.json` with `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    /// Opens a model's folder: `config.json` with `model.safetensors`, or with the shards that
+    /// `model.safetensors.index.json` lists.
     ///
-    /// If the configuration has a `base`, the name of a folder beside this one, tensors that are not here come from there.
+    /// If the configuration has a `base`, the name of a folder beside this one, tensors that are
+    /// missing here are read from there.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`]: what the configuration asks for and this crate does not do.
+    /// Returns [`Error::Io`] or [`Error::Checkpoint`] if a file cannot be read, and
+    /// [`Error::Config`] if the configuration asks for something that this crate does not do.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let config = folder.join("config.json");
@@ -139,10 +144,11 @@ impl EncoderWeights<'static> {
 }
 
 impl<'data> EncoderWeights<'data> {
-    /// Weights in these files, however they are spread over them.
+    /// Returns the weights in these files, however they are spread over them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] if there is no embedding, [`Error::Config`] if [`EncoderConfig::validate`] refuses the configuration.
+    /// Returns [`Error::MissingTensor`] if there is no embedding, and [`Error::Config`] if
+    /// [`EncoderConfig::validate`] refuses the configuration.
     pub fn new(config: EncoderConfig, files: Vec<Checkpoint<'data>>) -> Result<Self> {
         config.validate()?;
         let prefixes: &[&str] = match config.family {
@@ -165,14 +171,15 @@ impl<'data> EncoderWeights<'data> {
         Ok(weights)
     }
 
-    /// The same weights as a device holds them in this precision: with f16, matrices are rounded to it; norms, biases and positions stay.
+    /// Returns the same weights as a device stores them in this precision: for f16, matrices are
+    /// rounded to it; norms, biases and positions stay.
     pub fn stored_as(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
     }
 
-    /// The same weights with another pooler, if they have a classification head: the recipe of crammedBERT's GLUE runs uses
-    /// [`Pooler::ZeroIndex`] whatever the file says.
+    /// Returns the same weights with another pooler, if they have a classification head. The recipe
+    /// of crammedBERT's GLUE runs uses [`Pooler::ZeroIndex`] whatever the file says.
     pub fn with_pooler(mut self, pooler: Pooler) -> Self {
         if let Head::Classifier { .. } = self.config.head {
             self.config.head = Head::Classifier { pooler };
@@ -180,16 +187,16 @@ impl<'data> EncoderWeights<'data> {
         self
     }
 
-    /// The sizes.
+    /// Returns the encoder's configuration.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
-    /// Name, shape and bytes of every tensor.
+    /// Returns the name, the shape and the bytes of every tensor.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, usize)> {
         let entries = self.files.iter().enumerate().flat_map(|(place, file)| {
             file.names().into_iter().filter_map(move |name| {
-                // Of a model with a base, its own.
+                // If the base has the tensor too, the model's own counts.
                 if self.files[..place].iter().any(|before| before.has(&name)) {
                     return None;
                 }
@@ -208,7 +215,7 @@ impl<'data> EncoderWeights<'data> {
         self.files.iter().any(|file| file.has(tensor))
     }
 
-    /// The file that holds a tensor.
+    /// Returns the file that holds a tensor.
     fn file(&self, tensor: &str) -> Result<&Checkpoint<'data>> {
         let found = self.files.iter().find(|file| file.has(tensor)).or(self.files.first());
         let file = found.ok_or_else(|| Error::config("checkpoint", "a file", "none"))?;
@@ -216,7 +223,7 @@ impl<'data> EncoderWeights<'data> {
         Ok(file)
     }
 
-    /// A tensor of exactly this shape, finite.
+    /// Reads a tensor that must have exactly this shape and finite values.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         if let Some(seed) = self.random {
             return Ok(random_tensor(name, shape, seed));
@@ -228,7 +235,7 @@ impl<'data> EncoderWeights<'data> {
         Ok(values)
     }
 
-    /// A tensor that is stored in the precision of matrices.
+    /// Reads a tensor that is stored in the precision of matrices.
     fn matrix(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let mut values = self.tensor(name, shape)?;
         if self.precision == Precision::F16 {
@@ -245,8 +252,8 @@ impl<'data> EncoderWeights<'data> {
         })
     }
 
-    /// A LayerNorm's tensor by the name that the files use: the old one of TensorFlow's checkpoints, which transformers reads and writes too,
-    /// where only that is there.
+    /// Returns the name of a LayerNorm's tensor in the files. If only the old name of TensorFlow's
+    /// checkpoints is there, which transformers reads and writes too, it is that one.
     fn norm_part(&self, norm: &str, part: &str, old: &str) -> String {
         let (name, old) = (format!("{norm}.{part}"), format!("{norm}.{old}"));
         if !self.has(&name) && self.has(&old) { old } else { name }
@@ -261,7 +268,7 @@ impl<'data> EncoderWeights<'data> {
         })
     }
 
-    /// Rows of a matrix, from its shape in the file.
+    /// Returns the rows of a matrix, from its shape in the file.
     fn rows(&self, name: &str) -> Result<usize> {
         let shape = &self.file(name)?.info(name)?.shape;
         match shape[..] {
@@ -270,17 +277,18 @@ impl<'data> EncoderWeights<'data> {
         }
     }
 
-    /// The embedding.
+    /// Reads the embedding.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Config`], [`Error::Value`], [`Error::Io`]; so have all that follow.
+    /// Returns [`Error::MissingTensor`], [`Error::Config`], [`Error::Value`] or [`Error::Io`].
     pub fn embedding(&self) -> Result<EmbeddingWeights> {
         let EncoderConfig { vocabulary, hidden, positions, token_types, .. } = self.config;
         match self.config.family {
             Family::CrammedBert => {
                 let scale_name = self.name("embedding.pos_embedding.scale_factor");
                 let scale = self.tensor(&scale_name, &[1])?[0];
-                // One matrix, stored once or twice; of two the decoder's counts, as in torch's loader.
+                // This is one matrix, stored once or twice. Of two the decoder's counts, as in
+                // torch's loader.
                 let words = self.name("embedding.word_embedding.weight");
                 let words =
                     if self.has("decoder.weight") { "decoder.weight".into() } else { words };
@@ -306,10 +314,10 @@ impl<'data> EncoderWeights<'data> {
         }
     }
 
-    /// A layer.
+    /// Reads a layer.
     ///
     /// # Errors
-    /// As [`EncoderWeights::embedding`].
+    /// Returns the errors of [`EncoderWeights::embedding`].
     pub fn layer(&self, layer: usize) -> Result<LayerWeights> {
         let EncoderConfig { hidden, heads, .. } = self.config;
         match self.config.family {
@@ -377,7 +385,7 @@ impl<'data> EncoderWeights<'data> {
         }
     }
 
-    /// What a layer's attention scores are scaled by.
+    /// Returns the factor that scales a layer's attention scores.
     pub(crate) fn score_scale(&self, layer: usize) -> Result<f32> {
         match self.config.family {
             Family::CrammedBert => {
@@ -400,24 +408,24 @@ impl<'data> EncoderWeights<'data> {
         let Some(shape) = self.config.ffn.shape(self.config.hidden)? else {
             return Err(Error::config(name, "an FFF layer", "a dense one"));
         };
-        // Each tensor is read where it is: a layer may be split over two shards.
+        // Each tensor is read from the file that has it: a layer may be split over two shards.
         let tensor = |part: &str, shape: &[usize]| self.tensor(&format!("{name}.{part}"), shape);
         let with_bias = self.random.is_some() || self.has(&format!("{name}.linear_in.bias"));
         FffWeights::read(shape, tensor, with_bias)
     }
 
-    /// The LayerNorm after the last layer, if there is one.
+    /// Reads the LayerNorm after the last layer, if there is one.
     ///
     /// # Errors
-    /// As [`EncoderWeights::embedding`].
+    /// Returns the errors of [`EncoderWeights::embedding`].
     pub fn final_norm(&self) -> Result<Option<NormWeights>> {
         self.config.final_norm.then(|| self.norm(&self.name("final_norm"))).transpose()
     }
 
-    /// The head.
+    /// Reads the head.
     ///
     /// # Errors
-    /// As [`EncoderWeights::embedding`].
+    /// Returns the errors of [`EncoderWeights::embedding`].
     pub fn head(&self) -> Result<HeadWeights> {
         let EncoderConfig { hidden, vocabulary, .. } = self.config;
         match (self.config.head, self.config.family) {
@@ -450,7 +458,7 @@ impl<'data> EncoderWeights<'data> {
     }
 }
 
-/// Values by name and seed, exact in f16.
+/// Returns values that depend on name and seed and are exact in f16.
 fn random_tensor(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
     let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let mut random = fastrand::Rng::with_seed(name.bytes().fold(seed, hash));
@@ -465,7 +473,7 @@ fn random_tensor(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
     (0..count).map(|_| half::f16::from_f32(value(random.f32())).to_f32()).collect()
 }
 
-/// Rows [head][q, k, v][dim] to [q, k, v][head][dim].
+/// Reorders rows [head][q, k, v][dim] to [q, k, v][head][dim].
 fn unpacked_by_head(packed: DenseWeights, heads: usize) -> DenseWeights {
     let (input, output) = (packed.input, packed.output);
     let block = output / 3 / heads * input;
@@ -474,7 +482,8 @@ fn unpacked_by_head(packed: DenseWeights, heads: usize) -> DenseWeights {
     DenseWeights { weight, ..packed }
 }
 
-/// PE[p, 2i] = sin(p * 10000^(-2i/H)), PE[p, 2i+1] = cos of the same, times the trained scale.
+/// Returns PE[p, 2i] = sin(p * 10000^(-2i/H)) and PE[p, 2i+1] = cos of the same, times the trained
+/// scale.
 fn sinusoids(positions: usize, hidden: usize, scale: f32) -> Vec<f32> {
     let value = |position: usize, column: usize| {
         let exponent = -((column - column % 2) as f64) / hidden as f64;

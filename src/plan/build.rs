@@ -1,4 +1,4 @@
-//! The plan of an encoder.
+//! Builds the plan of an encoder.
 
 use std::ops::Range;
 
@@ -8,24 +8,24 @@ use crate::fff::FffShape;
 use crate::model::{EncoderConfig, EncoderWeights, Family, Ffn, Head, HeadWeights, Output, Pooler};
 use crate::plan::{Activation, LayerPart, Op, Part, Plan, Rows, Slot, SlotId, Step};
 
-/// What a plan needs to know of the weights.
+/// The facts about the weights that a plan needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    /// What each layer's attention scores are scaled by.
+    /// The factors that scale the attention scores of each layer.
     pub(crate) scales: Vec<f32>,
     pub(crate) head: HeadFacts,
 }
 
-/// What stands on top.
+/// The head on top of the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum HeadFacts {
     None,
-    /// The configuration names one whose tensor is not there.
+    /// The configuration names a head whose tensor is missing.
     Missing(String),
     MaskedLm {
         transform: bool,
     },
-    /// The width before the classes, and how many they are.
+    /// The width before the classes, and the number of classes.
     Classifier {
         mapped: usize,
         classes: usize,
@@ -55,10 +55,11 @@ impl HeadFacts {
 }
 
 impl EncoderWeights<'_> {
-    /// The head, and what a plan must know of it; a head whose tensor is not there is none, since hidden states and vectors need none.
+    /// Returns the head, and the facts that a plan needs about it. A head whose tensor is missing
+    /// counts as no head, because hidden states and vectors need none.
     ///
     /// # Errors
-    /// As [`EncoderWeights::head`], but [`Error::MissingTensor`].
+    /// Returns the errors of [`EncoderWeights::head`] except [`Error::MissingTensor`].
     pub(crate) fn head_or_missing(&self) -> Result<(HeadWeights, HeadFacts)> {
         match self.head() {
             Err(Error::MissingTensor { tensor, .. }) => {
@@ -73,22 +74,25 @@ impl EncoderWeights<'_> {
     }
 }
 
-/// What an executor wants of a plan.
+/// The requirements that an executor has of a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// How what passes between a layer's operations is stored; the residual stream is f32.
+    /// The precision of the values that pass between a layer's operations; the residual stream is
+    /// f32.
     pub(crate) activations: Precision,
-    /// Width of a head, what pads it included.
+    /// The width of a head, including its padding.
     pub(crate) head: usize,
-    /// The parts that the vocabulary's rows come in.
+    /// The parts into which the vocabulary's rows are split.
     pub(crate) vocabulary: Vec<Range<usize>>,
 }
 
 impl Plan {
-    /// The plan of a forward to this output; `paths`: FFF layers leave the nodes that they engage too.
+    /// Returns the plan of a forward to this output. With `paths`, FFF layers also write the nodes
+    /// that they engage.
     ///
     /// # Errors
-    /// [`Error::MissingHead`] if the model has no such head, [`Error::Shape`] if its feedforward layer cannot be.
+    /// Returns [`Error::MissingHead`] if the model has no such head, and [`Error::Shape`] if its
+    /// feedforward layer has impossible sizes.
     pub(crate) fn new(
         config: &EncoderConfig,
         facts: &Facts,
@@ -104,7 +108,7 @@ impl Plan {
     }
 }
 
-/// The residual stream: in f32, and in f16 too where operations read it so.
+/// The residual stream in f32, and also in f16 if operations read it so.
 #[derive(Clone, Copy)]
 struct Stream {
     x: SlotId,
@@ -112,7 +116,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// What operations read.
+    /// Returns the slot that operations read.
     fn read(self) -> SlotId {
         self.half.unwrap_or(self.x)
     }
@@ -122,7 +126,7 @@ impl Stream {
     }
 }
 
-/// A plan in the making.
+/// A plan that is being built.
 struct Builder<'b> {
     plan: Plan,
     config: &'b EncoderConfig,
@@ -137,12 +141,12 @@ impl Builder<'_> {
         self.plan.slots.len() - 1
     }
 
-    /// Rows of the model's width for all tokens, in f32.
+    /// Adds a slot with rows of the model's width for all tokens, in f32.
     fn hidden(&mut self) -> SlotId {
         self.slot(Rows::Tokens, self.config.hidden, Dtype::F32)
     }
 
-    /// Rows that pass between a layer's operations.
+    /// Adds a slot with rows that pass between a layer's operations.
     fn passed(&mut self, width: usize) -> SlotId {
         self.slot(Rows::Tokens, width, self.target.activations.into())
     }
@@ -164,7 +168,7 @@ impl Builder<'_> {
         &mut self.plan.steps[last]
     }
 
-    /// Names what the last step left.
+    /// Names the result of the last step.
     fn stage(&mut self, name: String) {
         if let Some(step) = self.plan.steps.last_mut() {
             step.stage = Some(name);
@@ -177,7 +181,7 @@ impl Builder<'_> {
         self.push(Step { op, part, reads, writes, adds: None, stage: None });
     }
 
-    /// A dense layer from a slot to a slot of the widths that they have.
+    /// Adds a dense layer from one slot to another; their widths are its sizes.
     fn dense(
         &mut self,
         part: Part,
@@ -190,7 +194,7 @@ impl Builder<'_> {
         self.step(op, Some(part), reads, writes)
     }
 
-    /// Embedding, layers, final norm; returns where the hidden states are.
+    /// Adds the embedding, the layers and the final norm. Returns the slot of the hidden states.
     fn encoder(&mut self) -> Result<SlotId> {
         let config = self.config;
         let embedded = self.hidden();
@@ -224,7 +228,7 @@ impl Builder<'_> {
         Ok(last)
     }
 
-    /// x += attention(norm1(x)); x += ffn(norm2(x)): crammedBERT's.
+    /// Adds x += attention(norm1(x)); x += ffn(norm2(x)), as in crammedBERT.
     fn pre_norm_layer(&mut self, layer: usize, stream: Stream) -> Result<Stream> {
         for (place, part) in [LayerPart::Norm1, LayerPart::Norm2].into_iter().enumerate() {
             let normed = self.passed(self.config.hidden);
@@ -239,7 +243,7 @@ impl Builder<'_> {
         Ok(stream)
     }
 
-    /// x = norm1(x + attention(x)); x = norm2(x + ffn(x)): BERT's.
+    /// Adds x = norm1(x + attention(x)); x = norm2(x + ffn(x)), as in BERT.
     fn post_norm_layer(&mut self, layer: usize, stream: Stream) -> Result<Stream> {
         self.attention(layer, stream.read(), stream.x);
         let between = self.stream();
@@ -251,7 +255,7 @@ impl Builder<'_> {
         Ok(after)
     }
 
-    /// `to` += attention(`from`).
+    /// Adds `to` += attention(`from`).
     fn attention(&mut self, layer: usize, from: SlotId, to: SlotId) {
         let (heads, head) = (self.config.heads, self.target.head);
         let qkv = self.passed(3 * heads * head);
@@ -266,7 +270,7 @@ impl Builder<'_> {
         self.dense(part, Activation::None, context, to).adds = Some(to);
     }
 
-    /// `to` + ffn(`from`), and where it is: in `to`, unless that is what is read.
+    /// Adds `to` + ffn(`from`) and returns its slot, which is `to` unless the layer reads that one.
     fn feedforward(&mut self, layer: usize, from: SlotId, to: SlotId) -> Result<SlotId> {
         let part = |part| Part::Layer(layer, part);
         match self.config.ffn {
@@ -292,7 +296,7 @@ impl Builder<'_> {
         }
     }
 
-    /// From the hidden states to the output; returns where its parts are.
+    /// Adds the steps from the hidden states to the output. Returns the slots of its parts.
     fn output(&mut self, output: &Output, hidden: SlotId) -> Result<Vec<SlotId>> {
         let f32 = Dtype::F32;
         let width = self.config.hidden;

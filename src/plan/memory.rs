@@ -1,19 +1,19 @@
-//! Which buffer each slot of a plan lies in: slots that are never needed at once share one.
+//! Assigns a buffer to each slot of a plan. Slots that are never needed at once share one.
 
 use crate::plan::{Plan, Rows, Slot, SlotId, Step};
 
-/// Buffers for a plan's slots.
+/// The buffers of a plan's slots.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
     /// The buffer of each slot.
     pub(crate) of: Vec<usize>,
-    /// What each buffer's rows belong to, and bytes of a row.
+    /// For each buffer, the kind of its rows and the bytes of a row.
     pub(crate) buffers: Vec<(Rows, usize)>,
 }
 
 impl Memory {
-    /// Shares buffers among slots of these sizes: a slot lives from the first step that writes it to the last that reads it or adds to it; the
-    /// result's until the end.
+    /// Shares buffers among slots of these sizes. A slot lives from the first step that writes it
+    /// to the last one that reads it or adds to it; the slots of the result live until the end.
     pub(crate) fn new(plan: &Plan, row_bytes: impl Fn(&Slot) -> usize) -> Self {
         let used = |step: &Step, slot: SlotId| {
             step.reads == Some(slot) || step.adds == Some(slot) || step.writes.contains(&slot)
@@ -26,7 +26,7 @@ impl Memory {
         let mut memory = Self { of: vec![usize::MAX; plan.slots.len()], buffers: Vec::new() };
         let mut free: Vec<usize> = Vec::new();
         for (place, step) in plan.steps.iter().enumerate() {
-            // What is written finds its place while what is read still has its own.
+            // Slots that are written get a buffer while the slot that is read still has its own.
             for slot in &step.writes {
                 if memory.of[*slot] == usize::MAX {
                     memory.of[*slot] = memory.take(&mut free, &plan.slots[*slot], &row_bytes);
@@ -38,7 +38,8 @@ impl Memory {
         memory
     }
 
-    /// A free buffer for a slot: the smallest that holds it, or the largest, which grows, or a new one.
+    /// Takes a free buffer for a slot: the smallest that holds it, or else the largest, which
+    /// grows, or else a new one.
     fn take(
         &mut self,
         free: &mut Vec<usize>,
@@ -73,7 +74,7 @@ mod tests {
     use crate::model::{EncoderConfig, Family, Ffn, Head, Output, Pooler};
     use crate::plan::{Facts, HeadFacts, Op, Target};
 
-    /// Plans of every kind of encoder to every kind of output.
+    /// Returns plans of every kind of encoder to every kind of output.
     fn plans() -> Vec<Plan> {
         let masked = HeadFacts::MaskedLm { transform: true };
         let classifier = HeadFacts::Classifier { mapped: 8, classes: 3 };
@@ -108,7 +109,8 @@ mod tests {
         plans
     }
 
-    /// What a slot holds stays there until nobody needs it any more: a run in which every buffer remembers whose values it has.
+    /// A slot keeps its values until nobody needs them any more. In this run every buffer remembers
+    /// whose values it has.
     #[test]
     fn no_slot_loses_what_it_holds_before_it_is_read() {
         for plan in plans() {

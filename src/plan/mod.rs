@@ -1,4 +1,5 @@
-//! An encoder's work as data: which operation reads and writes what, in order. It names no device.
+//! An encoder's work as data: which operation reads and writes which slot, in order. It names no
+//! device.
 
 mod build;
 mod memory;
@@ -14,18 +15,18 @@ use crate::dtype::{Dtype, Precision, row_stride};
 use crate::fff::{FffShape, LeafActivation};
 use crate::model::Pooler;
 
-/// What a slot's rows belong to.
+/// The kind of a slot's rows: what they belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
-    /// One each token of the batch.
+    /// A row for each token of the batch.
     Tokens,
-    /// One each sequence.
+    /// A row for each sequence.
     Sequences,
-    /// One each token that [`Output::Tokens`](crate::model::Output::Tokens) picks.
+    /// A row for each token that [`Output::Tokens`](crate::model::Output::Tokens) picks.
     Picked,
 }
 
-/// A place for activations: so many rows of `width` values.
+/// A place for activations: a number of rows of `width` values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     pub(crate) rows: Rows,
@@ -34,7 +35,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Bytes of a row on a device, what pads it included.
+    /// Returns the bytes of a row on a device, including its padding.
     pub(crate) fn row_bytes(&self) -> usize {
         match self.dtype {
             Dtype::F32 => row_stride(self.width) * 4,
@@ -44,27 +45,27 @@ impl Slot {
     }
 }
 
-/// Index of a slot in its plan.
+/// The index of a slot in its plan.
 pub(crate) type SlotId = usize;
 
-/// Weights of an encoder, by what they are for.
+/// A part of an encoder's weights, named by its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
-    /// The embedding, with the words of the part of the vocabulary that has this number.
+    /// The embedding, with the words of this part of the vocabulary.
     Embedding(usize),
     EmbeddingNorm,
     Layer(usize, LayerPart),
     FinalNorm,
-    /// Before the decoder.
+    /// The transform before the decoder.
     Transform,
     TransformNorm,
-    /// The words of the part of the vocabulary with this number once more.
+    /// The decoder: the words of this part of the vocabulary once more.
     Decoder(usize),
     Pooler,
     Classifier,
 }
 
-/// Weights of a layer.
+/// A part of a layer's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LayerPart {
     Norm1,
@@ -73,12 +74,12 @@ pub(crate) enum LayerPart {
     Norm2,
     /// The FFF layer.
     Fff,
-    /// The dense feedforward layer: in, out.
+    /// The dense feedforward layer, into and out of its neurons.
     Up,
     Down,
 }
 
-/// What follows a product.
+/// The function that is applied to a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     None = 0,
@@ -96,28 +97,28 @@ impl From<LeafActivation> for Activation {
     }
 }
 
-/// An operation, and all that a kernel for it must know.
+/// An operation, with all facts that a kernel for it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Op {
-    /// Word, position and type of each token, added, of those whose ids are these; reads no slot.
+    /// Adds word, position and type of each token whose id is among these. It reads no slot.
     Embed { ids: Range<usize> },
-    /// LayerNorm; a second slot that it writes has the same rows in f16.
+    /// LayerNorm. If it writes a second slot, that holds the same rows in f16.
     Norm { eps: f64 },
     /// activation(x * weight^T + bias).
     Dense { input: usize, output: usize, activation: Activation },
-    /// An FFF layer; a second slot that it writes has the path of each token.
+    /// An FFF layer. If it writes a second slot, that holds the path of each token.
     Fff { shape: FffShape },
-    /// From q, k and v, of all heads each, to the contexts of all heads.
+    /// Attention from q, k and v, each of all heads, to the contexts of all heads.
     Attention { heads: usize, head: usize, scale: f32 },
-    /// A row for each sequence.
+    /// Pooling to a row for each sequence.
     Pool(Pooler),
-    /// The rows that the output picks.
+    /// Picks the rows of the output.
     Gather,
-    /// Each row divided by its Euclidean norm.
+    /// Divides each row by its Euclidean norm.
     Normalize,
 }
 
-/// One operation of a plan. It reads no slot that it writes, but one that it adds to.
+/// One operation of a plan. It reads no slot that it writes, except one that it adds to.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) op: Op,
@@ -125,9 +126,10 @@ pub(crate) struct Step {
     pub(crate) part: Option<Part>,
     pub(crate) reads: Option<SlotId>,
     pub(crate) writes: Vec<SlotId>,
-    /// What is added to the result: what the slot held that is written, or the one that is read. The residual stream.
+    /// The slot whose values are added to the result, which is the residual stream. It is the slot
+    /// that is written, with its old values, or the one that is read.
     pub(crate) adds: Option<SlotId>,
-    /// The name by which a tap finds what the step left in the first slot that it writes.
+    /// The name by which a tap finds the values of the first slot that the step writes.
     pub(crate) stage: Option<String>,
 }
 
@@ -136,12 +138,12 @@ pub(crate) struct Step {
 pub(crate) struct Plan {
     pub(crate) slots: Vec<Slot>,
     pub(crate) steps: Vec<Step>,
-    /// Where the result is: parts that lie side by side.
+    /// The slots of the result, whose parts lie side by side.
     pub(crate) results: Vec<SlotId>,
 }
 
 impl Plan {
-    /// How the activations of a slot are stored.
+    /// Returns the precision in which the activations of a slot are stored.
     pub(crate) fn stored(&self, slot: Option<SlotId>) -> Precision {
         match slot.map(|slot| self.slots[slot].dtype) {
             Some(Dtype::F16) => Precision::F16,
@@ -149,7 +151,7 @@ impl Plan {
         }
     }
 
-    /// The first id of a part of the vocabulary.
+    /// Returns the first id of a part of the vocabulary.
     pub(crate) fn first_id(&self, place: usize) -> usize {
         let ids = self.steps.iter().find_map(|step| match (&step.op, step.part) {
             (Op::Embed { ids }, Some(Part::Embedding(part))) if part == place => Some(ids.start),
@@ -158,7 +160,7 @@ impl Plan {
         ids.unwrap_or(0)
     }
 
-    /// Values of a row of the result.
+    /// Returns the number of values in a row of the result.
     pub(crate) fn width(&self) -> usize {
         self.results.iter().map(|slot| self.slots[*slot].width).sum()
     }

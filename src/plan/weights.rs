@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::plan::{LayerPart, Part};
 
-/// Weights of one step.
+/// The weights of one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PartWeights<'w> {
     Norm(&'w NormWeights),
@@ -15,7 +15,7 @@ pub(crate) enum PartWeights<'w> {
 }
 
 impl LayerWeights {
-    /// A part of the layer, if it has it.
+    /// Returns a part of the layer, if the layer has it.
     pub(crate) fn part(&self, part: LayerPart) -> Option<PartWeights<'_>> {
         let found = match (part, &self.ffn) {
             (LayerPart::Norm1, _) => PartWeights::Norm(&self.norm1),
@@ -32,7 +32,7 @@ impl LayerWeights {
 }
 
 impl HeadWeights {
-    /// A part of the head, if it has it. The decoder's matrix is the embedding's.
+    /// Returns a part of the head, if the head has it. The decoder's matrix is the embedding's.
     pub(crate) fn part(&self, part: Part) -> Option<PartWeights<'_>> {
         let found = match (part, self) {
             (Part::Transform, Self::MaskedLm { transform: Some((dense, _)), .. })
@@ -48,7 +48,7 @@ impl HeadWeights {
 }
 
 impl EmbeddingWeights {
-    /// What follows the sum, as a part.
+    /// Returns the LayerNorm after the sum, as a part.
     pub(crate) fn norm_part(&self) -> Option<PartWeights<'_>> {
         self.norm.as_ref().map(PartWeights::Norm)
     }

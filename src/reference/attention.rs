@@ -2,7 +2,8 @@
 
 use crate::model::{Batch, MASKED};
 
-/// `qkv: [tokens, 3 * hidden]`, q of all heads, then k, then v; to the contexts `[tokens, hidden]`.
+/// Computes self-attention. `qkv` is `[tokens, 3 * hidden]`: q of all heads, then k, then v.
+/// Returns the contexts, `[tokens, hidden]`.
 pub fn attention(batch: &Batch, heads: usize, scale: f64, qkv: &[f64]) -> Vec<f64> {
     let hidden = qkv.len() / batch.len().max(1) / 3;
     let width = hidden / heads.max(1);

@@ -1,16 +1,19 @@
-//! The f32 error bounds that decide what counts as agreement.
+//! The f32 error bounds that decide whether results agree.
 
-/// Relative tolerance of f32 outputs, per row: |got - want| <= F32_RTOL * max(1, max|want|).
+/// The relative tolerance of f32 outputs, per row: |got - want| <= F32_RTOL * max(1, max|want|).
 pub const F32_RTOL: f64 = 2e-5;
 
-/// What rounding to f16 adds to that where a result is stored so: half a unit in the last of 11 bits.
+/// The addition to this tolerance for a result that is stored in f16: half a unit in the last of 11
+/// bits.
 pub const F16_ROUNDING: f64 = 1.0 / 2048.0;
 
-/// How far an f32 logit may be from the exact one, whatever the order of summation.
+/// Returns how far an f32 logit may be from the exact one, for any order of summation.
 ///
-/// `magnitude` is the sum of |x_i * w_i| plus |bias|, `roundings` the most roundings that any one product passes through on its way
-/// into the sum (its own, and each addition's). Then |error| <= gamma * magnitude with gamma = k*u / (1 - k*u), u = 2^-24
-/// (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 4.2), plus what flushing subnormals may lose.
+/// `magnitude` is the sum of |x_i * w_i| plus |bias|. `roundings` is the most roundings that any
+/// one product passes through on its way into the sum: its own, and that of each addition. Then
+/// |error| <= gamma * magnitude with gamma = k*u / (1 - k*u), k = `roundings` and u = 2^-24 (Higham,
+/// Accuracy and Stability of Numerical Algorithms, 2nd ed., section 4.2), plus the loss from
+/// flushing subnormals.
 pub fn logit_bound(roundings: u32, magnitude: f64) -> f64 {
     let ku = f64::from(roundings) * f64::from(f32::EPSILON) / 2.0;
     let flushed =

@@ -1,29 +1,31 @@
-//! Holds a device's result against the reference: the path first, then the values on equal paths.
+//! Compares a device's result with the reference: the path first, then the values on equal paths.
 
 use crate::error::{Error, Result};
 use crate::fff::FffShape;
 use crate::reference::{F32_RTOL, FffOutput, logit_bound};
 
-/// How a result compares with the reference.
+/// The comparison of a result with the reference.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// Tokens compared.
+    /// The number of tokens compared.
     pub tokens: usize,
-    /// Decisions taken in the reference's walk.
+    /// The number of decisions in the reference's walk.
     pub decisions: usize,
-    /// Decisions that differ where the reference's |logit| is inside the f32 error bound: rounding may decide either way.
+    /// The number of decisions that differ where the reference's |logit| is inside the f32 error
+    /// bound, so that rounding may decide either way.
     pub legitimate_flips: usize,
-    /// Decisions, or recorded nodes, that differ and may not.
+    /// The number of decisions or recorded nodes that differ and may not.
     pub wrong_nodes: usize,
-    /// Largest |got - want| / max(1, max|want|) over the rows of tokens whose path is the reference's; infinite for a NaN.
+    /// The largest |got - want| / max(1, max|want|) over the rows of tokens whose path is the
+    /// reference's; infinite for a NaN.
     pub worst_error: f64,
-    /// What `worst_error` may be.
+    /// The largest `worst_error` that passes.
     pub allowed_error: f64,
 }
 
 impl Comparison {
-    /// Whether the result agrees with the reference.
+    /// Returns whether the result agrees with the reference.
     pub fn passed(&self) -> bool {
         self.wrong_nodes == 0 && self.worst_error <= self.allowed_error
     }
@@ -31,11 +33,12 @@ impl Comparison {
 
 /// Compares `y: [tokens, output]` and `path: [tokens, trees, levels]` with the reference.
 ///
-/// `roundings` as [`logit_bound`] takes it; 0 says that every logit is exact in f32 whatever the order (small integers, say), so that
-/// no flipped decision is legitimate.
+/// `roundings` is the argument of [`logit_bound`]. 0 says that every logit is exact in f32 in any
+/// order of summation (because its terms are small integers, for example), so that no flipped
+/// decision is legitimate.
 ///
 /// # Errors
-/// [`Error::Shape`] if `y` or `path` has another length than the reference's.
+/// Returns [`Error::Shape`] if the length of `y` or `path` differs from the reference's.
 pub fn compare(
     shape: FffShape,
     truth: &FffOutput,
@@ -67,7 +70,7 @@ pub fn compare(
                 continue;
             };
             same_path = false;
-            // What follows a flip walks elsewhere in the tree, and must at least be a walk.
+            // After a flip the walk goes elsewhere in the tree, but it must still be a walk.
             let is_walk = path[walk.start..walk.end].windows(2).all(|pair| {
                 pair[0].checked_mul(2).is_some_and(|n| pair[1] == n + 1 || pair[1] == n + 2)
             });
@@ -92,7 +95,7 @@ pub fn compare(
     Ok(result)
 }
 
-/// max|got - want| / max(1, max|want|); infinite if anything in `got` is not finite.
+/// Returns max|got - want| / max(1, max|want|); infinity if any value of `got` is not finite.
 pub fn row_error(want: &[f64], got: &[f32]) -> f64 {
     let scale = want.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
     want.iter().zip(got).fold(0.0_f64, |worst, (want, got)| {

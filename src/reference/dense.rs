@@ -2,7 +2,7 @@
 
 use crate::model::DenseWeights;
 
-/// `x: [tokens, input]` to `[tokens, output]`.
+/// Computes a dense layer from `x: [tokens, input]` to `[tokens, output]`.
 pub fn dense(weights: &DenseWeights, x: &[f64]) -> Vec<f64> {
     let mut y = Vec::with_capacity(x.len() / weights.input * weights.output);
     for x in x.chunks_exact(weights.input) {

@@ -1,4 +1,4 @@
-//! A whole encoder, stage by stage, with everything on the way kept.
+//! Computes a whole encoder stage by stage and keeps everything on the way.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,24 @@ use crate::model::{
 };
 use crate::reference::{attention, dense, fff_f64, gelu, l2_norm, layer_norm, pool};
 
-/// What the reference computes for a batch.
+/// The reference's results for a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EncoderOutput {
-    /// The requested output's rows.
+    /// The rows of the requested output.
     pub values: Vec<f64>,
-    /// Every stage by its name (`hidden.embed`, `layer0.norm1`, ..., `hidden.final`), `[tokens, width]`.
+    /// Every stage by its name (`hidden.embed`, `layer0.norm1`, ..., `hidden.final`),
+    /// `[tokens, width]`.
     pub stages: BTreeMap<String, Vec<f64>>,
-    /// Nodes engaged, for each FFF layer `[tokens, trees, levels]`.
+    /// The engaged nodes of each FFF layer, `[tokens, trees, levels]`.
     pub paths: Vec<Vec<u32>>,
-    /// Their logits.
+    /// The logits of these nodes.
     pub logits: Vec<Vec<f64>>,
 }
 
-/// Computes a batch; `output` as [`Encoder::forward`](crate::Encoder::forward) takes it.
+/// Computes a batch; `output` is that of [`Encoder::forward`](crate::Encoder::forward).
 ///
 /// # Errors
-/// Errors of reading the weights.
+/// Returns errors of reading the weights.
 pub fn encoder(weights: &EncoderWeights, batch: &Batch, output: &Output) -> Result<EncoderOutput> {
     let config = weights.config();
     batch.belongs_to(config)?;

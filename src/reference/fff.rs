@@ -1,32 +1,52 @@
-//! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), one loop a step.
+//! One FFF layer as the paper's model computes it (UltraFastBERT, `fff.py`), with one loop for each
+//! step.
 
 use crate::error::{Error, Result, check_finite};
 use crate::fff::{FffForm, FffWeights, LeafActivation};
 
-/// What the reference computes for a batch of tokens.
+/// The reference's results for a batch of tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FffOutput {
-    /// `[tokens, output]`.
+    /// The outputs, `[tokens, output]`.
     pub y: Vec<f64>,
-    /// Node ids within their tree, `[tokens, trees, levels]`.
+    /// The paths: node indices within their tree, `[tokens, trees, levels]`.
     pub path: Vec<u32>,
-    /// z of every engaged node, shape of `path`; 0 at the leaves of the leaf form, which decide nothing.
+    /// The logit z of every engaged node, in the shape of `path`; 0 at the leaves of the leaf form,
+    /// which decide nothing.
     pub logits: Vec<f64>,
-    /// Sum of |x_i * w_i| over the row, plus |bias|: what the rounding of an f32 sum scales with. Shape of `path`.
+    /// The sum of |x_i * w_i| over the row, plus |bias|, in the shape of `path`. The rounding error
+    /// of an f32 sum is proportional to it.
     pub magnitudes: Vec<f64>,
 }
 
-/// GELU, exact: z * 0.5 * (1 + erf(z / sqrt 2)), in the form that does not cancel for z < 0.
+/// Returns the exact GELU, z * 0.5 * (1 + erf(z / sqrt 2)), in the form that does not cancel for z
+/// < 0.
 pub fn gelu(z: f64) -> f64 {
     z * 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
 
-/// Computes the layer for `x: [tokens, input]`. Right iff z > 0, strictly; 0 goes left. Outputs of all trees and levels are summed. In the signed
-/// form ([`FffForm::Signed`]) the same decision chooses between a node's two output rows. In the leaf form ([`FffForm::Leaf`]) right iff z >= 0, and only the
-/// leaf puts anything out.
+/// Computes the layer for `x: [tokens, input]`. A token goes right iff z > 0, strictly; at 0 it
+/// goes left. The outputs of all trees and levels are summed. In the signed form
+/// ([`FffForm::Signed`]) the same decision also chooses between a node's two output rows. In the
+/// leaf form ([`FffForm::Leaf`]) a token goes right iff z >= 0, and only the leaf has an output.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x` is not a whole number of tokens, [`Error::Value`] if it holds a NaN or infinity.
+/// Returns [`Error::Shape`] if `x` is not a whole number of tokens, and [`Error::Value`] if it
+/// holds a NaN or an infinity.
+///
+/// # Examples
+/// ```
+/// use cmm::{FffShape, FffWeights, reference};
+///
+/// let shape = FffShape::new(2, 1, 1)?; // one tree: a root (node 0) and its children 1 and 2
+/// let weights = FffWeights::random(shape, 42);
+/// let result = reference::fff(&weights, &[0.5, -1.0])?; // one token
+///
+/// let right = result.logits[0] > 0.0;
+/// assert_eq!(result.path, [0, if right { 2 } else { 1 }]);
+/// assert_eq!(result.y.len(), 2);
+/// # Ok::<(), cmm::Error>(())
+/// ```
 pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
     let shape = weights.shape();
     if !x.len().is_multiple_of(shape.input()) {
@@ -40,7 +60,7 @@ pub fn fff(weights: &FffWeights, x: &[f32]) -> Result<FffOutput> {
     Ok(fff_f64(weights, &x.iter().copied().map(f64::from).collect::<Vec<_>>()))
 }
 
-/// The same for inputs that are f64 already, a whole number of tokens.
+/// Computes the layer for f64 inputs, which are a whole number of tokens.
 pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
     let shape = weights.shape();
     let tokens = x.len() / shape.input();
@@ -80,7 +100,8 @@ pub(crate) fn fff_f64(weights: &FffWeights, x: &[f64]) -> FffOutput {
     out
 }
 
-/// z of a row of `linear_in`, and what the rounding of an f32 sum of it scales with.
+/// Returns z of a row of `linear_in`, and the magnitude that the rounding error of its f32 sum is
+/// proportional to.
 fn logit(weights: &FffWeights, row: usize, x: &[f64]) -> (f64, f64) {
     let w_in = &weights.linear_in()[row * x.len()..][..x.len()];
     let bias = f64::from(weights.bias()[row]);
@@ -93,7 +114,7 @@ fn logit(weights: &FffWeights, row: usize, x: &[f64]) -> (f64, f64) {
     (z + bias, magnitude)
 }
 
-/// y += activation * a row of `linear_out`.
+/// Adds a row of `linear_out` to y, times the activation.
 fn add(weights: &FffWeights, row: usize, activation: f64, y: &mut [f64]) {
     let w_out = &weights.linear_out()[row * y.len()..][..y.len()];
     for (y, w) in y.iter_mut().zip(w_out) {
@@ -101,7 +122,7 @@ fn add(weights: &FffWeights, row: usize, activation: f64, y: &mut [f64]) {
     }
 }
 
-/// y += w2[leaf] * act(w1[leaf] * x + b1[leaf]) + b2[leaf].
+/// Adds w2[leaf] * act(w1[leaf] * x + b1[leaf]) + b2[leaf] to y.
 fn leaf(weights: &FffWeights, leaf: usize, x: &[f64], y: &mut [f64]) {
     let shape = weights.shape();
     let Some(form) = shape.leaf_form() else { return };
@@ -126,7 +147,7 @@ mod tests {
 
     #[test]
     fn gelu_is_exact_and_keeps_its_tails() {
-        // z * Phi(z) from the normal distribution, computed with 40 digits.
+        // These values of z * Phi(z) come from the normal distribution, computed with 40 digits.
         for (z, want) in [
             (0.0, 0.0),
             (1.0, 0.841344746068543),
@@ -143,7 +164,7 @@ mod tests {
     #[test]
     fn zero_goes_left_and_trees_are_summed() {
         let shape = FffShape::with_output(1, 1, 2, 1).unwrap();
-        // Tree 0: the root's logit is 0 for every x; tree 1: it is 2.
+        // In tree 0 the root's logit is 0 for every x; in tree 1 it is 2.
         let weights = FffWeights::new(
             shape,
             [0.0, 1.0, 1.0, 0.0, 1.0, 1.0],
@@ -161,7 +182,8 @@ mod tests {
         let shape = FffShape::with_output(1, 1, 1, 1).unwrap().in_form(FffForm::Signed).unwrap();
         let rows = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
         let weights = FffWeights::new(shape, [1.0, 3.0, -1.0], None, rows).unwrap();
-        // Right, to a leaf of -2; left, to a leaf of -6; a tie, which is none of the right's, to a leaf of 0.
+        // The first token goes right, to a leaf of -2; the second goes left, to a leaf of -6; the
+        // third is a tie, which goes right too, to a leaf of 0.
         let out = fff(&weights, &[2.0, -2.0, 0.0]).unwrap();
         assert_eq!(out.path, [0, 2, 0, 1, 0, 1]);
         let want = [(10.0 + 1e4) * gelu(2.0), gelu(2.0) + 100.0 * gelu(6.0), 0.0];

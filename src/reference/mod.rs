@@ -1,4 +1,5 @@
-//! The CPU truth: plain loops with f64 sums, the same names and stages as the shaders; and how results are held against it.
+//! The reference on the CPU, which decides what is right: plain loops with f64 sums and the same
+//! names and stages as the shaders; and the comparison of results with it.
 
 mod attention;
 mod bound;

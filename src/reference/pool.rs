@@ -1,8 +1,8 @@
-//! A sequence's tokens to one row.
+//! Pools a sequence's tokens to one row.
 
 use crate::model::{Batch, Pooler};
 
-/// `x: [tokens, hidden]` to `[sequences, hidden]`.
+/// Pools `x: [tokens, hidden]` to `[sequences, hidden]`.
 pub fn pool(batch: &Batch, pooler: Pooler, x: &[f64]) -> Vec<f64> {
     let hidden = x.len() / batch.len().max(1);
     let mut pooled = Vec::new();
@@ -27,7 +27,7 @@ pub fn pool(batch: &Batch, pooler: Pooler, x: &[f64]) -> Vec<f64> {
     pooled
 }
 
-/// Each row of `width` divided by its Euclidean norm.
+/// Divides each row of `width` values by its Euclidean norm.
 pub fn l2_norm(width: usize, x: &[f64]) -> Vec<f64> {
     let row = |row: &[f64]| {
         let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);

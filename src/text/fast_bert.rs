@@ -1,4 +1,4 @@
-//! A whole model: texts to hidden states, vectors, classes, or fillings of a mask.
+//! A whole model: it turns texts into hidden states, vectors or classes, and fills masks.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -24,27 +24,40 @@ use crate::text::tokenizer::Tokenizer;
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Filled {
-    /// The token.
+    /// The token that fills the mask.
     pub token: String,
-    /// Its id.
+    /// The token's id.
     pub id: u32,
-    /// Its probability among the whole vocabulary.
+    /// The token's probability among the whole vocabulary.
     pub probability: f64,
 }
 
-/// A text as a vector, and what that engaged.
+/// The vector of a text, and the nodes that its tokens engaged.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Embedded {
     /// The text's tokens.
     pub sequence: Sequence,
-    /// `[hidden]`.
+    /// The vector, `[hidden]`.
     pub vector: Vec<f32>,
-    /// For each FFF layer the nodes of the tokens, `[tokens, trees, levels]`, ids within their tree.
+    /// The nodes of the tokens in each FFF layer, `[tokens, trees, levels]`, as indices within
+    /// their tree.
     pub paths: Vec<Vec<u32>>,
 }
 
 /// A model with its tokenizer.
+///
+/// ```no_run
+/// use cmm::{Device, DeviceChoice, FastBert, GpuOptions, cosine};
+///
+/// # async fn example() -> Result<(), cmm::Error> {
+/// let device = Device::request(&DeviceChoice::Auto, &GpuOptions::default()).await?;
+/// let model = FastBert::load(device, "models/fastminilm").await?;
+/// let vectors = model.embed(&["A cat sits on a mat.", "A kitten lies on a rug."]).await?;
+/// println!("{:.2}", cosine(&vectors[0], &vectors[1]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FastBert {
     encoder: Encoder,
@@ -55,7 +68,7 @@ pub struct FastBert {
 }
 
 impl GpuOptions {
-    /// Asks for what a model needs: [`GpuOptions::largest_buffer`] holds its largest matrix.
+    /// Asks for what a model needs: [`GpuOptions::largest_buffer`] will hold its largest matrix.
     pub fn for_encoder(mut self, config: &EncoderConfig, precision: Precision) -> Self {
         let bytes = if precision == Precision::F32 { 4 } else { 2 };
         let words = (config.vocabulary * config.hidden.next_multiple_of(8)) as u64 * bytes;
@@ -71,15 +84,16 @@ impl FastBert {
     /// Loads a model folder in f32, in the variant that suits the device best.
     ///
     /// # Errors
-    /// Errors of the checkpoint, of the tokenizer and of the device; each names its file.
+    /// Returns errors of the checkpoint, of the tokenizer and of the device. Those of files name
+    /// the file.
     pub async fn load(device: impl Into<Device>, folder: impl AsRef<Path>) -> Result<Self> {
         Self::load_with(device, folder, &ModelOptions::default()).await
     }
 
-    /// As [`FastBert::load`], with options.
+    /// Loads a model folder with options.
     ///
     /// # Errors
-    /// As [`FastBert::load`].
+    /// Returns the errors of [`FastBert::load`].
     pub async fn load_with(
         device: impl Into<Device>,
         folder: impl AsRef<Path>,
@@ -87,17 +101,18 @@ impl FastBert {
     ) -> Result<Self> {
         let folder = folder.as_ref();
         let weights = EncoderWeights::open(folder)?;
-        // A model with a base and no tokenizer of its own reads and pools text as its base does.
+        // A model with a base but no tokenizer of its own reads and pools text as its base does.
         let base = if folder.join("tokenizer.json").exists() { None } else { base(folder)? };
         let files = Folder::Disk(base.unwrap_or_else(|| folder.into()));
         Self::assemble(device.into(), weights, &files, options).await
     }
 
-    /// As [`FastBert::load_with`], of files in memory: `config.json`, `model.safetensors` and `tokenizer.json`, and what else a folder
-    /// would hold; without a base.
+    /// Loads a model from files in memory, as [`FastBert::load_with`] does from a folder:
+    /// `config.json`, `model.safetensors`, `tokenizer.json`, and the other files that a folder
+    /// would hold. A `base` is not supported here.
     ///
     /// # Errors
-    /// As [`FastBert::load`].
+    /// Returns the errors of [`FastBert::load`].
     pub async fn load_files(
         device: impl Into<Device>,
         files: &ModelFiles,
@@ -148,25 +163,26 @@ impl FastBert {
         Ok(Self { encoder, tokenizer, pooling, prompts, batch_tokens })
     }
 
-    /// The encoder.
+    /// Returns the encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The prompts that the model declares.
+    /// Returns the prompts that the model declares.
     pub fn prompts(&self) -> &Prompts {
         &self.prompts
     }
 
-    /// The tokenizer.
+    /// Returns the tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The tokens of each text with this prompt before it, on all threads where there are any.
+    /// Returns the tokens of each text with this prompt before it. All threads share the work where
+    /// there are several.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`].
+    /// Returns [`Error::Tokenizer`] if a text cannot be tokenized.
     pub fn tokenize(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Sequence>> {
         let tokenizer = &self.tokenizer;
         each(texts, |text| match prompt {
@@ -175,10 +191,11 @@ impl FastBert {
         })
     }
 
-    /// Hidden states of each text's tokens, `[tokens, hidden]`.
+    /// Returns the hidden states of each text's tokens, `[tokens, hidden]`.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`], and those of [`Encoder::forward`]; so have all that follow.
+    /// Returns [`Error::Tokenizer`] if a text cannot be tokenized, and the errors of
+    /// [`Encoder::forward`].
     pub async fn encode(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let sequences = self.tokenize("", texts)?;
         let mut results = vec![Vec::new(); texts.len()];
@@ -193,36 +210,40 @@ impl FastBert {
         Ok(results)
     }
 
-    /// A vector for each text, pooled and normalised as the folder says, with its default prompt where it has one.
+    /// Returns a vector for each text, pooled and normalised as the folder says. The model's
+    /// default prompt is put before each text if there is one.
     ///
     /// # Errors
-    /// As [`FastBert::encode`].
+    /// Returns the errors of [`FastBert::encode`].
     pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         self.embed_with_prompt(self.prompts.for_texts(), texts).await
     }
 
-    /// As [`FastBert::embed`], with this prompt before each text.
+    /// Embeds texts like [`FastBert::embed`], with this prompt before each of them.
     ///
     /// # Errors
-    /// As [`FastBert::encode`].
+    /// Returns the errors of [`FastBert::encode`].
     pub async fn embed_with_prompt(&self, prompt: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         self.embed_sequences(&self.tokenize(prompt, texts)?).await
     }
 
-    /// As [`FastBert::embed`], of texts that are tokenized already, with their prompt: see [`FastBert::tokenize`].
+    /// Embeds texts like [`FastBert::embed`]. The texts are already tokenized, with their prompt:
+    /// see [`FastBert::tokenize`].
     ///
     /// # Errors
-    /// Those of [`Encoder::forward`]; [`Error::Input`] for sequences that the model cannot have.
+    /// Returns the errors of [`Encoder::forward`], and [`Error::Input`] for sequences that the
+    /// model cannot have.
     pub async fn embed_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
         let (pooler, normalized) = self.pooling;
         self.rows(sequences, &Output::Pooled { pooler, normalized }).await
     }
 
-    /// As [`FastBert::embed_with_prompt`], handing each batch to `take` as soon as it has run: the places of its texts, and their vectors one after
-    /// another. So progress can be shown, and long work ended early by [`ControlFlow::Break`].
+    /// Embeds texts like [`FastBert::embed_with_prompt`] and hands each batch to `take` as soon as
+    /// it has run: the indices of its texts, and their vectors one after another. The caller can
+    /// show progress, and end long work early by [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// As [`FastBert::encode`].
+    /// Returns the errors of [`FastBert::encode`].
     pub async fn embed_batches(
         &self,
         prompt: &str,
@@ -234,10 +255,11 @@ impl FastBert {
         self.each_batch(&sequences, &Output::Pooled { pooler, normalized }, take).await
     }
 
-    /// As [`FastBert::embed`], with the tokens of each text and the nodes that they engaged.
+    /// Embeds texts like [`FastBert::embed`], and also returns the tokens of each text and the
+    /// nodes that they engaged.
     ///
     /// # Errors
-    /// As [`FastBert::encode`].
+    /// Returns the errors of [`FastBert::encode`].
     pub async fn embed_with_paths(&self, texts: &[&str]) -> Result<Vec<Embedded>> {
         let (pooler, normalized) = self.pooling;
         let output = Output::Pooled { pooler, normalized };
@@ -262,27 +284,30 @@ impl FastBert {
         Ok(results)
     }
 
-    /// Scores of the classes for each text, and names in [`EncoderConfig::labels`].
+    /// Returns the scores of the classes for each text. [`EncoderConfig::labels`] names the
+    /// classes.
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::MissingHead`] if the checkpoint has no classification head.
+    /// Returns the errors of [`FastBert::encode`], and [`Error::MissingHead`] if the checkpoint has
+    /// no classification head.
     pub async fn classify(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let pairs: Vec<_> = texts.iter().map(|text| (*text, None)).collect();
         self.classify_pairs(&pairs).await
     }
 
-    /// As [`FastBert::classify`], of pairs of texts, or of single ones.
+    /// Classifies like [`FastBert::classify`], for pairs of texts or single texts.
     ///
     /// # Errors
-    /// As [`FastBert::classify`].
+    /// Returns the errors of [`FastBert::classify`].
     pub async fn classify_pairs(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Vec<f32>>> {
         self.rows(&self.paired(pairs)?, &Output::Classes).await
     }
 
-    /// As [`FastBert::classify_pairs`], handing each batch to `take` as [`FastBert::embed_batches`] does: the places of its pairs, and their scores.
+    /// Classifies like [`FastBert::classify_pairs`] and hands each batch to `take`, as
+    /// [`FastBert::embed_batches`] does: the indices of its pairs, and their scores.
     ///
     /// # Errors
-    /// As [`FastBert::classify`].
+    /// Returns the errors of [`FastBert::classify`].
     pub async fn classify_batches(
         &self,
         pairs: &[(&str, Option<&str>)],
@@ -291,43 +316,49 @@ impl FastBert {
         self.each_batch(&self.paired(pairs)?, &Output::Classes, take).await
     }
 
-    /// The second text of a pair as the classification head was trained on it: crammedBERT's on pairs, a single sentence with an empty second one,
-    /// so that it gets its `<cls>`.
+    /// Returns the second text of a pair as the classification head was trained on it. The head of
+    /// crammedBERT was trained on pairs: a single sentence gets an empty second one, so that it has
+    /// its `<cls>`.
     pub fn second<'t>(&self, pair: Option<&'t str>) -> Option<&'t str> {
         pair.or((self.encoder.config().family == Family::CrammedBert).then_some(""))
     }
 
-    /// As [`FastBert::classify`], of texts that are tokenized already.
+    /// Classifies like [`FastBert::classify`], for texts that are already tokenized.
     ///
     /// # Errors
-    /// As [`FastBert::classify`]; [`Error::Input`] for sequences that the model cannot have.
+    /// Returns the errors of [`FastBert::classify`], and [`Error::Input`] for sequences that the
+    /// model cannot have.
     pub async fn classify_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
         self.rows(sequences, &Output::Classes).await
     }
 
-    /// A vector for each text that is tokenized already, pooled as the folder says; never normalised, so that whoever asks may cut it first.
+    /// Returns a vector for each text that is already tokenized, pooled as the folder says. The
+    /// vectors are never normalised, so that the caller may cut them first.
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::Input`] for sequences that the model cannot have.
+    /// Returns the errors of [`FastBert::encode`], and [`Error::Input`] for sequences that the
+    /// model cannot have.
     pub async fn pool_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>> {
         let output = Output::Pooled { pooler: self.pooling.0, normalized: false };
         self.rows(sequences, &output).await
     }
 
-    /// How a text's vector is pooled, and whether [`FastBert::embed`] normalises it, as the folder says.
+    /// Returns how a text's vector is pooled, and whether [`FastBert::embed`] normalises it.
     pub fn pooling(&self) -> (Pooler, bool) {
         self.pooling
     }
 
-    /// Tokens that run at once, at most.
+    /// Returns the most tokens that run at once.
     pub fn batch_tokens(&self) -> usize {
         self.batch_tokens
     }
 
-    /// The `top` likeliest tokens for every mask of each text.
+    /// Returns the `top` likeliest tokens for every mask of each text.
     ///
     /// # Errors
-    /// As [`FastBert::encode`]; [`Error::MissingHead`] if the checkpoint has no masked-LM head, [`Error::Input`] if a text has no mask in its first tokens.
+    /// Returns the errors of [`FastBert::encode`]; [`Error::MissingHead`] if the checkpoint has no
+    /// masked-LM head; [`Error::Input`] if a text has no mask among the tokens that the model
+    /// reads.
     pub async fn fill_mask(&self, texts: &[&str], top: usize) -> Result<Vec<Vec<Vec<Filled>>>> {
         let mask = match (self.encoder.config().head, self.tokenizer.mask_id()) {
             (Head::MaskedLm { .. }, Some(mask)) => mask,
@@ -370,10 +401,11 @@ impl FastBert {
         Ok(results)
     }
 
-    /// Nodes that each text's tokens engaged: for each FFF layer `[tokens, trees, levels]`; with the sequence of tokens.
+    /// Returns the tokens of each text, and the nodes that they engaged in each FFF layer,
+    /// `[tokens, trees, levels]`.
     ///
     /// # Errors
-    /// As [`FastBert::encode`].
+    /// Returns the errors of [`FastBert::encode`].
     pub async fn paths(&self, texts: &[&str]) -> Result<Vec<(Sequence, Vec<Vec<u32>>)>> {
         let mut results = Vec::new();
         for sequence in self.tokenize("", texts)? {
@@ -386,7 +418,7 @@ impl FastBert {
     }
 
     fn paired(&self, pairs: &[(&str, Option<&str>)]) -> Result<Vec<Sequence>> {
-        // Not the model itself, which no other thread may see in a browser.
+        // The closure does not borrow the model itself, which no other thread may see in a browser.
         let (tokenizer, none) = (&self.tokenizer, self.second(None));
         each(pairs, |(text, pair)| tokenizer.encode(text, pair.or(none)))
     }
@@ -396,7 +428,7 @@ impl FastBert {
         self.encoder.batch(&chosen)
     }
 
-    /// A row for each sequence, in their order.
+    /// Returns a row for each sequence, in the order of the sequences.
     async fn rows(&self, sequences: &[Sequence], output: &Output) -> Result<Vec<Vec<f32>>> {
         let mut results = vec![Vec::new(); sequences.len()];
         let take = |chosen: &[usize], values: &[f32]| {
@@ -411,7 +443,8 @@ impl FastBert {
         Ok(results)
     }
 
-    /// Runs batch after batch, until `take` has enough. A GPU computes the next one meanwhile.
+    /// Runs batch after batch until `take` has enough. A GPU computes the next batch while `take`
+    /// works.
     async fn each_batch(
         &self,
         sequences: &[Sequence],
@@ -429,7 +462,7 @@ impl FastBert {
                 self.encoder.begin(batch, output, Tap::None).await
             };
             let running = match (begin().await, before.take()) {
-                // There is no room for two batches.
+                // There is no room for two batches at once.
                 (Err(Error::OutOfMemory { .. }), Some(alone)) => {
                     if take(alone).await?.is_break() {
                         return Ok(());
@@ -454,7 +487,8 @@ impl FastBert {
         Ok(())
     }
 
-    /// Which sequences run together: sorted by length, as many as the token budget holds.
+    /// Returns which sequences run together: they are sorted by length, and each batch takes as
+    /// many as the token budget allows.
     fn batches(&self, sequences: &[Sequence]) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|index| sequences[*index].ids.len());
@@ -476,7 +510,7 @@ impl FastBert {
         batches
     }
 
-    /// The tokens of the highest scores, with softmax probabilities in f64.
+    /// Returns the tokens with the highest scores, and their softmax probabilities in f64.
     fn likeliest(&self, scores: &[f32], top: usize) -> Vec<Filled> {
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weight = |score: f32| f64::from(score - largest).exp();
@@ -495,7 +529,8 @@ impl FastBert {
     }
 }
 
-/// What tokenizing makes of each item, on all threads where there are any; of several errors the first item's.
+/// Tokenizes each item. All threads share the work where there are several. Of several errors it
+/// returns that of the first item.
 fn each<T: Sync>(
     items: &[T],
     encode: impl Fn(&T) -> Result<Sequence> + Sync,

@@ -11,17 +11,18 @@ use crate::error::{Error, Result};
 use crate::files::{LONGEST_JSON, LONGEST_TOKENIZER, read_file};
 use crate::model::{EncoderConfig, EncoderWeights};
 
-/// A model's files by their names in its folder (`config.json`, `1_Pooling/config.json`), for where there is no disk.
+/// A model's files by their names in its folder (`config.json`, `1_Pooling/config.json`), for
+/// places that have no disk.
 pub type ModelFiles = HashMap<String, Vec<u8>>;
 
-/// Where they are.
+/// The place of a model's files.
 pub(crate) enum Folder<'f> {
     Disk(PathBuf),
     Memory(&'f ModelFiles),
 }
 
 impl Folder<'_> {
-    /// A file's name in messages.
+    /// Returns a file's name for messages.
     pub(crate) fn name(&self, file: &str) -> String {
         match self {
             Self::Disk(folder) => folder.join(file).display().to_string(),
@@ -29,7 +30,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Whether there is such a file.
+    /// Returns whether there is such a file.
     pub(crate) fn has(&self, file: &str) -> bool {
         match self {
             Self::Disk(folder) => folder.join(file).is_file(),
@@ -37,7 +38,7 @@ impl Folder<'_> {
         }
     }
 
-    /// A file.
+    /// Reads a file.
     pub(crate) fn read(&self, file: &str) -> Result<Cow<'_, [u8]>> {
         match self {
             Self::Disk(folder) => {
@@ -52,7 +53,7 @@ impl Folder<'_> {
         }
     }
 
-    /// A small JSON file, if it is there.
+    /// Reads a small JSON file, if it is there.
     pub(crate) fn json(&self, file: &str) -> Result<Option<Value>> {
         let bytes = match self.read(file) {
             Ok(bytes) => bytes,
@@ -67,10 +68,11 @@ impl Folder<'_> {
 }
 
 impl<'f> EncoderWeights<'f> {
-    /// As [`EncoderWeights::open`], of `config.json` and `model.safetensors` in memory; without a base.
+    /// Reads `config.json` and `model.safetensors` from memory, as [`EncoderWeights::open`] reads a
+    /// folder. A `base` is not supported here.
     ///
     /// # Errors
-    /// As [`EncoderWeights::open`].
+    /// Returns the errors of [`EncoderWeights::open`].
     pub fn from_files(files: &'f ModelFiles) -> Result<Self> {
         let config = EncoderConfig::from_json("config.json", in_memory(files, "config.json")?)?;
         let weights = in_memory(files, "model.safetensors")?;

@@ -1,4 +1,5 @@
-//! Code of the tokenizers crate, which indexes, unwraps and loops by what a file says: its panics and its hanging become errors.
+//! Guards code of the tokenizers crate. That code indexes, unwraps and loops as a file tells it;
+//! here its panics and endless loops become errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +14,8 @@ pub(crate) fn without_panic<T>(name: &str, work: impl FnOnce() -> Result<T>) -> 
     })
 }
 
-/// As [`without_panic`], for at most so many seconds: what takes longer goes on in a thread that nobody waits for.
+/// Works like [`without_panic`], for at most `seconds`. Work that takes longer goes on in a thread
+/// that nobody waits for.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn within<T: Send + 'static>(
     seconds: f64,
@@ -26,17 +28,20 @@ pub(crate) fn within<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("tokenizer".into()).spawn(move || {
         let _ = sender.send(without_panic(&named, work));
     });
-    thread.map_err(|cause| failed(name, format!("no thread to read it in: {cause}")))?;
+    thread
+        .map_err(|cause| failed(name, format!("no thread could be started to read it: {cause}")))?;
     match receiver.recv_timeout(std::time::Duration::from_secs_f64(seconds)) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(failed(name, format!("it takes more than {seconds} s to read and try")))
+            Err(failed(name, format!("reading and trying it takes more than {seconds} s")))
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed(name, "its thread ended".into())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            Err(failed(name, "the thread that read it ended".into()))
+        }
     }
 }
 
-/// In a browser there is no second thread; the page's worker can be ended.
+/// A browser has no second thread here, but the page can end its worker.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn within<T>(_: f64, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     without_panic(name, work)
@@ -63,6 +68,6 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
             }
         });
-        assert_eq!(hung.unwrap_err(), "t.json: it takes more than 0.01 s to read and try");
+        assert_eq!(hung.unwrap_err(), "t.json: reading and trying it takes more than 0.01 s");
     }
 }

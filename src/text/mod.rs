@@ -1,4 +1,4 @@
-//! Text in, answers out: a tokenizer and an encoder from one model's files.
+//! Models that take text: a tokenizer and an encoder from one model's files.
 
 mod cosine;
 mod fast_bert;

@@ -1,18 +1,19 @@
-//! How a model is loaded.
+//! Options of how a model is loaded.
 
 use crate::executor::EncoderOptions;
 use crate::model::Pooler;
 
-/// How a model is loaded.
+/// Options of how a model is loaded.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelOptions {
-    /// How it is stored and run. On the CPU f16 weights are only rounded to, `int8` is honoured, and a variant and f16 activations are
-    /// errors.
+    /// How the encoder is stored and run. On the CPU weights are rounded to f16 if f16 is asked
+    /// for, `int8` is honoured, and a variant or f16 activations are errors.
     pub stored: EncoderOptions,
-    /// Tokens that run at once, at most, and on the CPU never more than 2,048, which are fastest; a longer text runs alone.
+    /// The most tokens that run at once; a longer text runs alone. The CPU takes at most 2,048
+    /// tokens, which are fastest there.
     pub batch_tokens: usize,
-    /// A pooler for the classification head instead of the file's.
+    /// The pooler of the classification head, in place of the file's.
     pub pooler: Option<Pooler>,
 }
 
@@ -23,19 +24,19 @@ impl Default for ModelOptions {
 }
 
 impl ModelOptions {
-    /// Stored and run so.
+    /// Sets how the encoder is stored and run.
     pub fn stored(mut self, options: EncoderOptions) -> Self {
         self.stored = options;
         self
     }
 
-    /// With so many tokens at once, at most.
+    /// Sets the most tokens that run at once.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.batch_tokens = tokens;
         self
     }
 
-    /// With another pooler for the classification head than the file's.
+    /// Sets the pooler of the classification head, in place of the file's.
     pub fn pooler(mut self, pooler: Pooler) -> Self {
         self.pooler = Some(pooler);
         self

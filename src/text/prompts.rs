@@ -1,4 +1,5 @@
-//! What a sentence-transformers model wants before a text: `config_sentence_transformers.json`.
+//! The prompts that a sentence-transformers model wants before a text
+//! (`config_sentence_transformers.json`).
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,10 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::text::folder::Folder;
 
-/// The file.
+/// The name of the file.
 const FILE: &str = "config_sentence_transformers.json";
 
-/// A model's prompts by name, and the one that every text gets unless another is asked for.
+/// A model's prompts by name, and the prompt that every text gets unless another one is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prompts {
     named: BTreeMap<String, String>,
@@ -44,37 +45,40 @@ impl Prompts {
         Ok(prompts)
     }
 
-    /// The prompt of this name.
+    /// Returns the prompt of this name.
     ///
     /// # Errors
-    /// [`Error::Input`] lists the names that there are.
+    /// [`Error::Input`] lists the names that exist.
     pub fn get(&self, name: &str) -> Result<&str> {
         self.named.get(name).map(String::as_str).ok_or_else(|| {
             let names: Vec<_> = self.named.keys().map(String::as_str).collect();
             let expected = match names[..] {
-                [] => "none, as this model declares no prompts".into(),
+                [] => "no name, because this model declares no prompts".into(),
                 _ => format!("one of {}", names.join(", ")),
             };
             Error::input("name of a prompt", expected, name)
         })
     }
 
-    /// All that the model declares, by name.
+    /// Returns all prompts that the model declares, by name.
     pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
         self.named.iter().map(|(name, prompt)| (name.as_str(), prompt.as_str()))
     }
 
-    /// What every text gets unless another prompt is asked for: mostly nothing.
+    /// Returns the prompt that every text gets unless another one is asked for. It is empty for
+    /// most models.
     pub fn for_texts(&self) -> &str {
         self.default.as_deref().unwrap_or_default()
     }
 
-    /// What a query gets: the prompt `query` where the model declares it, as `encode_query` of sentence-transformers.
+    /// Returns the prompt of a query: `query` if the model declares it, as in `encode_query` of
+    /// sentence-transformers.
     pub fn for_queries(&self) -> &str {
         self.first_of(&["query"])
     }
 
-    /// What a text gets that queries are held against: `document`, `passage` or `corpus`, as `encode_document` of sentence-transformers.
+    /// Returns the prompt of a text that queries are compared with: `document`, `passage` or
+    /// `corpus`, as in `encode_document` of sentence-transformers.
     pub fn for_documents(&self) -> &str {
         self.first_of(&["document", "passage", "corpus"])
     }

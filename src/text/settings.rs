@@ -1,4 +1,5 @@
-//! What a model folder says beside its weights: how sentences are pooled, and how long they may be.
+//! Settings of a model folder besides its weights: how sentences are pooled, and how long they may
+//! be.
 
 use serde_json::Value;
 
@@ -6,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::model::{Pooler, is_plain_path};
 use crate::text::folder::Folder;
 
-/// How a sentence becomes a vector, and whether it is normalised: what a sentence-transformers folder says; else the mean over the
-/// tokens, normalised.
+/// Returns how a sentence becomes a vector, and whether the vector is normalised, as a
+/// sentence-transformers folder says. Other folders get the mean over the tokens, normalised.
 pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
     let Some(modules) = folder.json("modules.json")? else {
         return Ok((Pooler::MeanUnmasked, true));
@@ -38,14 +39,14 @@ pub(crate) fn pooling(folder: &Folder<'_>) -> Result<(Pooler, bool)> {
 fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
     let name = folder.name(file);
     let Some(config) = folder.json(file)? else {
-        let expected = "how its vectors are pooled, as modules.json names this file";
+        let expected = "the pooling settings that modules.json refers to";
         return Err(Error::config(name, expected, "no such file"));
     };
     if config.get("include_prompt") == Some(&Value::Bool(false)) {
         let expected = "true (nothing else is implemented)";
         return Err(Error::config(format!("include_prompt in {name}"), expected, "false"));
     }
-    // Newer files name the mode, or several; older ones have a flag for each.
+    // Newer files name one mode or several; older files have a flag for each mode.
     let modes: Vec<String> = match config.get("pooling_mode") {
         Some(Value::String(mode)) => vec![mode.clone()],
         Some(Value::Array(modes)) => {
@@ -59,7 +60,7 @@ fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
                 on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect();
             let mean = config.get("pooling_mode_mean_tokens");
             match modes[..] {
-                // The mean is the default of its flag.
+                // The flag of the mean defaults to true.
                 [] if mean.is_none() => vec!["mean".into()],
                 _ => modes.into_iter().map(str::to_owned).collect(),
             }
@@ -78,18 +79,18 @@ fn pooler(folder: &Folder<'_>, file: &str) -> Result<Pooler> {
     }
 }
 
-/// How texts are prepared, where a folder says so.
+/// How texts are prepared, as far as the folder says so.
 pub(crate) struct Preparation {
-    /// Tokens that a sentence is cut to.
+    /// The number of tokens that a sentence is cut to.
     pub(crate) max_tokens: Option<usize>,
-    /// Whether tokens are cut off at the beginning of a text instead of its end.
+    /// Whether a text that is too long loses its beginning instead of its end.
     pub(crate) truncates_left: Option<bool>,
     /// Whether texts are lower-cased before the tokenizer sees them.
     pub(crate) lower_case: bool,
 }
 
 impl Preparation {
-    /// Of `sentence_bert_config.json` and `tokenizer_config.json`.
+    /// Reads `sentence_bert_config.json` and `tokenizer_config.json`.
     pub(crate) fn read(folder: &Folder<'_>) -> Result<Self> {
         const SENTENCE: &str = "sentence_bert_config.json";
         const TOKENIZER: &str = "tokenizer_config.json";
@@ -124,7 +125,7 @@ impl Preparation {
     }
 }
 
-/// The mask token, if the folder names it.
+/// Returns the mask token, if the folder names it.
 pub(crate) fn mask_token(folder: &Folder<'_>) -> Result<Option<String>> {
     for file in ["special_tokens_map.json", "tokenizer_config.json"] {
         let json = folder.json(file)?;

@@ -1,4 +1,4 @@
-//! Text to token ids with the tokenizer that a checkpoint ships.
+//! Turns text into token ids with the tokenizer that a checkpoint ships.
 
 use std::path::Path;
 
@@ -11,15 +11,17 @@ use crate::text::folder::{Folder, ModelFiles};
 use crate::text::guarded::{within, without_panic};
 use crate::text::settings::{Preparation, mask_token};
 
-/// Spellings of the mask that are understood in texts, whatever the model calls it.
+/// The spellings of the mask that are understood in texts, whatever the model calls it.
 const MASKS: [&str; 2] = ["<mask>", "[MASK]"];
 
-/// Seconds that reading a tokenizer and trying it on [`PROBE`] may take: twenty times what the largest vocabularies in use need.
+/// The seconds that reading a tokenizer and trying it on [`PROBE`] may take: twenty times what the
+/// largest vocabularies in use need.
 const LONGEST: f64 = 60.0;
-/// Letters, digits, marks, other scripts, joined ones: what normalizers and patterns of a hostile file would loop on.
+/// A text of letters, digits, marks, other scripts and joined ones. The normalizers and patterns of
+/// a hostile file would loop on it.
 const PROBE: &str = "The caf\u{e9} cost $1,234.50 \u{2014} aaaaaaaa don't! \u{4f60}\u{597d} \u{1f469}\u{200d}\u{1f4bb} \t <mask> ";
 
-/// The side of a text that is cut off where it is too long.
+/// The side on which a text that is too long is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutSide {
     /// Its beginning.
@@ -28,18 +30,19 @@ pub enum CutSide {
     Right,
 }
 
-/// What a model reads of a text.
+/// The part of a text that a model reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tokenized {
-    /// The tokens that it reads, special ones included.
+    /// The tokens that the model reads, including special ones.
     pub sequence: Sequence,
-    /// Tokens of the whole text, special ones included: more than those of the sequence where it was cut.
+    /// The number of tokens of the whole text, including special ones. It is larger than the
+    /// sequence if the text was cut.
     pub whole: usize,
 }
 
 impl Tokenized {
-    /// Whether a part of the text is missing.
+    /// Returns whether a part of the text is missing.
     pub fn is_cut(&self) -> bool {
         self.whole > self.sequence.ids.len()
     }
@@ -49,17 +52,19 @@ impl Tokenized {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Token {
-    /// Its id.
+    /// The token's id.
     pub id: u32,
-    /// As the vocabulary has it.
+    /// The token as the vocabulary has it.
     pub text: String,
-    /// Whether the model's template added it.
+    /// Whether the model's template added the token.
     pub special: bool,
-    /// Characters of the text that it stands for, the first and the one after the last; none for a special one.
+    /// The characters of the text that the token stands for: the first one, and the one after the
+    /// last. `None` for a special token.
     pub place: Option<(usize, usize)>,
 }
 
-/// A tokenizer, with its template obeyed as the file says, no padding, and a longest sequence.
+/// A tokenizer. It obeys the template of its file, does not pad, and cuts sequences that are too
+/// long.
 #[derive(Debug)]
 pub struct Tokenizer {
     tokenizer: tokenizers::Tokenizer,
@@ -71,18 +76,21 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model folder; texts are cut to `max_tokens`, or to what the folder says where that is less.
+    /// Reads the `tokenizer.json` of a model folder. Texts are cut to `max_tokens`, or to the
+    /// folder's own limit if that is lower.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Tokenizer`]; [`Error::Input`] if so few tokens leave no room beside the special ones.
+    /// Returns [`Error::Io`] or [`Error::Tokenizer`] if the file cannot be read, and
+    /// [`Error::Input`] if the limit leaves no room beside the special tokens.
     pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
         Self::read(&Folder::Disk(folder.into()), max_tokens)
     }
 
-    /// As [`Tokenizer::open`], of a model's files in memory.
+    /// Reads the tokenizer from a model's files in memory, as [`Tokenizer::open`] does from a
+    /// folder.
     ///
     /// # Errors
-    /// As [`Tokenizer::open`].
+    /// Returns the errors of [`Tokenizer::open`].
     pub fn from_files(files: &ModelFiles, max_tokens: usize) -> Result<Self> {
         Self::read(&Folder::Memory(files), max_tokens)
     }
@@ -108,7 +116,7 @@ impl Tokenizer {
                 reason: cause.to_string(),
             };
             let tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(failed)?;
-            // A text that it cannot cut is an error when somebody has such a text.
+            // If it cannot cut a text, that is an error only for somebody who has such a text.
             let _ = tokenizer.encode(PROBE.repeat(16), true);
             Ok(tokenizer)
         };
@@ -129,7 +137,7 @@ impl Tokenizer {
         };
         let side = if left { CutSide::Left } else { CutSide::Right };
         tokenizer.with_padding(None);
-        // Texts are cut here, so that whoever asks is told, and may choose the side.
+        // Texts are cut in this file, so that a caller learns of it and may choose the side.
         tokenizer.with_truncation(None).map_err(fail)?;
         let named = mask_token(folder)?;
         let candidates = named.iter().map(String::as_str).chain(MASKS);
@@ -140,18 +148,20 @@ impl Tokenizer {
         Ok(Self { tokenizer, mask, lower_case, longest, side, name })
     }
 
-    /// A text, or a pair of texts, as the file's template wants them, cut where they are too long.
+    /// Returns the tokens of a text or of a pair of texts, in the file's template, cut if they are
+    /// too long.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`].
+    /// Returns [`Error::Tokenizer`] if the text cannot be tokenized.
     pub fn encode(&self, text: &str, pair: Option<&str>) -> Result<Sequence> {
         Ok(self.tokenize(text, pair, None)?.sequence)
     }
 
-    /// As [`Tokenizer::encode`], saying what was cut; on this side rather than the one that the folder names.
+    /// Tokenizes like [`Tokenizer::encode`], and also returns how much was cut. `side` replaces the
+    /// side that the folder names.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// Returns the errors of [`Tokenizer::encode`].
     pub fn tokenize(
         &self,
         text: &str,
@@ -177,7 +187,7 @@ impl Tokenizer {
         Ok(Tokenized { sequence, whole })
     }
 
-    /// What is left of texts that are too long, with the template around it.
+    /// Returns what is left of texts that are too long, with the template around it.
     fn cut(&self, text: &str, pair: Option<&str>, side: CutSide) -> Result<Encoding> {
         let direction = match side {
             CutSide::Left => TruncationDirection::Left,
@@ -191,17 +201,18 @@ impl Tokenizer {
             let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
             let (mut first, mut second) =
                 truncate_encodings(raw(text)?, pair.map(raw).transpose()?, &params)?;
-            // What was cut off would go through the template too.
+            // Without this, the part that was cut off would go through the template too.
             first.take_overflowing();
             second.as_mut().map(Encoding::take_overflowing);
             self.tokenizer.post_process(first, second, true)
         })
     }
 
-    /// The tokens of a text, none cut off; with the template's own where they are asked for.
+    /// Returns all tokens of a text, with those of the template if `special` asks for them. Nothing
+    /// is cut.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// Returns the errors of [`Tokenizer::encode`].
     pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<Token>> {
         let text = self.prepared(text);
         let encoding = self.guarded(|| self.tokenizer.encode_char_offsets(text, special))?;
@@ -228,36 +239,36 @@ impl Tokenizer {
         })
     }
 
-    /// Tokens of a sequence, at most; special ones count.
+    /// Returns the most tokens of a sequence; special tokens count.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// The same text with any spelling of the mask replaced by the model's own.
+    /// Returns the same text with every spelling of the mask replaced by the model's own.
     pub fn with_mask(&self, text: &str) -> String {
         let Some((mask, _)) = &self.mask else { return text.to_owned() };
         MASKS.iter().fold(text.to_owned(), |text, spelling| text.replace(spelling, mask))
     }
 
-    /// Id of the mask, if the model has one.
+    /// Returns the id of the mask, if the model has one.
     pub fn mask_id(&self) -> Option<u32> {
         self.mask.as_ref().map(|(_, id)| *id)
     }
 
-    /// A token as text.
+    /// Returns a token as text.
     pub fn token(&self, id: u32) -> String {
         self.tokenizer.id_to_token(id).unwrap_or_else(|| format!("<{id}>"))
     }
 
-    /// Ids back to text.
+    /// Turns ids back into text.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`].
+    /// Returns [`Error::Tokenizer`] if they cannot be decoded.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.guarded(|| self.tokenizer.decode(ids, true))
     }
 
-    /// Rows of the vocabulary, added tokens included.
+    /// Returns the number of rows of the vocabulary, including added tokens.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }

@@ -1,4 +1,4 @@
-/** Calls to a worker: each has a promise, an end by `signal`, and progress. */
+/** Calls to a worker. Each has a promise, a `signal` that ends it, and progress. */
 
 import { CmmError } from "./errors.js";
 import type { Failed, Reply, StarterPort } from "./messages.js";
@@ -22,7 +22,7 @@ export interface Events {
 export class Calls {
   private readonly waiting = new Map<number, Waiting>();
   private next = 0;
-  /** Why no call can be answered any more. */
+  /** The reason why no call can be answered any more. */
   private ended: Failed | null = null;
 
   constructor(
@@ -55,7 +55,7 @@ export class Calls {
     });
   }
 
-  /** Ends the worker; calls that wait for it are told why. */
+  /** Ends the worker. Calls that wait for it fail with this reason. */
   end(why: Failed): void {
     if (this.ended) return;
     this.ended = why;
@@ -69,7 +69,7 @@ export class Calls {
     if ("memory" in reply) return events.memory?.(reply.memory);
     if ("lost" in reply) return events.lost?.(reply.lost);
     const waiting = this.waiting.get(reply.id);
-    // Of a call that was aborted nobody wants to know.
+    // Nobody wants the answer of a call that was aborted.
     if (!waiting) return;
     if ("progress" in reply) return waiting.progress?.(reply.progress);
     this.done(reply.id);

@@ -1,4 +1,7 @@
-/** A worker with a device, and the model on it: what `FastMiniLM` stands on, for who wants to open the device before the model is wanted. */
+/**
+ * A worker with a device and the model on it. `FastMiniLM` is built on it; use it to open the
+ * device before a model is needed.
+ */
 
 import { Calls, type CallOptions } from "./calls.js";
 import { CmmError } from "./errors.js";
@@ -18,7 +21,7 @@ const DEVICES = ["auto", "webgpu", "cpu"];
 export class Engine {
   private constructor(
     private readonly calls: Calls,
-    /** What it runs on. */
+    /** The device that the engine runs on. */
     readonly description: Description,
   ) {}
 
@@ -34,48 +37,48 @@ export class Engine {
     }
   }
 
-  /** Puts a model on the device, in place of the one that is there; returns its name. */
+  /** Puts a model on the device, in place of the current one. Returns its name. */
   async load({ precision = "f32", variant, onProgress, signal, ...location }: ModelOptions): Promise<string> {
     const given = [located(location), { precision, variant }];
     return this.calls.call<string>("load", given, { progress: onProgress, signal });
   }
 
-  /** Unit vectors of texts. */
+  /** Returns unit vectors of texts. */
   async embed(texts: readonly string[], { kind = "text", nodes = false, onProgress, signal }: EmbedOptions = {}): Promise<Embeddings> {
     if (!Array.isArray(texts) || texts.some((text) => typeof text !== "string")) {
       throw new CmmError("input", "texts must be an array of strings");
     }
-    if (nodes && kind !== "text") throw new CmmError("input", "nodes are told of texts of the kind `text` only");
+    if (nodes && kind !== "text") throw new CmmError("input", "nodes are available only for texts of the kind `text`");
     return this.calls.call<Embeddings>("embed", [texts, kind, nodes], { progress: onProgress, signal });
   }
 
-  /** What of a model is in the cache. */
+  /** Returns how much of a model is in the cache. */
   async cached(location: ModelLocation): Promise<Cached> {
     return this.calls.call<Cached>("cached", [located(location)]);
   }
 
-  /** Empties the cache: of this model, and of all others in it. */
+  /** Empties the cache of this model and of all others in it. */
   async clearCache(location: ModelLocation): Promise<void> {
     return this.calls.call<void>("clearCache", [located(location)]);
   }
 
-  /** Calls a method that a worker of your own has beside the package's. */
+  /** Calls a method that your own worker adds to the package's. */
   call<T>(method: string, given: unknown[] = [], options: CallOptions = {}): Promise<T> {
     return this.calls.call<T>(method, given, options);
   }
 
-  /** Gives the device up as if it had been lost, to see what happens then. */
+  /** Gives the device up as if it had been lost, so that the consequences can be tested. */
   async lose(): Promise<void> {
     return this.calls.call<void>("lose", []);
   }
 
-  /** Ends the worker, and with it all that it holds. */
+  /** Ends the worker, and with it everything that it holds. */
   dispose(): void {
     this.calls.end({ code: "disposed", message: "the engine was disposed of" });
   }
 }
 
-/** A location in words that a worker understands. */
+/** Returns a location in a form that can be sent to a worker. */
 function located({ modelUrl, cache, manifestSha256 }: ModelLocation) {
   if (manifestSha256 !== undefined && !/^[0-9a-f]{64}$/i.test(manifestSha256)) {
     throw new CmmError("input", "manifestSha256 must be 64 hexadecimal digits");

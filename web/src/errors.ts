@@ -1,9 +1,12 @@
-/** What can go wrong, as errors that a program can tell apart. */
+/** The errors of this package, which a program can tell apart by their codes. */
 
 const CODES = [
-  /** There is no WebGPU: an old browser, a page that is not from a secure origin, or Node.js without the package `webgpu`. */
+  /**
+   * There is no WebGPU: the browser is old, the page is not from a secure origin, or Node.js lacks
+   * the package `webgpu`.
+   */
   "no-webgpu",
-  /** WebGPU is there, and found no GPU. */
+  /** WebGPU exists but found no GPU. */
   "no-adapter",
   /** The GPU lacks something that the kernels need. */
   "unsupported",
@@ -15,9 +18,9 @@ const CODES = [
   "gpu",
   /** A file did not arrive. */
   "download",
-  /** A file or the manifest is not what its checksum says, or longer than it may be. */
+  /** A file or the manifest does not match its checksum, or is longer than it may be. */
   "integrity",
-  /** The files are what was meant, and no model that this engine can run. */
+  /** The files are the right ones, but they are not a model that this engine can run. */
   "model",
   /** An argument is not usable. */
   "input",
@@ -25,7 +28,7 @@ const CODES = [
   "aborted",
   /** The model or engine was disposed of. */
   "disposed",
-  /** The worker stopped: a fault of this package. `recover()` starts another. */
+  /** The worker stopped because of a fault in this package. `recover()` starts another one. */
   "crashed",
 ] as const;
 
@@ -33,7 +36,7 @@ export type ErrorCode = (typeof CODES)[number];
 
 export const isCode = (name: unknown): name is ErrorCode => (CODES as readonly unknown[]).includes(name);
 
-/** Every error of this package: `code` for programs, `message` for people. */
+/** Every error of this package: `code` is for programs, `message` for people. */
 export class CmmError extends Error {
   override readonly name = "CmmError";
 

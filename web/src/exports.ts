@@ -1,4 +1,4 @@
-/** What the package offers. */
+/** The exports of the package. */
 
 export { Engine } from "./engine.js";
 export { CmmError, type ErrorCode } from "./errors.js";

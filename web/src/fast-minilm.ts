@@ -14,37 +14,43 @@ export class FastMiniLM {
     private described: Description,
   ) {}
 
-  /** Opens a device, fetches the model, and puts it there. */
+  /** Opens a device, fetches the model, and puts it on the device. */
   static async load(options: LoadOptions): Promise<FastMiniLM> {
     if (!options?.modelUrl) throw new CmmError("input", "modelUrl must say where the model is");
     const engine = await open(options, options.signal);
     return new FastMiniLM(options, Promise.resolve(engine), engine.description);
   }
 
-  /** What it runs on. */
+  /** The device that the model runs on. */
   get description(): Description {
     return this.described;
   }
 
-  /** Unit vectors of texts. Calls may be made at any time: they run one after the other. */
+  /** Returns unit vectors of texts. Calls may overlap: they run one after the other. */
   async embed(texts: readonly string[], options?: EmbedOptions): Promise<Embeddings> {
     return (await this.engine).embed(texts, options);
   }
 
-  /** The cosine of two texts' vectors. */
+  /** Returns the cosine of two texts' vectors. */
   async similarity(a: string, b: string, options?: { signal?: AbortSignal }): Promise<number> {
     const both = await this.embed([a, b], options);
     return cosine(vector(both, 0), vector(both, 1));
   }
 
-  /** Those documents that are nearest to a query, best first. Documents may be texts, or their vectors: `embed(texts, { kind: "document" })`. */
+  /**
+   * Returns the documents that are nearest to a query, best first. Documents may be texts, or their
+   * vectors from `embed(texts, { kind: "document" })`.
+   */
   async search(query: string, documents: readonly string[] | Embeddings, { top, signal }: SearchOptions = {}): Promise<Hit[]> {
     const corpus = "data" in documents ? documents : await this.embed(documents, { kind: "document", signal });
     const { data } = await this.embed([query], { kind: "query", signal });
     return nearest(data, corpus, top);
   }
 
-  /** Starts over with the same options, after the device was lost or the worker stopped. Calls made meanwhile wait for it. */
+  /**
+   * Starts again with the same options, after the device was lost or the worker stopped. Calls made
+   * meanwhile wait for it.
+   */
   async recover(options?: { signal?: AbortSignal }): Promise<void> {
     if (this.disposed) throw gone();
     const old = this.engine;
@@ -58,13 +64,13 @@ export class FastMiniLM {
       this.described = engine.description;
       return engine;
     })();
-    // Whoever calls next is told if it failed.
+    // If it failed, the next call reports that.
     reopened.catch(() => undefined);
     this.engine = reopened;
     await reopened;
   }
 
-  /** Ends the worker, and with it all that it holds; calls that wait are told `disposed`. */
+  /** Ends the worker, and with it everything that it holds. Waiting calls fail with `disposed`. */
   dispose(): void {
     this.disposed = true;
     const old = this.engine;
@@ -76,7 +82,7 @@ export class FastMiniLM {
 
 const gone = () => new CmmError("disposed", "the model was disposed of");
 
-/** A device with the model on it. */
+/** Opens a device and puts the model on it. */
 async function open(options: LoadOptions, signal: AbortSignal | undefined): Promise<Engine> {
   const engine = await Engine.open({ ...options, signal });
   try {

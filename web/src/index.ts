@@ -1,4 +1,4 @@
-/** The package, in a browser. */
+/** The package in a browser. */
 
 import { startInBrowser } from "./start-in-browser.js";
 import { setPlatform } from "./platform.js";

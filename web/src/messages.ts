@@ -1,4 +1,4 @@
-/** What a worker and who started it say to each other. */
+/** The messages between a worker and the program that started it. */
 
 import type { ErrorCode } from "./errors.js";
 
@@ -6,9 +6,9 @@ export type Call = { id: number; method: string; given: unknown[] };
 
 export type Request =
   | Call
-  /** The call of this number is no longer wanted. */
+  /** The call with this number is no longer wanted. */
   | { abort: number }
-  /** Nothing is wanted any more. */
+  /** No further calls are wanted. */
   | { close: true };
 
 export type Failed = { code: ErrorCode; message: string };
@@ -17,9 +17,12 @@ export type Reply =
   | { id: number; result: unknown }
   | { id: number; progress: unknown }
   | { id: number; failed: Failed }
-  /** Memory held by the GPU's buffers, or on the CPU by WebAssembly, in bytes: of buffers whenever it has changed, of WebAssembly after each call. */
+  /**
+   * The bytes that the GPU's buffers hold, sent when they have changed, or on the CPU the bytes of
+   * WebAssembly's memory, sent after each call.
+   */
   | { memory: number }
-  /** The device was lost while nothing was being asked of it. */
+  /** The device was lost while no call was running. */
   | { lost: string };
 
 /** The worker's side. */
@@ -30,13 +33,16 @@ export interface WorkerPort {
   close(): void;
 }
 
-/** The side of who started the worker. */
+/** The side of the program that started the worker. */
 export interface StarterPort {
   send(request: Request): void;
   receive(handle: (reply: Reply) => void): void;
-  /** When the worker breaks, or could not be loaded. */
+  /** Sets the function to call if the worker breaks or cannot be loaded. */
   broken(handle: (why: string) => void): void;
-  /** Whether a call is waiting, for where a worker must not keep a program alive that has nothing else to do. */
+  /**
+   * Says whether a call is waiting. A worker must not keep a program alive that has nothing else to
+   * do.
+   */
   waits(waiting: boolean): void;
   /** Ends the worker. */
   end(): void;

@@ -1,4 +1,4 @@
-/** The package, in Node.js. */
+/** The package in Node.js. */
 
 import { setPlatform } from "./platform.js";
 import { startInNode } from "./start-in-node.js";

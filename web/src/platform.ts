@@ -1,12 +1,12 @@
-/** What differs between a browser and Node.js: the entry of each says so once. */
+/** The differences between a browser and Node.js. The entry of each sets them once. */
 
 import type { StarterPort } from "./messages.js";
 import type { WorkerLike } from "./types.js";
 
 export interface Platform {
-  /** Starts the package's worker, or with this function another. */
+  /** Starts the package's worker, or the one that this function creates. */
   start(worker: (() => WorkerLike) | undefined): StarterPort;
-  /** The absolute address of what a caller calls a URL. */
+  /** Returns the absolute address of a caller's URL. */
   address(url: string | URL): string;
 }
 

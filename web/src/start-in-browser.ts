@@ -1,4 +1,4 @@
-/** Workers of a browser. */
+/** Starts workers in a browser. */
 
 import type { Reply, StarterPort } from "./messages.js";
 import type { Platform } from "./platform.js";
@@ -9,14 +9,14 @@ export const startInBrowser: Platform = {
   address: (url) => new URL(url, globalThis.document?.baseURI ?? location.href).href,
 };
 
-/** The package's own worker. */
+/** Starts the package's own worker. */
 function packaged(): WorkerLike {
   const here = import.meta.url;
   if (new URL(here).origin === location.origin) {
-    // In these words bundlers recognise a worker.
+    // Bundlers recognise a worker by exactly this expression.
     return new Worker(new URL("./worker/browser-worker.js", import.meta.url), { type: "module" });
   }
-  // A worker's program must be from the page's own origin, what it imports need not.
+  // A worker's program must be from the page's own origin, but its imports need not be.
   const program = `import ${JSON.stringify(new URL("worker/browser-worker.js", here).href)};`;
   const address = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
   return new Worker(address, { type: "module" });

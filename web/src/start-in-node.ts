@@ -1,4 +1,4 @@
-/** Workers of Node.js. */
+/** Starts workers in Node.js. */
 
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -29,14 +29,15 @@ function port(worker: Worker): StarterPort {
     receive: (handle) => void worker.on("message", handle),
     broken(handle) {
       worker.on("error", (error) => handle(error.message));
-      worker.on("exit", (code) => handle(`the worker ended with ${code}`));
+      worker.on("exit", (code) => handle(`the worker ended with exit code ${code}`));
     },
     waits(waiting) {
       if (ending) return;
       if (waiting) worker.ref();
       else worker.unref();
     },
-    // Not by force: a thread that is stopped while it waits for Dawn takes the process with it. The process waits until it has ended.
+    // This does not use force: a thread that is stopped while it waits for Dawn takes the process
+    // with it. The process waits until the thread has ended.
     end() {
       ending = true;
       worker.ref();

@@ -1,29 +1,32 @@
-/** What callers give and get. */
+/** The types of arguments and results. */
 
-/** Where the engine shall run. `auto`: on a GPU, or where there is none but in software, on the CPU. */
+/**
+ * The device that the engine shall use. `auto` is a GPU, or the CPU if every adapter is a software
+ * one.
+ */
 export type Wanted = "auto" | "webgpu" | "cpu";
 
-/** Why it runs on the CPU. */
+/** The reason for running on the CPU. */
 export type Because = "asked" | "no-webgpu" | "no-adapter" | "software" | "unsupported" | "refused";
 
-/** What it runs on. */
+/** The device that the engine runs on. */
 export interface Description {
   device: "webgpu" | "cpu";
-  /** Why it is the CPU; null on a GPU. */
+  /** The reason for running on the CPU; null on a GPU. */
   because: Because | null;
-  /** The adapter in words; on the CPU those say so. */
+  /** A description of the adapter; on the CPU it says so. */
   adapter: string;
-  /** Whether the processor computes, as an adapter in software or as the CPU itself. */
+  /** Whether the processor computes, as a software adapter or as the CPU itself. */
   software: boolean;
-  /** Optional features of WebGPU in use, by wgpu's names. */
+  /** The optional features of WebGPU in use, by wgpu's names. */
   features: string[];
-  /** Variants of the kernels that the device runs; none on the CPU. */
+  /** The variants of the kernels that the device can run; empty on the CPU. */
   variants: string[];
   /** Whether passes are timed on the GPU. */
   timestamps: boolean;
 }
 
-/** A worker, as far as it is needed. */
+/** The part of a worker that the package needs. */
 export interface WorkerLike {
   postMessage(message: any, transfer: any[]): void;
   terminate(): unknown;
@@ -32,34 +35,50 @@ export interface WorkerLike {
 }
 
 export interface OpenOptions {
-  /** `auto` if it is left out. */
+  /** The default is `auto`. */
   device?: Wanted | undefined;
-  /** In browsers: starts a worker of your own in place of the package's, for example where a bundler or a content security policy wants it so. */
+  /**
+   * In browsers: starts your own worker in place of the package's, for example if a bundler or a
+   * content security policy needs that.
+   */
   worker?: (() => WorkerLike) | undefined;
-  /** Called when the GPU is lost while nothing is asked of it. */
+  /** Called when the GPU is lost while no call is running. */
   onLost?: ((why: string) => void) | undefined;
-  /** Called with the bytes that the GPU's buffers hold, or on the CPU WebAssembly, when they have changed. */
+  /**
+   * Called when memory has changed, with the bytes of the GPU's buffers, or on the CPU with those
+   * of WebAssembly.
+   */
   onMemory?: ((bytes: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Which model, and where it is kept. */
+/** The model, and the place where it is kept. */
 export interface ModelLocation {
-  /** The folder that `cmm-web-pack` has written: an address, in browsers relative to the page; in Node.js also a path. */
+  /**
+   * The folder that `cmm-web-pack` has written: an address, in browsers relative to the page. In
+   * Node.js it may be a path.
+   */
   modelUrl: string | URL;
   /**
-   * Where files are kept, packed. In browsers `true` (which is meant if it is left out) or a name: a cache of the Cache API. In Node.js a folder's
-   * path; nowhere if it is left out. `false`: nowhere.
+   * The place where files are kept, packed. In browsers `true` or a name stands for a cache of the
+   * Cache API; the default is `true`. In Node.js it is a folder's path; by default nothing is kept.
+   * `false` keeps nothing.
    */
   cache?: boolean | string | undefined;
-  /** The SHA-256 of manifest.json in hexadecimal: with it, nothing but that very model is run. */
+  /** The SHA-256 of manifest.json in hexadecimal. With it, only exactly this model is run. */
   manifestSha256?: string | undefined;
 }
 
 export interface ModelOptions extends ModelLocation {
-  /** How matrices are stored on the device: `f32` if it is left out. `f16` takes half of a GPU's memory. */
+  /**
+   * The precision in which matrices are stored on the device. The default is `f32`; `f16` takes
+   * half of a GPU's memory.
+   */
   precision?: "f32" | "f16" | undefined;
-  /** A certain variant of the kernels (`Description.variants`) in place of what suits the device. */
+  /**
+   * A certain variant of the kernels (`Description.variants`) in place of the one that suits the
+   * device.
+   */
   variant?: string | undefined;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -68,21 +87,21 @@ export interface ModelOptions extends ModelLocation {
 export interface LoadOptions extends OpenOptions, ModelOptions {}
 
 export type LoadProgress =
-  /** Bytes over the wire; `total` is of all files. */
+  /** Bytes over the wire; `total` is the sum of all files. */
   | { stage: "download"; file: string; loaded: number; total: number; cached: boolean }
   | { stage: "check"; file: string }
-  /** Weights go to the device, kernels are compiled. */
+  /** Weights are uploaded to the device, and kernels are compiled. */
   | { stage: "upload" };
 
-/** Which of a model's prompts texts get, where it has any. */
+/** The kind of a text, which decides which of the model's prompts it gets, if the model has any. */
 export type TextKind = "text" | "query" | "document";
 
 export interface EmbedOptions {
-  /** `text` if it is left out. */
+  /** The default is `text`. */
   kind?: TextKind | undefined;
-  /** Whether to tell which nodes the tokens engaged; only for `text`. */
+  /** Whether to return the nodes that the tokens engaged; only for `text`. */
   nodes?: boolean | undefined;
-  /** Called with the number of texts that are done. */
+  /** Called with the number of finished texts. */
   onProgress?: ((done: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -90,19 +109,21 @@ export interface EmbedOptions {
 /** Unit vectors of texts, one after the other. */
 export interface Embeddings {
   data: Float32Array;
-  /** Texts, and values of each vector. */
+  /** The number of texts, and the number of values of each vector. */
   dims: [number, number];
   nodes?: EngagedNodes;
 }
 
 export interface EngagedNodes {
-  /** Tokens of each text. */
+  /** The number of tokens of each text. */
   tokens: Uint32Array;
-  /** For each FFF layer the nodes that the tokens of all texts engaged: `[tokens, trees, levels]`. */
+  /**
+   * For each FFF layer, the nodes that the tokens of all texts engaged: `[tokens, trees, levels]`.
+   */
   layers: Uint32Array[];
 }
 
-/** A document that was found. */
+/** A document that a search found. */
 export interface Hit {
   /** Its place among the documents. */
   index: number;
@@ -111,16 +132,16 @@ export interface Hit {
 }
 
 export interface SearchOptions {
-  /** How many documents to return: 10 if it is left out. */
+  /** The number of documents to return. The default is 10. */
   top?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What of a model is in the cache. */
+/** How much of a model is in the cache. */
 export interface Cached {
-  /** Bytes that are there. */
+  /** The bytes that are in the cache. */
   bytes: number;
-  /** Bytes of all files over the wire. */
+  /** The bytes of all files over the wire. */
   wire: number;
   complete: boolean;
 }

@@ -1,4 +1,4 @@
-// The package in Chromium. `npm test` after ./build.
+// Tests the package in Chromium. Run them with `npm test` after ./build.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -183,7 +183,7 @@ test("files that do not arrive, or are not what the manifest says, are never run
     response.writeHead(200).end(content);
   }, "integrity", /model\.safetensors/);
   await fault("/model/config.json.gz", (response) => response.writeHead(200).end(Buffer.alloc(1 << 16, 32)), "integrity", /config\.json is longer than/);
-  // What unpacks to more than it may.
+  // This file unpacks to more than it may.
   await fault("/model/config.json.gz", (response) => response.writeHead(200).end(gzipSync(Buffer.alloc(1 << 20))), "integrity", /config\.json is longer than/);
   await fault("/model/manifest.json", (response) => response.writeHead(200).end("<html>"), "integrity", /manifest\.json: it is not JSON/);
   const changed = (change) => (response) => {
@@ -192,7 +192,7 @@ test("files that do not arrive, or are not what the manifest says, are never run
     response.writeHead(200).end(JSON.stringify(other));
   };
   for (const path of ["../secret", "https://elsewhere.example/x", "/x", "a//b", "a\\b", ""]) {
-    await fault("/model/manifest.json", changed(({ files }) => (files[0].path = path)), "integrity", /no path below the model/);
+    await fault("/model/manifest.json", changed(({ files }) => (files[0].path = path)), "integrity", /not a path below the model/);
   }
   await fault("/model/manifest.json", changed(({ files }) => (files[0].bytes = -1)), "integrity", /no lengths/);
   await fault("/model/manifest.json", changed(({ files }) => (files[0].bytes = 2 ** 40)), "integrity", /is the most/);
@@ -230,7 +230,7 @@ test("on WebGPU, vectors are the native engine's; a lost device is said so, and 
     const lost = new Promise((resolve) => (onLost = resolve));
     const model = await FastMiniLM.load({ modelUrl: "model/", device: "webgpu", onLost });
     const vectors = rows(await model.embed(texts));
-    // As a driver does it that restarts.
+    // A driver that restarts does this.
     const engine = await model.engine;
     await engine.lose();
     const why = await lost;
@@ -255,7 +255,7 @@ test("on WebGPU, vectors are the native engine's; a lost device is said so, and 
 
 test("a GPU without room, and a worker that breaks, are told apart", async () => {
   const codes = await page.evaluate(async () => {
-    // Modules are run in the order in which they are imported.
+    // Modules run in the order in which they are imported.
     const module = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
     const own = JSON.stringify(new URL("package/worker/browser-worker.js", location.href).href);
     const begun = (code) => () => new Worker(module(`import ${JSON.stringify(module(code))}; import ${own};`), { type: "module" });
@@ -288,7 +288,8 @@ test("the package may come from another server than the page, as from a CDN", as
 test("without an adapter, and without WebGPU, `webgpu` is refused and `auto` takes the CPU", async () => {
   const plain = await launchChromium({ webgpu: false });
   try {
-    // A page that is not from a secure origin has no WebGPU; neither a cache nor the browser's own checksums.
+    // A page that is not from a secure origin has no WebGPU, no cache, and none of the browser's
+    // checksums.
     for (const [host, code] of [["127.0.0.1", "no-adapter"], ["demo.test", "no-webgpu"]]) {
       const other = await openPackage(plain, server.address.replace("127.0.0.1", host));
       const { refused, because, vectors } = await other.evaluate(async () => {

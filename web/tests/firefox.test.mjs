@@ -1,4 +1,5 @@
-// The package in Firefox, where that is installed and its headless WebGPU runs: there it has shader-f16.
+// Tests the package in Firefox, if it is installed and its headless WebGPU runs; it has shader-f16
+// there.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

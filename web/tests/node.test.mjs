@@ -1,4 +1,4 @@
-// The package in Node.js: on the CPU, and on Dawn with SwiftShader.
+// Tests the package in Node.js: on the CPU, and on Dawn with SwiftShader.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -25,7 +25,7 @@ let folder;
 let native;
 let model;
 before(async () => {
-  // Debian's lavapipe is one that Dawn refuses.
+  // Dawn refuses Debian's lavapipe.
   if (existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES = SWIFTSHADER;
   folder = mkdtempSync(join(tmpdir(), "cmm-web-"));
   native = nativeVectors("models/fastminilm", sentences);
@@ -101,7 +101,7 @@ test("a program that neither disposes nor waits ends by itself", async () => {
 });
 
 test("without the package webgpu, `webgpu` is refused and `auto` takes the CPU", async () => {
-  // As it is installed where nothing else is.
+  // The package is installed where nothing else is.
   const alone = join(folder, "node_modules/cmm-web");
   cpSync(join(here, "dist"), join(alone, "dist"), { recursive: true });
   cpSync(join(here, "package.json"), join(alone, "package.json"));

@@ -1,14 +1,15 @@
-//! Devices by what a user calls them.
+//! Finds devices by the names that users give them.
 
 use cmm::{Device, DeviceChoice, GpuOptions, PciBusId, Precision, adapters as all_adapters};
 use pyo3::prelude::*;
 
 use crate::errors::choice;
 
-/// An adapter: its place in the list, name, backend, kind, driver, and PCI bus id where the backend tells it.
+/// An adapter: its place in the list, name, backend, kind, driver, and PCI bus id if the backend
+/// reports it.
 type Adapter = (usize, String, &'static str, String, String, Option<String>);
 
-/// The adapters, best first.
+/// Returns the adapters, best first.
 #[pyfunction]
 pub fn adapters(py: Python<'_>) -> Vec<Adapter> {
     let described = |(index, adapter): (usize, &cmm::wgpu::Adapter)| {
@@ -21,17 +22,17 @@ pub fn adapters(py: Python<'_>) -> Vec<Adapter> {
     py.detach(|| pollster::block_on(all_adapters()).iter().enumerate().map(described).collect())
 }
 
-/// The device of this name: `auto`, `cpu`, or an adapter.
+/// Finds the device of this name: `auto`, `cpu`, or an adapter.
 pub fn request(name: &str, options: &GpuOptions) -> cmm::Result<Device> {
     let choice = match name.parse() {
         Ok(choice) => choice,
         Err(never) => match never {},
     };
-    // An empty name is the best GPU, as for `AdapterChoice`.
+    // An empty name means the best GPU, as for `AdapterChoice`.
     pollster::block_on(Device::request(&choice, options))
 }
 
-/// How a device is shown: `cpu`, or an adapter with its backend.
+/// Describes a device: `cpu`, or an adapter with its backend.
 pub fn shown(device: &Device) -> String {
     match device {
         Device::Host => "cpu".into(),
@@ -39,12 +40,12 @@ pub fn shown(device: &Device) -> String {
     }
 }
 
-/// `f32` or `f16`.
+/// Reads `f32` or `f16`.
 pub fn precision(py: Python<'_>, what: &str, name: &str) -> PyResult<Precision> {
     choice(py, what, name, &[("f32", Precision::F32), ("f16", Precision::F16)])
 }
 
-/// Whether this choice can only be the host.
+/// Returns whether this name leaves the choice of the device to the library.
 pub fn is_auto(name: &str) -> bool {
     name.parse() == Ok(DeviceChoice::Auto)
 }

@@ -1,14 +1,14 @@
-//! Errors of the library as exceptions of `cmm.errors`.
+//! Turns errors of the library into exceptions of `cmm.errors`.
 
 use pyo3::prelude::*;
 
-/// An exception of this class of `cmm.errors`.
+/// Creates an exception of this class of `cmm.errors`.
 pub fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     let made = py.import("cmm.errors").and_then(|errors| errors.getattr(class)?.call1((message,)));
     made.map_or_else(|failed| failed, PyErr::from_value)
 }
 
-/// The exception that an error of the library becomes.
+/// Turns an error of the library into an exception.
 pub fn raised(py: Python<'_>, error: &cmm::Error) -> PyErr {
     use cmm::Error::*;
     let class = match error {
@@ -26,12 +26,12 @@ pub fn raised(py: Python<'_>, error: &cmm::Error) -> PyErr {
     exception(py, class, error.to_string())
 }
 
-/// The value, or the exception that its error becomes.
+/// Returns the value, or raises the exception for its error.
 pub fn or_raise<T>(py: Python<'_>, result: cmm::Result<T>) -> PyResult<T> {
     result.map_err(|error| raised(py, &error))
 }
 
-/// A word of few, read as the library reads it.
+/// Reads one of a few words. The error lists them.
 pub fn choice<T>(py: Python<'_>, what: &str, found: &str, known: &[(&str, T)]) -> PyResult<T>
 where
     T: Copy,

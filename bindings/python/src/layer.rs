@@ -13,10 +13,11 @@ use crate::devices::{precision, request, shown};
 use crate::errors::{choice, exception, or_raise};
 use crate::work::{Threads, Watch};
 
-/// Multiplications that the host makes between two looks for signals: a fraction of a second's.
+/// Multiplications that the host does between two checks for signals, which take a fraction of a
+/// second.
 const PRODUCTS_AT_ONCE: usize = 1 << 28;
 
-/// y and the path.
+/// The outputs y and the path.
 type Results<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<u32>>);
 
 enum Engine {
@@ -35,7 +36,8 @@ pub struct Layer {
 
 #[pymethods]
 impl Layer {
-    /// Rows as `FffWeights::new` takes them: `linear_in [input_rows, input]`, `linear_out [output_rows, output]`.
+    /// Creates a layer from rows in the form of `FffWeights::new`: `linear_in [input_rows, input]`
+    /// and `linear_out [output_rows, output]`.
     #[new]
     #[pyo3(signature = (linear_in, bias, linear_out, output_bias, *, trees, depth, form, leaf_width, activation, device, weights, threads))]
     #[allow(clippy::too_many_arguments, reason = "named in Python")]
@@ -97,7 +99,8 @@ impl Layer {
         Ok(Self { engine, shape, threads, device: shown(&device) })
     }
 
-    /// y `[tokens, output]` of x `[tokens, input]`, and the path `[tokens, trees * levels]`.
+    /// Computes y, `[tokens, output]`, and the path, `[tokens, trees * levels]`, from x,
+    /// `[tokens, input]`.
     fn forward<'py>(
         &self,
         py: Python<'py>,
@@ -163,7 +166,8 @@ impl Layer {
     }
 }
 
-/// The places in an error of a part, which begins at token `first`, become those of the whole.
+/// Changes the places that an error names from those in a part, which begins at token `first`, to
+/// those in the whole.
 fn at(mut error: cmm::Error, first: usize, width: usize) -> cmm::Error {
     match &mut error {
         cmm::Error::Value { index, .. } => *index += first * width,

@@ -6,7 +6,7 @@ mod layer;
 mod model;
 mod work;
 
-/// What `cmm._native` holds; `_native.pyi` says it to type checkers.
+/// The contents of `cmm._native`; `_native.pyi` declares them for type checkers.
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]

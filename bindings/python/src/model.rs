@@ -15,7 +15,7 @@ use crate::devices::{is_auto, precision, request, shown};
 use crate::errors::{exception, or_raise};
 use crate::work::{Threads, Watch};
 
-/// Token ids and token types of a text.
+/// The token ids and token types of a text.
 type Tokens = (Vec<u32>, Vec<u32>);
 
 #[pyclass(frozen, module = "cmm._native")]
@@ -44,7 +44,7 @@ impl Model {
         let (weights, activations) =
             (precision(py, "precision", weights)?, precision(py, "activations", activations)?);
         let threads = Threads::new(py, threads)?;
-        // No GPU makes products in int8, so that asking for them chooses the CPU.
+        // No GPU computes products in int8, so asking for them chooses the CPU.
         let device = if int8 && is_auto(device) { "cpu" } else { device };
         let stored = EncoderOptions::default().weights(weights).activations(activations).int8(int8);
         let options = ModelOptions::default().stored(stored).batch_tokens(batch_tokens);
@@ -58,31 +58,31 @@ impl Model {
         Ok(Self { model, threads: threads.serving(&device), device: shown(&device) })
     }
 
-    /// Values of a vector.
+    /// Returns the number of values of a vector.
     #[getter]
     fn width(&self) -> usize {
         self.model.encoder().config().hidden
     }
 
-    /// Tokens that a text is cut to.
+    /// Returns the number of tokens that a text is cut to.
     #[getter]
     fn max_tokens(&self) -> usize {
         self.model.tokenizer().longest()
     }
 
-    /// The prompts that the model declares, by name.
+    /// Returns the prompts that the model declares, by name.
     #[getter]
     fn prompts(&self) -> BTreeMap<String, String> {
         self.model.prompts().named().map(|(name, prompt)| (name.into(), prompt.into())).collect()
     }
 
-    /// The classes' names.
+    /// Returns the names of the classes.
     #[getter]
     fn labels(&self) -> Vec<String> {
         self.model.encoder().config().labels.clone()
     }
 
-    /// The vectors of a list of texts, `[texts, width]`; at most `batch` texts run at once.
+    /// Returns the vectors of a list of texts, `[texts, width]`. At most `batch` texts run at once.
     fn embed<'py>(
         &self,
         py: Python<'py>,
@@ -102,7 +102,8 @@ impl Model {
         PyArray1::from_vec(py, values).reshape([texts.len(), self.width()])
     }
 
-    /// The scores of a list of pairs, `[pairs, classes]`; at most `batch` pairs run at once.
+    /// Returns the scores of a list of pairs, `[pairs, classes]`. At most `batch` pairs run at
+    /// once.
     fn classify<'py>(
         &self,
         py: Python<'py>,
@@ -124,7 +125,7 @@ impl Model {
         PyArray1::from_vec(py, values).reshape([pairs.len(), classes])
     }
 
-    /// Ids and types of each text's tokens.
+    /// Returns the ids and types of each text's tokens.
     fn tokenize(&self, py: Python<'_>, texts: &Bound<'_, PyList>) -> PyResult<Vec<Tokens>> {
         let texts = read_texts(texts)?;
         let tokenizer = self.model.tokenizer();
@@ -136,7 +137,7 @@ impl Model {
     }
 }
 
-/// Runs `work` on `at_once` items after another, and puts the row of each into its place.
+/// Runs `work` on `at_once` items after another, and puts the row of each item into its place.
 fn in_steps<I>(
     watch: &Watch,
     items: &[I],
@@ -165,7 +166,7 @@ fn in_steps<I>(
     Ok(values)
 }
 
-/// The texts of a list, as Python holds them.
+/// Returns the texts of a list without copying them from Python.
 fn read_texts(texts: &Bound<'_, PyList>) -> PyResult<Vec<PyBackedStr>> {
     texts
         .iter()

@@ -1,4 +1,4 @@
-//! Long work: in a pool of threads, without Python's lock, and ended by Ctrl-C.
+//! Runs long work in a pool of threads, without Python's lock. Ctrl-C ends it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -10,22 +10,23 @@ use pyo3::prelude::*;
 
 use crate::errors::exception;
 
-/// How often signals are looked for, and progress is told.
+/// The time between two checks for signals and two reports of progress.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often a thread looks whether it is its turn.
+/// The time between two checks of a thread whether it is its turn.
 const TURN: Duration = Duration::from_millis(2);
 
-/// Where a model or layer computes: threads of its own, or those that all share.
+/// The threads on which a model or layer computes: its own, or those that all share.
 pub struct Threads {
     own: Option<rayon::ThreadPool>,
-    /// The process that started them: one that was forked from it has none.
+    /// The process that started the threads. A process that was forked from it does not have them.
     process: u32,
-    /// Whose turn it is, where the device serves one thread at a time.
+    /// The lock that takes turns, if the device serves one thread at a time.
     turn: Option<Mutex<()>>,
 }
 
 impl Threads {
-    /// So many threads of its own; none: those that rayon starts once in a process, one a core unless `RAYON_NUM_THREADS` says otherwise.
+    /// Starts `number` threads of its own. `None` means those that rayon starts once in a process:
+    /// one per core, unless `RAYON_NUM_THREADS` says otherwise.
     pub fn new(py: Python<'_>, number: Option<usize>) -> PyResult<Self> {
         let own = match number {
             None => None,
@@ -46,15 +47,16 @@ impl Threads {
         Ok(Self { own, process: std::process::id(), turn: None })
     }
 
-    /// For a device: those of GL have a context, for which a second thread waits a second and then panics.
+    /// Prepares for a device. GL devices have a context for which a second thread waits a second
+    /// and then panics, so they serve one thread at a time.
     pub fn serving(mut self, device: &Device) -> Self {
         let is_gl = |gpu: &cmm::Gpu| gpu.info().backend == cmm::wgpu::Backend::Gl;
         self.turn = matches!(device, Device::Gpu(gpu) if is_gl(gpu)).then(Mutex::default);
         self
     }
 
-    /// Waits until it is this thread's turn, without Python's lock. It is the thread that calls which waits, not one of the pool: that could take
-    /// up other work meanwhile, which waits too.
+    /// Waits without Python's lock until it is this thread's turn. The calling thread waits, not
+    /// one of the pool: that one could meanwhile take up other work, which would wait too.
     fn wait_for_turn(&self, py: Python<'_>) -> PyResult<Option<MutexGuard<'_, ()>>> {
         let Some(turn) = &self.turn else { return Ok(None) };
         loop {
@@ -67,8 +69,9 @@ impl Threads {
         }
     }
 
-    /// Runs `work` on these threads without Python's lock. Meanwhile signals are handled, and `progress` is told what is done; an exception of
-    /// either ends the work after its batch, and is raised.
+    /// Runs `work` on these threads without Python's lock. Meanwhile it handles signals and reports
+    /// to `progress`. An exception from either ends the work after the current batch, and is
+    /// raised.
     pub fn run<T: Send>(
         &self,
         py: Python<'_>,
@@ -105,7 +108,7 @@ impl Threads {
                             ended_by = Some(exception);
                         }
                     }
-                    // The work panicked, which the scope passes on.
+                    // The work panicked, and the scope passes the panic on.
                     Err(RecvTimeoutError::Disconnected) => {
                         return Err(exception(py, "Error", "the work did not end".into()));
                     }
@@ -125,7 +128,7 @@ impl Threads {
     }
 }
 
-/// What work and those who wait for it tell each other.
+/// The state that the work shares with those who wait for it.
 #[derive(Default)]
 pub struct Watch {
     stop: AtomicBool,
@@ -133,12 +136,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether nobody waits for the rest.
+    /// Returns whether nobody waits for the rest of the work.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// So many more are done.
+    /// Adds `done` to the number of finished items.
     pub fn add(&self, done: usize) {
         self.done.fetch_add(done, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures that the tests share."""
 
 import json
 import os
@@ -17,13 +17,13 @@ CLASSIFIER = ROOT / "models" / "fastminilm-sst2"
 
 @pytest.fixture(scope="session")
 def model() -> cmm.SentenceTransformer:
-    """The shipped model on the CPU."""
+    """Returns the shipped model on the CPU."""
     return cmm.SentenceTransformer(device="cpu")
 
 
 @pytest.fixture(scope="session")
 def software() -> int:
-    """An adapter, which on most machines is a software one."""
+    """Returns the index of an adapter, which on most machines is a software one."""
     there = cmm.adapters()
     if not there:
         message = "no GPU adapter: what runs on GPUs is not tested; apt-get install mesa-vulkan-drivers gives one in software"
@@ -36,7 +36,7 @@ def software() -> int:
 
 @pytest.fixture
 def prompted(tmp_path: Path) -> Path:
-    """The shipped model, which here declares prompts."""
+    """Returns a copy of the shipped model that declares prompts."""
     folder = tmp_path / "prompted"
     folder.mkdir()
     for file in SHIPPED.iterdir():
@@ -48,7 +48,7 @@ def prompted(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reranker(tmp_path: Path) -> Path:
-    """A model with one score: the classifier's score of its second class."""
+    """Returns a model with one score: the classifier's score of its second class."""
     import numpy as np
 
     folder = tmp_path / "reranker"

@@ -1,4 +1,5 @@
-"""Writes `expected.json`: vectors of the shipped model by the `cmm` command on the CPU, which the tests hold the package against.
+"""Writes `expected.json`: vectors of the shipped model by the `cmm` command on the CPU, with which
+the tests compare the package.
 
     python expected.py path/to/cmm
 """
@@ -18,7 +19,7 @@ TEXTS = [
 
 
 def by_command(command: str, texts: list[str], *options: str) -> list[list[float]]:
-    """The vectors that the command prints; a text a line of JSON goes in."""
+    """Returns the vectors that the command prints. Each text goes in as a line of JSON."""
     lines = "".join(json.dumps({"t": text}) + "\n" for text in texts)
     arguments = [command, "embed", "--in", "-", "--field", "t", "--json", "--device", "cpu", *options]
     done = subprocess.run(arguments, input=lines, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The adapters, in the real packages; each is skipped where its package is not installed."""
+"""Tests the adapters with the real packages. Each test is skipped if its package is not installed."""
 
 import asyncio
 

@@ -18,7 +18,7 @@ def weights(inputs, outputs, trees, depth, sides, seed=0):
 
 
 def truth(x, linear_in, bias, linear_out, trees, depth, signed):
-    """Algorithm 1 in plain loops and f64."""
+    """Computes algorithm 1 in plain loops and f64."""
     per_tree = 2 ** (depth + 1) - 1
     y, path = np.zeros((len(x), len(linear_out))), np.zeros((len(x), trees, depth + 1), int)
     for token, row in enumerate(x.astype(float)):

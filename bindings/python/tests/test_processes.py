@@ -1,4 +1,4 @@
-"""What else a program does while vectors are computed: threads, signals, processes."""
+"""Tests what a program can do while vectors are computed: threads, signals, processes."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ def test_threads_of_its_own(model):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_a_long_encode():
-    # By itself it would take the better part of an hour.
+    # Without the signal this would take the better part of an hour.
     # What a shell starts in the background ignores SIGINT, and so do its children.
     program = """
 import signal

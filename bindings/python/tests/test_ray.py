@@ -1,4 +1,6 @@
-"""On a cluster of three nodes on this machine: nothing is lost, nothing twice, whoever dies. `pytest -m ray` runs it."""
+"""Tests on a cluster of three nodes on this machine: nothing is lost and nothing is done twice,
+whichever process dies. `pytest -m ray` runs them.
+"""
 
 import os
 import signal
@@ -24,7 +26,7 @@ TEXTS = [f"{'some words of a line ' * (3 + i % 11)}number {i}" for i in range(FI
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """Parquet files of ids and texts."""
+    """Writes Parquet files of ids and texts."""
     folder = tmp_path_factory.mktemp("corpus")
     for file in range(FILES):
         rows = range(file * ROWS, (file + 1) * ROWS)
@@ -34,7 +36,7 @@ def corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head and two nodes, each a set of processes of its own."""
+    """Starts a head and two nodes, each as a set of processes of its own."""
     from ray.cluster_utils import Cluster
 
     sizes = {"num_cpus": 3, "num_gpus": 0, "object_store_memory": 200 << 20, "memory": 4 << 30}
@@ -55,18 +57,18 @@ def run(cluster, corpus, out) -> subprocess.Popen:
 
 
 def done(out) -> int:
-    """Rows in files that are whole."""
+    """Returns the number of rows in files that are whole."""
     rows = 0
     for file in (out / "vectors").glob("*.parquet"):
         try:
             rows += pq.read_metadata(file).num_rows
         except pa.ArrowInvalid:
-            pass  # It is being written.
+            pass  # It is still being written.
     return rows
 
 
 def embedding_processes() -> list[int]:
-    """The processes of the actors that embed, in the nodes that were started here."""
+    """Returns the processes of the actors that embed, in the nodes that were started here."""
     import psutil
 
     children = psutil.Process().children(recursive=True)
@@ -110,7 +112,7 @@ def test_an_actor_and_then_the_whole_run_are_killed(cluster, corpus, tmp_path, m
 
 
 def test_the_card_that_ray_gives(cluster, tmp_path, monkeypatch):
-    """No card here: a program in nvidia-smi's place, and a GPU that Ray counts without looking."""
+    """There is no card here: a program takes nvidia-smi's place, and Ray counts a GPU without looking."""
     from test_devices import ANSWER
 
     program = tmp_path / "nvidia-smi"

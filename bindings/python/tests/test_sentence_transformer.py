@@ -21,7 +21,7 @@ def test_vectors_are_the_commands(model):
     vectors = model.encode(EXPECTED["texts"])
     assert vectors.shape == (len(EXPECTED["texts"]), 384) and vectors.dtype == np.float32
     assert np.abs(vectors - np.array(EXPECTED["vectors"])).max() <= 1e-6
-    # A control: another text's vector is not near.
+    # As a control, another text's vector is not near.
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-2
 
 
@@ -73,7 +73,7 @@ def test_prompts(prompted, model):
     given = cmm.SentenceTransformer(device="cpu", prompts={"mine": "query: "}, default_prompt_name="mine")
     assert same(given.encode("text"), query)
     assert same(pickle.loads(pickle.dumps(given)).encode("text"), query)
-    # A model without prompts: queries are texts.
+    # This model has no prompts, so queries are plain texts.
     assert same(model.encode_query("text"), plain)
 
 
@@ -137,7 +137,7 @@ def test_bad_vectors_are_refused(model, a, b, said):
         (["a", "\ud800"], {}, cmm.InputError, r"sentences\[1\]: expected text that UTF-8 can hold"),
         ("a", {"batch_size": 0}, cmm.InputError, "batch_size: expected at least 1"),
         ("a", {"batch_size": 1.5}, cmm.InputTypeError, "batch_size: expected a whole number"),
-        ("a", {"prompt_name": "query"}, cmm.InputError, "prompt_name: expected one of none, as this model declares no prompts"),
+        ("a", {"prompt_name": "query"}, cmm.InputError, "prompt_name: expected no name, because this model declares no prompts"),
         ("a", {"prompt": "p", "prompt_name": "query"}, cmm.InputError, "expected none beside prompt='p'"),
         ("a", {"prompt": 1}, cmm.InputTypeError, "prompt: expected str"),
         ("a", {"truncate_dim": 0}, cmm.InputError, "truncate_dim: expected at least 1"),

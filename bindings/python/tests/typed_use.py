@@ -1,4 +1,4 @@
-"""How the package is used, for type checkers: `mypy --strict` holds the stubs against it."""
+"""Uses the package for type checkers: `mypy --strict` compares it with the stubs."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ fn a_leaf_layer_runs_as_the_package_saves_it() {
     let out = dir.path().join("y.safetensors");
     let run = ["run", "--form", "leaf", "--weights", file, "--input", file];
     let run = [&run[..], &["--tensor", "input.x", "--output", out.to_str().unwrap()]].concat();
-    assert!(error(&cmm(&run)).contains("say --activation relu"));
+    assert!(error(&cmm(&run)).contains("name the activation: --activation relu"));
     let run = [&run[..], &["--activation", "relu"]].concat();
     assert!(error(&cmm(&[&run[..], &["--depth", "3"]].concat())).contains("one tree of depth 4"));
     let values = |path: &Path, name| Checkpoint::open(path).unwrap().floats(name).unwrap();

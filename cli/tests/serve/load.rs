@@ -166,9 +166,9 @@ fn what_cannot_be_loaded_or_bound_is_one_line() {
     let golden = crate::server::golden();
     let no_tokenizer = golden.join("bert_tiny").display().to_string();
     for (arguments, part) in [
-        (vec!["--port", "0", "--model", "nowhere"], "nowhere: no such folder"),
+        (vec!["--port", "0", "--model", "nowhere"], "nowhere: there is no such folder"),
         (vec!["--port", "0", "--model", &no_tokenizer], "tokenizer.json"),
-        (vec!["--port", "0", "--model", "=x"], "expected NAME=DIR"),
+        (vec!["--port", "0", "--model", "=x"], "expected NAME=MODEL"),
         (vec!["--port", "0", "--host", "not a host"], "--host"),
         (
             vec![

@@ -6,7 +6,9 @@
 //     node web/pack-model.mjs MINILM_DIR OUT_DIR/minilm
 //     node examples/peers/browser/measure.mjs MINILM_DIR OUT_DIR LINES.txt [RESULT.json]
 //
-// Each row is a browser of its own, on the same lines, a text each. Everything comes from this machine by HTTP: programs gzipped, models as they are.
+// Each row runs in a browser of its own, on the same lines, with a text for each. ROWS='wasm|CPU'
+// measures only the rows with matching names. Everything comes from this machine by HTTP: programs
+// are gzipped, models are sent as they are.
 
 import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -20,7 +22,10 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "../../..");
 const [minilm, out, texts, result] = process.argv.slice(2);
 const lines = readFileSync(texts, "utf8").split("\n").filter((line) => line.trim());
-/** Runs of all lines, of which the first is not counted unless it is the only one: a GPU may be one in software, which takes minutes. */
+/**
+ * The runs over all lines. The first is not counted unless it is the only one: a software GPU takes
+ * minutes.
+ */
 const RUNS = { cpu: 5, gpu: Number(process.env.GPU_RUNS ?? 1) };
 const LIMIT = 100_000;
 
@@ -45,7 +50,10 @@ for (const mount of ["/cmm-web/", "/transformers/", "/onnxruntime/"]) {
   }
 }
 
-/** A server that counts what it sends; `isolated`: with the headers that threads want. */
+/**
+ * Starts a server that counts what it sends. With `isolated` it sends the headers that threads
+ * need.
+ */
 async function serve(isolated) {
   const sent = new Map();
   const server = createServer((request, response) => {
@@ -66,7 +74,10 @@ async function serve(isolated) {
   return { address: `http://127.0.0.1:${server.address().port}/`, sent, close: () => server.close() };
 }
 
-/** Memory of a process and of those it started, each shared page counted once among those who share it. */
+/**
+ * Returns the memory of a process and of those it started. Each shared page counts once among the
+ * processes that share it.
+ */
 function memory(pid) {
   const children = new Map();
   for (const name of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
@@ -74,7 +85,7 @@ function memory(pid) {
       const parent = /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${name}/status`, "utf8"))[1];
       children.set(parent, [...(children.get(parent) ?? []), name]);
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
     }
   }
   const all = [String(pid)];
@@ -160,7 +171,7 @@ const rows = [
   ours("cmm-web, FastMiniLM, WebGPU", "fastminilm", "webgpu"),
   ours("cmm-web, MiniLM, WebGPU", "minilm", "webgpu"),
   theirs("transformers.js, MiniLM, WebGPU f32", "webgpu", "fp32", 1),
-];
+].filter(({ name }) => new RegExp(process.env.ROWS ?? "").test(name));
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 console.log("| | lines/s | first vector, s | model, MB | code, MB | memory, MB | cosine to native, mean | least |\n|---|---|---|---|---|---|---|---|");
 const measured = [];

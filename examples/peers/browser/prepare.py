@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A BERT sentence encoder in the folders that transformers.js reads: ONNX in f32 and with weights in 8 bits.
+"""Exports a BERT sentence encoder into the folders that transformers.js reads: ONNX in f32 and with
+8-bit weights.
 
     pip install onnxruntime onnx numpy tokenizers safetensors sympy
     python3 examples/peers/browser/prepare.py MODEL_DIR OUT_DIR
 
-The graph is the one of ../onnxruntime_cpu.py, after the fusions of onnxruntime's own optimiser for transformers; q8 is onnxruntime's dynamic
-quantisation, as transformers.js' own conversion makes it.
+The graph is that of ../onnxruntime_cpu.py, after the fusions of onnxruntime's own optimiser for
+transformers. q8 is onnxruntime's dynamic quantisation, as in transformers.js' own conversion.
 """
 import pathlib
 import shutil
@@ -22,7 +23,7 @@ NAMES = {"ids": "input_ids", "mask": "attention_mask"}
 
 
 def renamed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Inputs and output by the names that transformers.js knows."""
+    """Renames inputs and output to the names that transformers.js knows."""
     names = NAMES | {model.graph.output[0].name: "last_hidden_state"}
     for value in [*model.graph.input, *model.graph.output]:
         value.name = names.get(value.name, value.name)
@@ -38,12 +39,14 @@ def main() -> None:
     plain, whole, quantised = out / "plain.onnx", out / "onnx/model.onnx", out / "onnx/model_quantized.onnx"
     made, heads, hidden = graph(folder)
     onnx.save(made, plain)
-    # Without the passes for which the optimiser runs onnxruntime itself: the session in the browser makes those.
+    # Passes for which the optimiser runs onnxruntime itself are left out: the session in the
+    # browser makes those.
     fused = optimize_model(str(plain), model_type="bert", num_heads=heads, hidden_size=hidden, opt_level=0)
     fused.save_model_to_file(str(whole))
     onnx.save(renamed(onnx.load(whole)), whole)
     plain.unlink()
-    # The fused operators are onnxruntime's own, of which onnx infers no types: they are said to be f32.
+    # The fused operators are onnxruntime's own, and onnx cannot infer their types, so they are
+    # declared f32.
     extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
     quantize_dynamic(str(whole), str(quantised), weight_type=QuantType.QInt8, extra_options=extra)
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):

@@ -1,4 +1,4 @@
-//! Cohere's route: `/v1/rerank`, and `/v2/rerank`, which is the same.
+//! Cohere's route `/v1/rerank`, and `/v2/rerank`, which is the same.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,17 +18,18 @@ use crate::state::Shared;
 /// A request to rank documents.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct CohereRequest {
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
     #[schema(value_type = NonEmptyText)]
     query: String,
     #[schema(value_type = Vec<DocumentSchema>, min_items = 1)]
     documents: Vec<Document>,
-    /// Results, at most.
+    /// The most results.
     #[schema(minimum = 1)]
     top_n: Option<u32>,
     return_documents: Option<bool>,
-    /// Whether a document that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a document that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     #[schema(default = true)]
     truncate: Option<bool>,
 }
@@ -58,7 +59,7 @@ pub(crate) enum DocumentSchema {
     Object { text: NonEmptyText },
 }
 
-/// Documents, the best first.
+/// The documents, the best first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CohereResponse {
     model: String,
@@ -82,19 +83,20 @@ pub(crate) struct ReturnedDocument {
     text: String,
 }
 
-/// What it took.
+/// The cost of the request.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Meta {
     tokens: TokenCounts,
 }
 
-/// Tokens that were read.
+/// The number of tokens that were read.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenCounts {
     input_tokens: usize,
 }
 
-/// Documents by how well they answer a query: by the model's head where it scores pairs, else by the cosine of vectors.
+/// Ranks documents by how well they answer a query: by the model's head if it scores pairs,
+/// otherwise by the cosine of vectors.
 #[utoipa::path(post, path = "/v1/rerank", tag = "Cohere", request_body = CohereRequest,
     responses((status = 200, body = CohereResponse), CohereErrors))]
 pub(crate) async fn rerank(

@@ -1,4 +1,4 @@
-//! The routes, a file for each family of clients.
+//! The routes, in one file for each family of clients.
 
 pub(crate) mod cohere;
 pub(crate) mod ollama;

@@ -17,14 +17,15 @@ use crate::state::Shared;
 /// A request for vectors.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct OllamaRequest {
-    /// A name of `/v1/models`, with or without `:latest`; the first where none is named.
+    /// A name of `/v1/models`, with or without `:latest`. The default is the first one.
     model: Option<String>,
     #[schema(value_type = TextsSchema)]
     input: Texts,
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     #[schema(default = true)]
     truncate: Option<bool>,
-    /// Values of a vector that are kept, the first ones.
+    /// The number of values of a vector that are kept; these are the first ones.
     #[schema(minimum = 1)]
     dimensions: Option<u32>,
 }
@@ -34,15 +35,15 @@ pub(crate) struct OllamaRequest {
 pub(crate) struct OllamaResponse {
     model: String,
     embeddings: Vec<Vec<f32>>,
-    /// Nanoseconds.
+    /// The whole time in nanoseconds.
     total_duration: u64,
-    /// Nanoseconds.
+    /// The time for loading the model in nanoseconds.
     load_duration: u64,
-    /// Tokens that were read.
+    /// The number of tokens that were read.
     prompt_eval_count: usize,
 }
 
-/// Vectors of texts.
+/// Computes vectors of texts.
 #[utoipa::path(post, path = "/api/embed", tag = "Ollama", request_body = OllamaRequest,
     responses((status = 200, body = OllamaResponse), OllamaErrors))]
 pub(crate) async fn embed(

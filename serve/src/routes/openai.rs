@@ -21,29 +21,31 @@ use crate::state::Shared;
 pub(crate) struct EmbeddingsRequest {
     #[schema(value_type = InputSchema)]
     input: Input,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
-    /// How vectors are written.
+    /// The form in which vectors are written.
     #[serde(default)]
     encoding_format: EncodingFormat,
-    /// Values of a vector that are kept, the first ones; the rest is as if it never was.
+    /// The number of values of a vector that are kept; these are the first ones, as if the vector
+    /// had no others.
     #[schema(minimum = 1)]
     dimensions: Option<u32>,
-    /// Passed over.
+    /// This is ignored.
     #[allow(dead_code, reason = "part of OpenAI's request")]
     user: Option<String>,
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A prompt that the model declares.
+    /// The name of a prompt that the model declares.
     prompt_name: Option<String>,
 }
 
-/// How vectors are written.
+/// The form in which vectors are written.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EncodingFormat {
-    /// Numbers.
+    /// A list of numbers.
     #[default]
     Float,
     /// Little-endian f32, in base64.
@@ -69,7 +71,7 @@ pub(crate) struct EmbeddingObject {
     embedding: Vector,
 }
 
-/// A vector's values, or their bytes.
+/// The values of a vector, or their bytes.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Vector {
@@ -77,14 +79,14 @@ pub(crate) enum Vector {
     Base64(String),
 }
 
-/// Tokens that were read.
+/// The number of tokens that were read.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Usage {
     prompt_tokens: usize,
     total_tokens: usize,
 }
 
-/// Vectors of texts.
+/// Computes vectors of texts.
 #[utoipa::path(post, path = "/v1/embeddings", tag = "OpenAI", request_body = EmbeddingsRequest,
     responses((status = 200, body = EmbeddingsResponse), OpenAiErrors))]
 pub(crate) async fn embeddings(
@@ -140,14 +142,14 @@ impl ModelObject {
     }
 }
 
-/// The models' names.
+/// Lists the models.
 #[utoipa::path(get, path = "/v1/models", tag = "OpenAI", responses((status = 200, body = ModelList), OpenAiErrors))]
 pub(crate) async fn models(State(state): State<Shared>) -> Json<ModelList> {
     let data = state.models.iter().map(|model| ModelObject::new(&model.name)).collect();
     Json(ModelList { object: "list", data })
 }
 
-/// Whether a model is served.
+/// Returns a model by its name.
 #[utoipa::path(get, path = "/v1/models/{model}", tag = "OpenAI", params(("model" = String, Path, description = "Its name")),
     responses((status = 200, body = ModelObject), OpenAiErrors))]
 pub(crate) async fn model(

@@ -1,4 +1,4 @@
-//! `/search`: the texts of an index that mean what a query means.
+//! `/search`: finds the texts of an index whose meaning is nearest to a query's.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -15,25 +15,26 @@ use crate::problem::{Kind, Problem};
 use crate::schema::NonEmptyText;
 use crate::state::Shared;
 
-/// Results, where a request does not say, and at most.
+/// The default number of results, and the largest one.
 const TOP: [u32; 2] = [5, 1000];
 
-/// A query.
+/// A request to search.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SearchRequest {
     #[schema(value_type = NonEmptyText)]
     query: String,
-    /// Results, at most.
+    /// The most results.
     #[schema(minimum = 1, maximum = 1000, default = 5)]
     top: Option<u32>,
-    /// Whether a query that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a query that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A prompt that the model declares.
+    /// The name of a prompt that the model declares.
     prompt_name: Option<String>,
 }
 
-/// Texts, the most similar first.
+/// The texts, the most similar first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SearchResponse {
     results: Vec<SearchResult>,
@@ -44,14 +45,14 @@ pub(crate) struct SearchResponse {
 pub(crate) struct SearchResult {
     /// The cosine of its vector and the query's.
     similarity: f64,
-    /// The file that it stands in.
+    /// The file that contains the text.
     file: String,
-    /// The line of that file, from 1.
+    /// The line in that file, from 1.
     line: u32,
     text: String,
 }
 
-/// The texts of the index that mean what a query means.
+/// Finds the texts of the index whose meaning is nearest to a query's.
 #[utoipa::path(post, path = "/search", tag = "cmm", request_body = SearchRequest,
     responses((status = 200, body = SearchResponse), TeiErrors))]
 pub(crate) async fn search(

@@ -24,15 +24,16 @@ pub(crate) struct EmbedRequest {
     #[serde(default = "yes")]
     #[schema(default = true)]
     normalize: bool,
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A prompt that the model declares.
+    /// The name of a prompt that the model declares.
     prompt_name: Option<String>,
-    /// Values of a vector that are kept, the first ones.
+    /// The number of values of a vector that are kept; these are the first ones.
     #[schema(minimum = 1)]
     dimensions: Option<u32>,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
@@ -40,7 +41,7 @@ fn yes() -> bool {
     true
 }
 
-/// Vectors of texts.
+/// Computes vectors of texts.
 #[utoipa::path(post, path = "/embed", tag = "text-embeddings-inference", request_body = EmbedRequest,
     responses((status = 200, body = Vec<Vec<f32>>), TeiErrors))]
 pub(crate) async fn embed(
@@ -63,13 +64,14 @@ pub(crate) async fn embed(
 pub(crate) struct PredictRequest {
     #[schema(value_type = PairsSchema)]
     inputs: Pairs,
-    /// Whether scores are the model's own, and not probabilities.
+    /// Whether scores are the model's own instead of probabilities.
     #[serde(default)]
     raw_scores: bool,
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
@@ -80,7 +82,7 @@ pub(crate) struct Prediction {
     label: String,
 }
 
-/// Classes of a text, the likeliest first; of several texts.
+/// The classes of a text, the likeliest first, or those of several texts.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum PredictResponse {
@@ -88,7 +90,7 @@ pub(crate) enum PredictResponse {
     Several(Vec<Vec<Prediction>>),
 }
 
-/// Classes of texts, or of pairs of texts.
+/// Scores the classes of texts, or of pairs of texts.
 #[utoipa::path(post, path = "/predict", tag = "text-embeddings-inference", request_body = PredictRequest,
     responses((status = 200, body = PredictResponse), TeiErrors))]
 pub(crate) async fn predict(
@@ -133,15 +135,17 @@ pub(crate) struct RerankRequest {
     query: String,
     #[schema(value_type = Vec<NonEmptyText>, min_items = 1)]
     texts: Vec<String>,
-    /// Whether scores are the model's own, and not probabilities; cosines are what they are.
+    /// Whether scores are the model's own instead of probabilities. Cosines are always returned as
+    /// they are.
     #[serde(default)]
     raw_scores: bool,
     #[serde(default)]
     return_text: bool,
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
@@ -155,7 +159,8 @@ pub(crate) struct Rank {
     score: f64,
 }
 
-/// Texts by how well they answer a query, the best first: by the model's head where it scores pairs, else by the cosine of vectors.
+/// Ranks texts by how well they answer a query, the best first: by the model's head if it scores
+/// pairs, otherwise by the cosine of vectors.
 #[utoipa::path(post, path = "/rerank", tag = "text-embeddings-inference", request_body = RerankRequest,
     responses((status = 200, body = Vec<Rank>), TeiErrors))]
 pub(crate) async fn rerank(
@@ -182,11 +187,11 @@ pub(crate) struct SimilarityRequest {
     inputs: SimilarityInputs,
     #[serde(default, deserialize_with = "object_or_null")]
     parameters: Option<SimilarityParameters>,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
-/// A sentence, and those that it is compared with.
+/// A sentence, and the sentences that it is compared with.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SimilarityInputs {
     #[schema(value_type = NonEmptyText)]
@@ -195,17 +200,18 @@ pub(crate) struct SimilarityInputs {
     sentences: Vec<String>,
 }
 
-/// How they are read.
+/// Options of how the sentences are read.
 #[derive(Default, Deserialize, ToSchema)]
 pub(crate) struct SimilarityParameters {
-    /// Whether a text that is too long is cut, and the answer says so in `x-cmm-truncated`; else it is an error.
+    /// Whether a text that is too long is cut; the answer then says so in `x-cmm-truncated`.
+    /// Otherwise it is an error.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
-    /// A prompt that the model declares.
+    /// The name of a prompt that the model declares.
     prompt_name: Option<String>,
 }
 
-/// Cosines of a sentence's vector with others'.
+/// Computes the cosines of a sentence's vector with those of others.
 #[utoipa::path(post, path = "/similarity", tag = "text-embeddings-inference", request_body = SimilarityRequest,
     responses((status = 200, body = Vec<f64>), TeiErrors))]
 pub(crate) async fn similarity(
@@ -229,13 +235,13 @@ pub(crate) async fn similarity(
 pub(crate) struct TokenizeRequest {
     #[schema(value_type = TextsSchema)]
     inputs: Texts,
-    /// Whether the template's own tokens are among them.
+    /// Whether the template's own tokens are included.
     #[serde(default = "yes")]
     #[schema(default = true)]
     add_special_tokens: bool,
-    /// A prompt that the model declares.
+    /// The name of a prompt that the model declares.
     prompt_name: Option<String>,
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
@@ -251,7 +257,7 @@ pub(crate) struct SimpleToken {
     stop: Option<usize>,
 }
 
-/// Tokens of texts, none cut off.
+/// Splits texts into tokens; nothing is cut off.
 #[utoipa::path(post, path = "/tokenize", tag = "text-embeddings-inference", request_body = TokenizeRequest,
     responses((status = 200, body = Vec<Vec<SimpleToken>>), TeiErrors))]
 pub(crate) async fn tokenize(

@@ -1,4 +1,4 @@
-//! Routes of text-embeddings-inference that say what is served and how it fares.
+//! Routes of text-embeddings-inference that describe the models and the state of the server.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -12,22 +12,22 @@ use crate::errors::TeiErrors;
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 
-/// Which model.
+/// The choice of a model.
 #[derive(Deserialize, IntoParams)]
 pub(crate) struct Which {
-    /// A name of `/v1/models`; the first where none is named.
+    /// A name of `/v1/models`. The default is the first one.
     model: Option<String>,
 }
 
-/// What a model is, and what may be asked of it.
+/// The description of a model and of its limits.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Info {
     model_id: String,
-    /// None: it is not known.
+    /// Always null: the revision is not known.
     #[schema(required = true)]
     model_sha: Option<String>,
     model_dtype: &'static str,
-    /// `embedding` with its pooling, `classifier` or `reranker` with their labels.
+    /// `embedding` with its pooling, or `classifier` or `reranker` with their labels.
     #[schema(value_type = Object)]
     model_type: Value,
     max_concurrent_requests: usize,
@@ -44,17 +44,17 @@ pub(crate) struct Info {
     sha: Option<&'static str>,
     #[schema(required = true)]
     docker_label: Option<&'static str>,
-    /// Where it runs.
+    /// The device that runs the model.
     device: String,
-    /// Values of a vector.
+    /// The number of values of a vector.
     dimensions: usize,
-    /// Names of all models that are served.
+    /// The names of all models that are served.
     models: Vec<String>,
-    /// How `/rerank` scores: `head`, `cosine`, or `none`, where it cannot.
+    /// How `/rerank` scores: `head`, `cosine`, or `none` if it cannot.
     rerank: &'static str,
 }
 
-/// What is served.
+/// Describes a model.
 #[utoipa::path(get, path = "/info", tag = "text-embeddings-inference", params(Which),
     responses((status = 200, body = Info), TeiErrors))]
 pub(crate) async fn info(
@@ -111,9 +111,9 @@ pub(crate) async fn info(
     }))
 }
 
-/// Whether all models can be asked.
+/// Reports whether all models can run requests.
 #[utoipa::path(get, path = "/health", tag = "text-embeddings-inference",
-    responses((status = 200, description = "All models can be asked"), TeiErrors))]
+    responses((status = 200, description = "All models can run requests"), TeiErrors))]
 pub(crate) async fn health(State(state): State<Shared>) -> Result<(), Problem> {
     if state.stopping.load(std::sync::atomic::Ordering::Relaxed) {
         return Err(Problem::new(Kind::Unavailable, "the server is stopping"));
@@ -121,7 +121,7 @@ pub(crate) async fn health(State(state): State<Shared>) -> Result<(), Problem> {
     state.models.iter().try_for_each(|model| model.ready().map(|_| ()))
 }
 
-/// What was counted and measured, as Prometheus reads it.
+/// Returns the metrics in Prometheus' format.
 #[utoipa::path(get, path = "/metrics", tag = "text-embeddings-inference",
     responses((status = 200, content_type = "text/plain", body = String), TeiErrors))]
 pub(crate) async fn metrics(State(state): State<Shared>) -> Response {

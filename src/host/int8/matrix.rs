@@ -1,4 +1,4 @@
-//! A matrix in 8 bits, and its product with rows of f32.
+//! An 8-bit matrix, and its product with rows of f32.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,30 +6,34 @@ use crate::fff::transposed;
 use crate::host::dense::Rows;
 use crate::host::int8::tile::{Block, GROUP, OUTPUTS, Sums, TOKENS, tile};
 
-/// So many inputs that a sum of products of bytes stays in 31 bits: 255 * 127 * 65,536 < 2^31.
+/// The most inputs for which a sum of products of bytes stays in 31 bits: 255 * 127 * 65,536 <
+/// 2^31.
 const MAX_INPUT: usize = 1 << 16;
-/// Adding 2^23 rounds a number to a whole one, which the lowest bits then hold, and so does 1.5 * 2^23 where numbers may be negative. A conversion to an
-/// integer, which saturates, would be computed value by value.
+/// Adding 2^23 rounds a number to a whole one, which the lowest bits then hold. 1.5 * 2^23 does the
+/// same where numbers may be negative. A conversion to an integer saturates, and would therefore be
+/// computed value by value.
 const ROUND: f32 = 8_388_608.0;
 const ROUND_SIGNED: f32 = 12_582_912.0;
-/// Values that are reduced side by side, which a compiler keeps in registers.
+/// Values that are reduced side by side; a compiler keeps them in registers.
 const LANES: usize = 16;
 
-/// A matrix of weights in 8 bits, the largest of each output 127 or -127.
+/// A matrix of weights in 8 bits. The largest weight of each output is 127 or -127.
 #[derive(Debug)]
 pub(crate) struct Matrix {
     input: usize,
     output: usize,
-    /// For each `OUTPUTS` outputs, for each `GROUP` inputs. Zeros stand beyond the last of both.
+    /// A block for each `OUTPUTS` outputs and each `GROUP` inputs, with zeros beyond the last of
+    /// either.
     blocks: Vec<Block>,
-    /// Of each output, and zeros up to a multiple of `OUTPUTS`.
+    /// The scale of each output, and zeros up to a multiple of `OUTPUTS`.
     scales: Vec<f32>,
-    /// The sum of each output's weights, which a row's zero is multiplied with.
+    /// The sum of each output's weights. It is multiplied by the zero of a row.
     totals: Vec<i32>,
 }
 
 impl Matrix {
-    /// Of `[input, output]` sizes, from finite weights; none if there are more than 65,536 inputs.
+    /// Creates a matrix of these sizes from finite weights; `None` if there are more than 65,536
+    /// inputs.
     pub(crate) fn new([input, output]: [usize; 2], weight: &[f32], rows: Rows) -> Option<Self> {
         if input == 0 || output == 0 || input > MAX_INPUT {
             return None;
@@ -62,7 +66,8 @@ impl Matrix {
     }
 }
 
-/// y = x * matrix, or y += it, on this thread. `x`: `[tokens, input]`, `y`: `[tokens, output]`. A token with a NaN or an infinity becomes NaN.
+/// Computes y = x * matrix, or y += it, on this thread. `x` is `[tokens, input]` and `y` is
+/// `[tokens, output]`. A token with a NaN or an infinity becomes NaN.
 pub(crate) fn product(matrix: &Matrix, x: &[f32], adds: bool, y: &mut [f32]) {
     Arch::new().dispatch(Product { matrix, x, adds, y });
 }
@@ -84,7 +89,8 @@ impl WithSimd for Product<'_> {
         let tokens = x.len() / matrix.input;
         let mut bytes = vec![[0; GROUP]; tokens * groups];
         let mut rows = vec![Row::default(); tokens];
-        // A loop: what an iterator's closure does would not be compiled for this processor.
+        // This is a loop because the closure of an iterator would not be compiled for this
+        // processor.
         for ((x, bytes), row) in
             x.chunks_exact(matrix.input).zip(bytes.chunks_exact_mut(groups)).zip(&mut rows)
         {
@@ -96,7 +102,7 @@ impl WithSimd for Product<'_> {
             let (scales, totals) =
                 (&matrix.scales[columns.clone()], &matrix.totals[columns.clone()]);
             for first in (0..tokens).step_by(TOKENS) {
-                // Beyond the last token: that one again, whose sums nobody reads.
+                // Beyond the last token this repeats the last one, and nobody reads its sums.
                 let row = |i: usize| &bytes[(first + i).min(tokens - 1) * groups..][..groups];
                 tile(blocks, std::array::from_fn(row), &mut sums);
                 for (token, sums) in (first..tokens).zip(&sums) {
@@ -114,7 +120,8 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// Writes an output's weights as bytes, of which one unit stands for the scale that is returned.
+/// Writes the weights of an output as bytes and returns the scale that one unit of a byte stands
+/// for.
 struct Round<'a> {
     weight: &'a [f32],
     bytes: &'a mut [i8],
@@ -134,7 +141,7 @@ impl WithSimd for Round<'_> {
         }
         let largest = rest.iter().map(|v| v.abs()).chain(largest).fold(0.0, f32::max);
         let scale = largest / 127.0;
-        // Of values so small that the scale is not a normal number, nothing is left.
+        // Values so small that the scale is not a normal number all become zero.
         let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
         for (byte, v) in self.bytes.iter_mut().zip(self.weight) {
             *byte = (v * inverse + ROUND_SIGNED).to_bits() as i8;
@@ -143,14 +150,15 @@ impl WithSimd for Round<'_> {
     }
 }
 
-/// How a row was rounded: a byte b stands for (b - zero) * scale.
+/// The rounding of a row: a byte b stands for (b - zero) * scale.
 #[derive(Debug, Clone, Copy, Default)]
 struct Row {
     scale: f32,
     zero: i32,
 }
 
-/// Writes a row as bytes: 0 is exact, and the smallest and the largest value are 0 and 255, or almost.
+/// Writes a row as bytes. 0 is exact, and the smallest and the largest value become 0 and 255, or
+/// almost.
 #[inline(always)]
 fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
     let (blocks, rest) = x.as_chunks::<LANES>();
@@ -158,7 +166,7 @@ fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
     let mut take = |lane: usize, v: f32| {
         low[lane] = if v < low[lane] { v } else { low[lane] };
         high[lane] = if v > high[lane] { v } else { high[lane] };
-        // 0, or NaN of a NaN or an infinity, which comparisons do not see.
+        // This is 0, or NaN for a NaN or an infinity, which comparisons do not see.
         wrong[lane] += v * 0.0;
     };
     for block in blocks {
@@ -170,7 +178,7 @@ fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
     let low = low.into_iter().fold(0.0, f32::min);
     let range = high.into_iter().fold(0.0, f32::max) - low;
     let scale = range / 255.0;
-    // Of values so small that the scale is not a normal number, nothing is left.
+    // Values so small that the scale is not a normal number all become zero.
     let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
     let zero = (-low * inverse).round_ties_even();
     for (byte, v) in bytes.iter_mut().zip(x) {
@@ -186,7 +194,7 @@ fn quantised(x: &[f32], bytes: &mut [u8]) -> Row {
 mod tests {
     use super::*;
 
-    /// Values between -1 and 1, a few of them much larger.
+    /// Returns values between -1 and 1, a few of them much larger.
     fn values(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
         let mut next = || {
@@ -196,7 +204,8 @@ mod tests {
         (0..count).map(|i| next() * if i % 97 == 5 { 20.0 } else { 1.0 }).collect()
     }
 
-    /// A product is as near to that in f64 as halves of the rounding steps allow, and what is added to stays.
+    /// A product differs from the one in f64 by no more than half a rounding step of each factor
+    /// allows, and a sum that it is added to stays.
     #[test]
     fn products_are_within_their_rounding() {
         for (tokens, input, output) in
@@ -221,7 +230,8 @@ mod tests {
                     let (mut want, mut bound) = (0.0, 1e-5);
                     for (x, w) in x.iter().map(|x| f64::from(*x)).zip(&column) {
                         want += x * w;
-                        // Of x rounded; of w rounded, times x as rounded.
+                        // The first term is for x rounded, the second for w rounded, times x as
+                        // rounded.
                         bound += 0.51 * step_x * w.abs() + 0.51 * step_w * (x.abs() + step_x);
                     }
                     let error = (f64::from(y[t * output + o]) - want).abs();
@@ -236,7 +246,8 @@ mod tests {
         }
     }
 
-    /// What bytes hold exactly comes out exactly; a NaN or an infinity spoils its own token alone.
+    /// Values that bytes hold exactly come out exactly. A NaN or an infinity spoils only its own
+    /// token.
     #[test]
     fn whole_numbers_are_exact_and_nan_stays_in_its_row() {
         let w = [127.0, -1.0, 3.0, 0.0, 0.0, 0.0];
@@ -249,7 +260,8 @@ mod tests {
         assert_eq!(y[6..], [0.0, 0.0]);
     }
 
-    /// Where a scale would not be a normal number, or the range no number at all.
+    /// These are values for which a scale would not be a normal number, or the range not even a
+    /// number.
     #[test]
     fn the_smallest_values_become_zero_and_the_largest_do_not_pass_unnoticed() {
         let matrix = Matrix::new([2, 1], &[1.0, -0.5], Rows::Outputs).unwrap();

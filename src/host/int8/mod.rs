@@ -1,9 +1,11 @@
-//! Products in 8-bit integers: faster than f32 where a processor multiplies and adds four bytes at a time, and a little less exact. It is the
-//! projections of attention that are made so, dense feedforward layers, and the leaves of the leaf form.
+//! Products in 8-bit integers. They are faster than f32 where a processor multiplies and adds four
+//! bytes at a time, and a little less exact. The projections of attention, dense feedforward layers
+//! and the leaves of the leaf form are computed so.
 //!
-//! Weights have a scale for each output, activations a scale and a zero for each token: what one token holds says nothing about how another is
-//! rounded, and so no text's vector depends on its neighbours. Sums are exact. FFF layers of the other forms, decisions,
-//! norms, attention itself and heads stay f32.
+//! Weights have a scale for each output. Activations have a scale and a zero for each token, so one
+//! token has no influence on the rounding of another, and no text's vector depends on its
+//! neighbours. Sums are exact. FFF layers of the other forms, decisions, norms, attention itself
+//! and heads stay f32.
 
 mod matrix;
 mod tile;
@@ -17,19 +19,21 @@ use crate::host::dense::{Rows, finish};
 use crate::model::{DenseWeights, FfnWeights, LayerWeights};
 use crate::plan::{Activation, LayerPart};
 
-/// Tokens that a thread takes at once: their bytes stay in a core's own cache.
+/// Tokens that a thread takes at once; their bytes stay in a core's own cache.
 const AT_ONCE: usize = 96;
 
-/// The matrices of a layer.
+/// The 8-bit matrices of a layer.
 #[derive(Debug)]
 pub(crate) struct LayerMatrices {
     dense: Vec<(LayerPart, Matrix)>,
-    /// Of the leaf form, for each leaf what it reads and what it puts out.
+    /// In the leaf form, the two matrices of each leaf: from its input to its neurons, and from
+    /// those to its output.
     pub(crate) leaves: Option<Vec<[Matrix; 2]>>,
 }
 
 impl LayerMatrices {
-    /// A matrix with more inputs than 32-bit sums hold is left to f32.
+    /// Rounds the matrices of a layer. A matrix with more inputs than 32-bit sums hold stays in
+    /// f32.
     pub(crate) fn new(weights: &LayerWeights) -> Self {
         let mut dense =
             vec![(LayerPart::Qkv, &weights.qkv), (LayerPart::AttentionOut, &weights.attention_out)];
@@ -67,7 +71,7 @@ fn of_leaves(weights: &FffWeights) -> Option<Vec<[Matrix; 2]>> {
         .collect()
 }
 
-/// As [`dense`](crate::host::dense()), with the layer's matrix in 8 bits.
+/// Computes like [`dense`](crate::host::dense()), with the layer's 8-bit matrix.
 pub(crate) fn dense(
     matrix: &Matrix,
     bias: Option<&[f32]>,

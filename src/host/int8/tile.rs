@@ -1,4 +1,5 @@
-//! Sums of products of bytes, for a few tokens and outputs at once, by what the processor has for it.
+//! Sums of products of bytes, for a few tokens and outputs at once, by the best instructions that
+//! the processor has.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -11,7 +12,8 @@ use std::arch::x86_64::{
 pub(super) const GROUP: usize = 4;
 /// Outputs of a tile.
 pub(super) const OUTPUTS: usize = 64;
-/// Tokens of a tile: with four registers of sixteen sums each, all sums stay in AVX-512's thirty-two.
+/// Tokens of a tile. With four registers of sixteen sums for each token, all sums stay in the
+/// thirty-two registers of AVX-512.
 pub(super) const TOKENS: usize = 6;
 
 /// The weights of a tile's outputs for a group of inputs, `[outputs, inputs]`.
@@ -25,10 +27,10 @@ impl Default for Block {
     }
 }
 
-/// `[tokens, outputs]`.
+/// The sums of a tile, `[tokens, outputs]`.
 pub(super) type Sums = [[i32; OUTPUTS]; TOKENS];
 
-/// The sums over all groups: `weights[g]` and of each token `x[t][g]`.
+/// Computes the sums over all groups g: `weights[g]` times `x[t][g]` of each token t.
 #[inline(always)]
 #[allow(
     unsafe_code,
@@ -38,18 +40,18 @@ pub(super) fn tile(weights: &[Block], x: [&[[u8; GROUP]]; TOKENS], sums: &mut Su
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-            // SAFETY: the processor has just said that it has what the function is compiled for.
+            // SAFETY: the processor has the instructions that the function is compiled for.
             return unsafe { avx512_vnni(weights, x, sums) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
-            // SAFETY: the processor has just said that it has what the function is compiled for.
+            // SAFETY: the processor has the instructions that the function is compiled for.
             return unsafe { avx_vnni(weights, x, sums) };
         }
     }
     portable(weights, x, sums);
 }
 
-/// On processors without instructions for it.
+/// Computes a tile on processors without such instructions.
 #[inline(always)]
 fn portable(weights: &[Block], x: [&[[u8; GROUP]]; TOKENS], sums: &mut Sums) {
     *sums = [[0; OUTPUTS]; TOKENS];
@@ -63,7 +65,8 @@ fn portable(weights: &[Block], x: [&[[u8; GROUP]]; TOKENS], sums: &mut Sums) {
     }
 }
 
-/// A tile by instructions on registers of `$lanes` sums, so many registers of each token's at once that all sums stay in registers.
+/// Defines a function that computes a tile on registers of `$lanes` sums. It takes as many
+/// registers of each token at once as let all sums stay in registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! by_registers {
     ($name:ident, $features:literal, $register:ty, $lanes:literal, $at_once:literal, $zero:ident, $set:ident, $load:ident, $store:ident, $add:ident) => {
@@ -129,7 +132,8 @@ by_registers!(
 mod tests {
     use super::*;
 
-    /// Every kind of instructions that this processor has gives the sums of 64-bit arithmetic, of the largest bytes too.
+    /// Every kind of instructions that this processor has gives the sums of 64-bit arithmetic, also
+    /// for the largest bytes.
     #[test]
     #[allow(unsafe_code, reason = "as tile()")]
     fn sums_are_exact() {
@@ -138,17 +142,17 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-                // SAFETY: the processor has just said that it has what the function is compiled for.
+                // SAFETY: the processor has the instructions that the function is compiled for.
                 kinds.push(("avx512", |w, x, sums| unsafe { avx512_vnni(w, x, sums) }));
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
-                // SAFETY: the processor has just said that it has what the function is compiled for.
+                // SAFETY: the processor has the instructions that the function is compiled for.
                 kinds.push(("avx", |w, x, sums| unsafe { avx_vnni(w, x, sums) }));
             }
         }
         for groups in [0, 1, 7, 96, 4096] {
             for largest in [false, true] {
-                // Numbers without a pattern that a wrong order would leave as it is.
+                // These numbers have no pattern, so every wrong order changes the sums.
                 let mixed = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
                 let byte = |i: usize| if largest { 255 } else { mixed(i) };
                 let weight = |i: usize| if largest { -127 } else { (mixed(i + 1) as i8).max(-127) };

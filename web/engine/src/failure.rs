@@ -1,9 +1,9 @@
-//! Errors as JavaScript gets them: a code, and the library's own words.
+//! Errors in the form that JavaScript receives: a code, and the library's own message.
 
 use cmm::Error;
 use wasm_bindgen::JsValue;
 
-/// What failed.
+/// An error with its code.
 #[derive(Debug)]
 pub struct Failure {
     code: &'static str,
@@ -11,12 +11,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something that the caller gave is not usable.
+    /// Returns the error for an argument that is not usable.
     pub fn input(message: impl Into<String>) -> Self {
         Self { code: "input", message: message.into() }
     }
 
-    /// A call that needs the model, before it is loaded.
+    /// Returns the error for a call that needs the model before it is loaded.
     pub fn no_model() -> Self {
         Self::input("the model is not loaded yet")
     }

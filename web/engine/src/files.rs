@@ -1,11 +1,11 @@
-//! A model's files, as JavaScript hands them over.
+//! A model's files, as JavaScript passes them.
 
 use cmm::ModelFiles;
 use wasm_bindgen::JsCast;
 
 use crate::failure::Failure;
 
-/// Of a `Map` from names to `Uint8Array`s.
+/// Reads the files from a `Map` of names to `Uint8Array`s.
 pub fn files_of(map: &js_sys::Map) -> Result<ModelFiles, Failure> {
     let mut files = ModelFiles::new();
     for entry in map.entries() {

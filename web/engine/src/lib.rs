@@ -1,4 +1,5 @@
-//! What the package's worker calls: a sentence encoder on the browser's GPU, or on the CPU. Vectors leave as typed arrays.
+//! The engine that the package's worker calls: a sentence encoder on the browser's GPU, or on the
+//! CPU. Vectors are returned as typed arrays.
 #![cfg(target_arch = "wasm32")]
 
 mod failure;
@@ -16,19 +17,19 @@ pub use crate::failure::Failure;
 pub struct Engine {
     device: Device,
     model: Option<FastBert>,
-    /// The model's files, where they were to be kept.
+    /// The model's files, if they were to be kept.
     files: ModelFiles,
 }
 
 #[wasm_bindgen]
 impl Engine {
-    /// Takes the GPU that WebGPU offers.
+    /// Opens the GPU that WebGPU offers.
     pub async fn on_gpu() -> Result<Engine, Failure> {
         console_error_panic_hook::set_once();
         Ok(Self::on(Device::Gpu(Gpu::request(&GpuOptions::default()).await?)))
     }
 
-    /// Takes the CPU: vectorised WebAssembly on this one thread.
+    /// Uses the CPU: vectorised WebAssembly on this one thread.
     pub fn on_cpu() -> Engine {
         console_error_panic_hook::set_once();
         Self::on(Device::Host)
@@ -38,7 +39,8 @@ impl Engine {
         Self { device, model: None, files: ModelFiles::new() }
     }
 
-    /// What the device is and can do, as JSON: `device`, `features`, `variants`, `timestamps`.
+    /// Describes the device and its capabilities as JSON: `device`, `features`, `variants`,
+    /// `timestamps`.
     pub fn describe(&self) -> Result<String, Failure> {
         #[derive(Default, Serialize)]
         struct Answer {
@@ -63,8 +65,9 @@ impl Engine {
         serde_json::to_string(&answer).map_err(|error| Failure::input(error.to_string()))
     }
 
-    /// Puts a model on the device: a `Map` from file names to `Uint8Array`s, as a model's folder holds them. Matrices are stored in `precision`, `f32` or
-    /// `f16`, or as the kernels' `variant` says. `keep` is for who wants to see the files later.
+    /// Puts a model on the device. `files` is a `Map` from file names to `Uint8Array`s, as a
+    /// model's folder holds them. Matrices are stored in `precision`, which is `f32` or `f16`, or
+    /// as the kernels' `variant` says. `keep` keeps the files, for programs that show them later.
     pub async fn load(
         &mut self,
         files: js_sys::Map,
@@ -92,12 +95,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Values of a vector.
+    /// Returns the number of values of a vector.
     pub fn width(&self) -> Result<usize, Failure> {
         Ok(self.model()?.encoder().config().hidden)
     }
 
-    /// Unit vectors of texts, `[texts, width]`. What they are says which of the model's prompts they get: `text`, `query` or `document`.
+    /// Returns unit vectors of texts, `[texts, width]`. `what` decides which of the model's prompts
+    /// they get: `text`, `query` or `document`.
     pub async fn embed(&self, texts: Vec<String>, what: &str) -> Result<Vec<f32>, Failure> {
         let model = self.model()?;
         let prompts = model.prompts();
@@ -106,7 +110,8 @@ impl Engine {
             "query" => prompts.for_queries(),
             "document" => prompts.for_documents(),
             other => {
-                let message = format!("texts are text, query or document, not {other}");
+                let message =
+                    format!("the kind of texts must be text, query or document, not {other}");
                 return Err(Failure::input(message));
             }
         };
@@ -114,7 +119,8 @@ impl Engine {
         Ok(model.embed_with_prompt(prompt, &texts).await?.concat())
     }
 
-    /// As `embed` of `text`, and what was engaged: an array of the vectors, of each text's number of tokens, and for each FFF layer of the nodes,
+    /// Embeds texts as `embed` does with `text`, and also returns what they engaged: an array of
+    /// the vectors, the number of tokens of each text, and for each FFF layer the nodes,
     /// `[tokens, trees, levels]`.
     pub async fn embed_with_nodes(&self, texts: Vec<String>) -> Result<js_sys::Array, Failure> {
         let model = self.model()?;
@@ -137,7 +143,7 @@ impl Engine {
         ))
     }
 
-    /// Gives the device up as if it had been lost, to see what happens then.
+    /// Gives the device up as if it had been lost, so that the consequences can be tested.
     pub fn lose(&self) {
         if let Device::Gpu(gpu) = &self.device {
             gpu.device().destroy();
@@ -145,30 +151,31 @@ impl Engine {
     }
 }
 
-/// What programs with more in them see.
+/// The engine for programs that add methods of their own.
 impl Engine {
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> Result<&FastBert, Failure> {
         self.model.as_ref().ok_or_else(Failure::no_model)
     }
 
-    /// Whether there is a model.
+    /// Returns whether there is a model.
     pub fn is_loaded(&self) -> bool {
         self.model.is_some()
     }
 
-    /// The model's files, if they were kept.
+    /// Returns the model's files, if they were kept.
     pub fn files(&self) -> &ModelFiles {
         &self.files
     }
 }
 
-/// The SHA-256 of some bytes, in hexadecimal: browsers have one only for pages from secure origins.
+/// Returns the SHA-256 of some bytes in hexadecimal. Browsers offer it only to pages from secure
+/// origins.
 #[wasm_bindgen]
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

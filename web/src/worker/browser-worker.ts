@@ -1,4 +1,4 @@
-/** The package's worker, in a browser. */
+/** The package's worker in a browser. */
 
 import initialise, { Engine, sha256 } from "../pkg/cmm_web.js";
 import { browser, browserPort } from "./in-browser.js";

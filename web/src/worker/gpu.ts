@@ -1,6 +1,12 @@
-/** The GPU from outside of the engine: wgpu tells neither its name, nor how much its buffers hold, nor, while idle, that the device is gone. */
+/**
+ * The GPU from outside of the engine. wgpu reports neither its name, nor how much its buffers hold,
+ * nor, while idle, that the device is gone.
+ */
 
-/** The adapter in words and whether it computes on the processor, or why there is none. */
+/**
+ * Returns a description of the adapter and whether it computes on the processor, or the reason why
+ * there is none.
+ */
 export async function findAdapter(): Promise<
   { name: string; software: boolean } | { missing: "no-webgpu" | "no-adapter" }
 > {
@@ -20,7 +26,7 @@ export function watchGpu(memoryChanged: (bytes: number) => void, lost: (why: str
   const alive = new WeakMap<GPUBuffer, number>();
   const change = (by: number) => {
     bytes += by;
-    // Many buffers come and go in a call: tell of them once.
+    // Many buffers come and go in a call, and the change is reported once.
     if (told) return;
     told = true;
     setTimeout(() => ((told = false), memoryChanged(bytes)), 50);

@@ -1,10 +1,10 @@
-/** What a worker needs of a browser. */
+/** The parts of a worker that depend on the browser. */
 
 import { CmmError } from "../errors.js";
 import type { Reply, Request, WorkerPort } from "../messages.js";
 import type { Host, Store } from "./wasm.js";
 
-/** To who started this worker. */
+/** The port to the program that started this worker. */
 export const browserPort: WorkerPort = {
   send: (reply: Reply, transfer) => self.postMessage(reply, { transfer }),
   receive(handle) {
@@ -24,7 +24,7 @@ export const browser: Host = {
     return response.body as ReadableStream<Uint8Array<ArrayBuffer>>;
   },
 
-  /** A page that is not from a secure origin has no cache. */
+  /** Opens the cache. A page that is not from a secure origin has none. */
   async store(cache = true) {
     if (cache === false || !("caches" in self)) return null;
     const name = cache === true ? "cmm-web" : cache;
@@ -33,7 +33,7 @@ export const browser: Host = {
 };
 
 function stored(name: string, cache: Cache): Store {
-  // The Cache API wants addresses; nothing is ever fetched from these.
+  // The Cache API wants addresses, but nothing is ever fetched from these.
   const address = (key: string) => new URL(`/cmm-web/${key}`, self.origin).href;
   return {
     has: async (key) => !!(await cache.match(address(key))),

@@ -1,4 +1,4 @@
-/** What a worker needs of Node.js. */
+/** The parts of a worker that depend on Node.js. */
 
 import { createReadStream } from "node:fs";
 import { access, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
@@ -11,7 +11,7 @@ import type { Request, WorkerPort } from "../messages.js";
 import { browser } from "./in-browser.js";
 import type { Host, Store } from "./wasm.js";
 
-/** To who started this worker. */
+/** The port to the program that started this worker. */
 export const nodePort: WorkerPort = {
   send: (reply, transfer) => parentPort?.postMessage(reply, transfer),
   receive: (handle) => void parentPort?.on("message", (request: Request) => handle(request)),
@@ -19,14 +19,17 @@ export const nodePort: WorkerPort = {
 };
 
 export const node: Host = {
-  /** Dawn, if the package `webgpu` is installed, in the places where a browser has it. They are this worker's own. */
+  /**
+   * Puts Dawn, if the package `webgpu` is installed, in the places where a browser has WebGPU. They
+   * belong to this worker alone.
+   */
   async prepareGpu() {
     const dawn = await import("webgpu").catch(() => null);
     const gpu = dawn?.create([]);
     if (dawn) Object.assign(globalThis, dawn.globals);
     const navigator = { gpu, userAgent: `Node.js ${process.version}` };
     Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
-    // By it wgpu knows that it is in a worker.
+    // wgpu recognises by this that it runs in a worker.
     Object.assign(globalThis, { WorkerGlobalScope: class {} });
   },
 
@@ -49,7 +52,7 @@ export const node: Host = {
   },
 };
 
-/** Files by their checksums; a name appears only when its file is whole. */
+/** Stores files in a folder by their checksums. A name appears only when its file is whole. */
 function folder(cache: string): Store {
   const path = (key: string) => join(cache, key);
   return {

@@ -1,4 +1,4 @@
-/** For workers with more in them than the package's: `cmm-web/worker`. */
+/** The exports for workers with methods of their own: `cmm-web/worker`. */
 
 export { CmmError } from "../errors.js";
 export { browser, browserPort } from "./in-browser.js";

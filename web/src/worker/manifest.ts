@@ -1,17 +1,20 @@
-/** Which files a model has, and how each is known to be right: `manifest.json`, as `cmm-web-pack` writes it. */
+/**
+ * The manifest of a model, `manifest.json`, as `cmm-web-pack` writes it: the model's files, and how
+ * each is checked.
+ */
 
 import { CmmError } from "../errors.js";
 
 export interface ModelFile {
-  /** Its name in the model's folder, for the engine. */
+  /** The file's name in the model's folder, for the engine. */
   file: string;
-  /** Where it is, packed, beside the manifest. */
+  /** The place of the packed file beside the manifest. */
   path: string;
-  /** Bytes over the wire. */
+  /** The bytes over the wire. */
   wire: number;
-  /** Bytes unpacked. */
+  /** The bytes of the unpacked file. */
   bytes: number;
-  /** Of what is unpacked, in hexadecimal. */
+  /** The checksum of the unpacked file, in hexadecimal. */
   sha256: string;
 }
 
@@ -20,12 +23,12 @@ export interface Manifest {
   files: ModelFile[];
 }
 
-/** Longer ones are none. */
+/** The length of the longest manifest. */
 export const LONGEST_MANIFEST = 1 << 20;
-/** Bytes of all files: more than WebAssembly holds beside a model made of them. */
+/** The most bytes of all files. WebAssembly cannot hold more of them beside a model. */
 const MOST_BYTES = 2 ** 31;
 
-/** A manifest from its JSON text. */
+/** Reads a manifest from its JSON text. */
 export function parseManifest(text: string): Manifest {
   const wrong = (what: string) => new CmmError("integrity", `manifest.json: ${what}`);
   let json: any;
@@ -38,7 +41,7 @@ export function parseManifest(text: string): Manifest {
   const files = json.files.map((entry: any): ModelFile => {
     const { file, path, wire, bytes, sha256 } = entry ?? {};
     const name = JSON.stringify(file);
-    if (!isPlainPath(file) || !isPlainPath(path)) throw wrong(`${name} at ${JSON.stringify(path)} is no path below the model`);
+    if (!isPlainPath(file) || !isPlainPath(path)) throw wrong(`${name} at ${JSON.stringify(path)} is not a path below the model`);
     if (!isLength(wire) || !isLength(bytes)) throw wrong(`${name} has no lengths`);
     if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw wrong(`${name} has no SHA-256`);
     return { file, path, wire, bytes, sha256 };
@@ -48,7 +51,10 @@ export function parseManifest(text: string): Manifest {
   return { name: json.name, files };
 }
 
-/** Names and folders, one after the other: nothing that leads out of a folder, or to another server. */
+/**
+ * Returns whether a path consists of plain names of folders and files, so that it leads neither out
+ * of a folder nor to another server.
+ */
 const isPlainPath = (path: unknown) =>
   typeof path === "string" && path.split("/").every((part) => /^[\w.-]+$/.test(part) && !/^\.+$/.test(part));
 

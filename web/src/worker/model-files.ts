@@ -1,11 +1,14 @@
-/** A model's files: fetched with progress, unpacked, held against their checksums, kept. */
+/**
+ * The files of a model. They are fetched with progress, unpacked, checked against their checksums,
+ * and kept.
+ */
 
 import { CmmError } from "../errors.js";
 import type { Cached, LoadProgress } from "../types.js";
 import { LONGEST_MANIFEST, type Manifest, type ModelFile, parseManifest } from "./manifest.js";
 import type { Host, Store } from "./wasm.js";
 
-/** Where a model is, and where it is kept. */
+/** The place of a model, and the place where it is kept. */
 export interface Located {
   /** The address of the folder, with a slash at its end. */
   base: string;
@@ -25,7 +28,7 @@ export class ModelFiles {
     readonly manifest: Manifest,
   ) {}
 
-  /** Reads the manifest. One whose checksum is known comes from where files are kept, if it is there. */
+  /** Reads the manifest. If its checksum is known and the cache has it, it is read from there. */
   static async at(located: Located, host: Host, sha256: (bytes: Uint8Array) => string, signal: AbortSignal): Promise<ModelFiles> {
     const { base, cache, manifestSha256: pinned } = located;
     const store = await host.store(cache);
@@ -35,7 +38,7 @@ export class ModelFiles {
       content = await read("manifest.json", await host.fetch(`${base}manifest.json`, signal), LONGEST_MANIFEST);
       if (pinned) {
         const found = await checksum(content, sha256);
-        if (found !== pinned) throw new CmmError("integrity", `manifest.json has the SHA-256 ${found}, and not ${pinned}`);
+        if (found !== pinned) throw new CmmError("integrity", `manifest.json has the SHA-256 ${found}, but ${pinned} was expected`);
         await store?.put(pinned, new Blob([content])).catch(() => undefined);
       }
     }
@@ -43,7 +46,7 @@ export class ModelFiles {
     return new ModelFiles(host, sha256, signal, base, store, manifest);
   }
 
-  /** What of them is kept. */
+  /** Returns how much of the files is kept. */
   async cached(): Promise<Cached> {
     const { files } = this.manifest;
     const there = await Promise.all(files.map(async ({ sha256 }) => !!(await this.store?.has(sha256))));
@@ -51,12 +54,12 @@ export class ModelFiles {
     return { bytes: sum(files.filter((_, i) => there[i])), complete: there.every(Boolean), wire: sum(files) };
   }
 
-  /** All files, by name. */
+  /** Returns all files, by name. */
   async all(progress: (now: LoadProgress) => void): Promise<Map<string, Bytes>> {
     const { files } = this.manifest;
     const total = files.reduce((bytes, file) => bytes + file.wire, 0);
     const loaded = new Map<string, number>();
-    // Where one file fails, the others are no longer wanted.
+    // If one file fails, the others are no longer wanted.
     const failed = new AbortController();
     const signal = AbortSignal.any([this.signal, failed.signal]);
     const one = async (file: ModelFile): Promise<[string, Bytes]> => {
@@ -87,7 +90,7 @@ export class ModelFiles {
       progress({ stage: "check", file: file.file });
       const content = await this.unpacked(file, kept).catch(() => null);
       if (content) return content;
-      // What was kept has rotted: fetch it again.
+      // The kept file is damaged, so it is fetched again.
       await this.store?.delete(file.sha256);
     }
     const stream = await this.host.fetch(this.base + file.path, signal).catch((error) => {
@@ -98,12 +101,12 @@ export class ModelFiles {
     const packed = new Blob([await read(file.file, stream, most, (bytes) => tell(Math.min(bytes, file.wire), false))]);
     progress({ stage: "check", file: file.file });
     const content = await this.unpacked(file, packed);
-    // Only what is right is kept. No room is no reason to stop.
+    // Only correct files are kept. A lack of room is no reason to stop.
     await this.store?.put(file.sha256, packed).catch(() => undefined);
     return content;
   }
 
-  /** A file's content, unpacked unless the server did that on the way, and checked. */
+  /** Returns a file's content, checked, and unpacked unless the server did that on the way. */
   private async unpacked(file: ModelFile, packed: Blob): Promise<Bytes> {
     const [a, b] = new Uint8Array(await packed.slice(0, 2).arrayBuffer());
     const zipped = a === 0x1f && b === 0x8b;
@@ -119,7 +122,7 @@ export class ModelFiles {
   }
 }
 
-/** All of a stream, unless it is longer than it may be. */
+/** Reads a whole stream, unless it is longer than it may be. */
 async function read(name: string, stream: ReadableStream<Bytes>, most: number, tell?: (loaded: number) => void): Promise<Bytes> {
   const parts: Bytes[] = [];
   let length = 0;
@@ -146,7 +149,10 @@ async function read(name: string, stream: ReadableStream<Bytes>, most: number, t
   return content;
 }
 
-/** SHA-256 in hexadecimal: the platform's own, which a page that is not from a secure origin does not get, or the engine's. */
+/**
+ * Returns the SHA-256 in hexadecimal. The platform computes it, or the engine on a page that is not
+ * from a secure origin.
+ */
 async function checksum(bytes: Bytes, sha256: (bytes: Uint8Array) => string): Promise<string> {
   if (!globalThis.crypto?.subtle) return sha256(bytes);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

@@ -1,4 +1,4 @@
-/** The package's worker, in Node.js. */
+/** The package's worker in Node.js. */
 
 import { readFile } from "node:fs/promises";
 import initialise, { Engine, sha256 } from "../pkg/cmm_web.js";

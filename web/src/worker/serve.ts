@@ -1,16 +1,16 @@
-/** Answers calls, one at a time, in the order in which they come. */
+/** Answers calls one at a time, in the order in which they arrive. */
 
 import { CmmError, type ErrorCode, isCode } from "../errors.js";
 import type { Call, Failed, WorkerPort } from "../messages.js";
 
-/** Tells the caller how far a call is. */
+/** Reports the progress of a call to its caller. */
 export type Progress = (value: any) => void;
 
 export type Method = (context: { progress: Progress; signal: AbortSignal }, ...given: any[]) => unknown;
 
 export type Methods = Record<string, Method>;
 
-/** A result whose arrays are handed over, not copied. */
+/** A result whose arrays are transferred, not copied. */
 export class Transferred {
   constructor(
     readonly result: unknown,
@@ -21,7 +21,7 @@ export class Transferred {
 export function serve(port: WorkerPort, methods: Methods, after: () => void): void {
   const wanted = new Map<number, AbortController>();
   let last: Promise<void> = Promise.resolve();
-  /** Why the engine's memory cannot be trusted any more. */
+  /** The reason why the engine's memory cannot be trusted any more. */
   let broken: string | null = null;
 
   async function answer({ id, method, given }: Call, signal: AbortSignal): Promise<void> {
@@ -59,7 +59,7 @@ function failure(error: unknown, signal: AbortSignal): Failed {
   if (signal.aborted) return { code: "aborted", message: "the call was aborted" };
   if (error instanceof CmmError) return { code: error.code, message: error.message };
   if (!(error instanceof Error)) return { code: "crashed", message: String(error) };
-  // The engine's errors have codes for names.
+  // The names of the engine's errors are codes.
   if (isCode(error.name)) return { code: error.name satisfies ErrorCode, message: error.message };
   const code = error instanceof RangeError && /alloc|memory/i.test(error.message) ? "out-of-memory" : "crashed";
   return { code, message: error.message };

@@ -1,4 +1,4 @@
-/** A device, a model on it, and the methods with which they are called. */
+/** A device, a model on it, and the methods by which they are called. */
 
 import { CmmError, isCode } from "../errors.js";
 import type { WorkerPort } from "../messages.js";
@@ -8,11 +8,14 @@ import { type Located, ModelFiles } from "./model-files.js";
 import { type Methods, serve, Transferred } from "./serve.js";
 import type { Host, Wasm, WasmEngine } from "./wasm.js";
 
-/** Texts that run at once: on the processor few enough that progress is seen and an abort heard. */
+/**
+ * The number of texts that run at once. On the processor there are few, so that progress is seen
+ * and an abort is heard.
+ */
 const AT_ONCE = { gpu: 256, processor: 16 };
 
 export interface Extension<E> {
-  /** Methods beside the package's. */
+  /** Methods in addition to the package's. */
   methods: Methods;
   /** Called when the device is open. */
   opened(engine: E, description: Description): Promise<void>;
@@ -35,7 +38,7 @@ export function startSession<E extends WasmEngine>(
   };
   const extension = extend?.(opened);
 
-  /** Opens the GPU, or says why the CPU shall be taken. */
+  /** Opens the GPU, or returns the reason for using the CPU. */
   async function openGpu(wanted: Wanted): Promise<Because | { name: string; software: boolean }> {
     await host.prepareGpu();
     const adapter = await findAdapter();
@@ -44,9 +47,9 @@ export function startSession<E extends WasmEngine>(
       const message = adapter.missing === "no-webgpu" ? "there is no WebGPU here" : "WebGPU found no adapter";
       throw new CmmError(adapter.missing, message);
     }
-    // A GPU in software is slower than the processor that plays it.
+    // A software GPU is slower than the processor that runs it.
     if (wanted === "auto" && adapter.software) return "software";
-    // A GPU that the CPU has taken the place of has nothing to tell.
+    // If the CPU has taken its place, the GPU reports nothing.
     watchGpu(
       (bytes) => memory ?? port.send({ memory: bytes }, []),
       (lost) => memory ?? port.send({ lost }, []),
@@ -88,7 +91,7 @@ export function startSession<E extends WasmEngine>(
     const embeddings: Embeddings = { data: new Float32Array(texts.length * width), dims: [texts.length, width] };
     const some: { tokens: Uint32Array; layers: Uint32Array[] }[] = [];
     for (let at = 0; at < texts.length; at += atOnce) {
-      // Where the thread was busy, an abort has not been heard yet.
+      // While the thread was busy, an abort could not be heard.
       if (at > 0 && description?.device === "cpu") await new Promise((resolve) => setTimeout(resolve));
       if (signal.aborted) throw new CmmError("aborted", "the call was aborted");
       const part = texts.slice(at, at + atOnce);

@@ -1,4 +1,7 @@
-/** The engine, as its glue offers it: the package's own, or that of a program with more in it. */
+/**
+ * The engine in the form that its glue offers: the package's own, or that of a program with more
+ * methods.
+ */
 
 export interface WasmEngine {
   describe(): string;
@@ -16,17 +19,17 @@ export interface Wasm<E extends WasmEngine> {
   sha256(bytes: Uint8Array): string;
 }
 
-/** What a worker needs of the browser, or of Node.js. */
+/** The parts of a worker that depend on the browser or on Node.js. */
 export interface Host {
-  /** Makes WebGPU what the engine finds, if there is any. */
+  /** Makes WebGPU available to the engine, if there is any. */
   prepareGpu(): Promise<void>;
-  /** A file of a model's folder, as a stream. */
+  /** Returns a file of a model's folder as a stream. */
   fetch(address: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
-  /** The place where files are kept; null: nowhere. */
+  /** Returns the place where files are kept; null if nothing is kept. */
   store(cache: boolean | string | undefined): Promise<Store | null>;
 }
 
-/** Where files are kept, by checksums. */
+/** A place where files are kept by their checksums. */
 export interface Store {
   has(key: string): Promise<boolean>;
   get(key: string): Promise<Blob | null>;

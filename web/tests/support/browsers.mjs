@@ -1,14 +1,17 @@
-// The browsers of this machine.
+// Starts the browsers of this machine.
 
 import { existsSync } from "node:fs";
 import puppeteer from "puppeteer-core";
 
-/** The first of these programs that is there. */
+/** Returns the first of these programs that exists. */
 const program = (variable, names) => process.env[variable] ?? names.find(existsSync);
 const chromium = program("CHROMIUM", ["/usr/bin/chromium", "/usr/bin/google-chrome"]);
 export const firefox = program("FIREFOX", ["/usr/bin/firefox", "/usr/bin/firefox-esr"]);
 
-/** Chromium with SwiftShader for its GPU. Nothing but this machine can be reached; `demo.test` is this machine too, though not trusted. */
+/**
+ * Starts Chromium with SwiftShader as its GPU. It can reach nothing but this machine; `demo.test`
+ * is this machine too, but not trusted.
+ */
 export function launchChromium({ webgpu = true, args = [] } = {}) {
   if (!chromium) throw new Error("no Chromium: install it, or name it with CHROMIUM");
   return puppeteer.launch({
@@ -20,7 +23,7 @@ export function launchChromium({ webgpu = true, args = [] } = {}) {
       "--host-resolver-rules=MAP demo.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
       ...args,
     ],
-    // Nothing that a test asks of a page in one call takes as long: what does hangs.
+    // No call of a test takes this long unless it hangs.
     protocolTimeout: 120_000,
   });
 }
@@ -30,7 +33,7 @@ export function launchFirefox() {
     browser: "firefox",
     executablePath: firefox,
     extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true, "dom.webgpu.workers.enabled": true },
-    // Nothing that a test asks of a page in one call takes as long: what does hangs.
+    // No call of a test takes this long unless it hangs.
     protocolTimeout: 120_000,
   });
 }

@@ -1,4 +1,4 @@
-// The native engine, whose vectors are the ones to be had.
+// The native engine, with whose vectors results are compared.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -16,7 +16,7 @@ export function cmm(...args) {
 
 export const jsonLines = (out) => out.trim().split("\n").map((line) => JSON.parse(line));
 
-/** Vectors of a model on the CPU. */
+/** Returns vectors of a model on the CPU. */
 export function nativeVectors(model, texts) {
   return jsonLines(cmm("embed", "--device", "cpu", "--json", "--model", model, "--", ...texts)).map(({ embedding }) => embedding);
 }
@@ -26,7 +26,7 @@ export function cosine(a, b) {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
-/** The largest difference between two lists of vectors. */
+/** Returns the largest difference between two lists of vectors. */
 export function worst(here, there) {
   assert.equal(here.length, there.length);
   return Math.max(...here.flatMap((row, i) => row.map((value, at) => Math.abs(value - there[i][at]))));

@@ -1,4 +1,4 @@
-// The built package on a page of its own.
+// Opens the built package on a page of its own.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -15,7 +15,7 @@ export function servePackage(options = {}) {
   return serve(join(here, "tests/support/page"), { mounts, ...options });
 }
 
-/** A page with what the package exports as globals, and with two helpers. */
+/** Opens a page with the package's exports as globals, and with two helpers. */
 export async function openPackage(browser, address, from = "/package/index.js") {
   const page = await browser.newPage();
   await page.goto(address);

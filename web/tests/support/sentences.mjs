@@ -1,4 +1,4 @@
-// Sentences of many kinds: what the browser makes of them is held against the native engine.
+// Sentences of many kinds, whose vectors from the browser are compared with the native engine's.
 
 export const sentences = [
   "A man is playing a flute.",

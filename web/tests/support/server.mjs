@@ -14,8 +14,8 @@ const TYPES = {
 };
 
 /**
- * Serves a folder, and others below paths: `{ "/model/": FOLDER }`. `faults.get(path)` may give a function that answers instead; `cors`: to pages from
- * elsewhere too.
+ * Serves a folder, and others below paths: `{ "/model/": FOLDER }`. `faults.get(path)` may be a
+ * function that answers instead. With `cors`, pages from elsewhere may ask too.
  */
 export async function serve(folder, { mounts = {}, cors = false } = {}) {
   const faults = new Map();

@@ -1,7 +1,8 @@
 """Sentence encoders and fast feedforward (FFF) layers on any GPU through wgpu, and on the CPU.
 
-`SentenceTransformer` and `CrossEncoder` have the names of sentence-transformers, `FffLayer` runs a single layer on numpy arrays. Adapters for
-other libraries are modules of their own, which are imported only when asked for: `cmm.langchain`, `cmm.llama_index`, `cmm.haystack`, `cmm.ray`.
+`SentenceTransformer` and `CrossEncoder` have the interface of sentence-transformers. `FffLayer`
+runs a single layer on numpy arrays. Adapters for other libraries are modules of their own, which
+you import if you need them: `cmm.langchain`, `cmm.llama_index`, `cmm.haystack`, `cmm.ray`.
 """
 
 from cmm.cross_encoder import CrossEncoder

@@ -1,4 +1,4 @@
-"""Scores of pairs of texts, by the names of sentence-transformers."""
+"""Scores of pairs of texts, with the interface of sentence-transformers."""
 
 import json
 import os
@@ -15,15 +15,16 @@ from cmm.options import Options, count, load, refuse
 from cmm.progress import progress_bar
 
 PAIRS_AT_ONCE = 1024
-"""Pairs that are tokenized before they run, unless `batch_size` says less."""
+"""The pairs that are tokenized before they run, unless `batch_size` is smaller."""
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class CrossEncoder:
-    """A model with a head that scores pairs of texts: a reranker has one score, a classifier one a class.
+    """A model with a head that scores pairs of texts: a reranker has one score, a classifier has
+    one for each class.
 
-    The parameters are those of `SentenceTransformer`; no model of this kind comes with the package.
+    The parameters are those of `SentenceTransformer`. No model of this kind comes with the package.
     """
 
     def __init__(
@@ -51,22 +52,22 @@ class CrossEncoder:
 
     @property
     def num_labels(self) -> int:
-        """Scores of a pair."""
+        """The number of scores of a pair."""
         return len(self._model.labels)
 
     @property
     def labels(self) -> list[str]:
-        """The classes' names."""
+        """The names of the classes."""
         return self._model.labels
 
     @property
     def device(self) -> str:
-        """Where the model runs: `cpu`, or an adapter with its backend."""
+        """The device that runs the model: `cpu`, or an adapter with its backend."""
         return self._model.device
 
     @property
     def max_length(self) -> int:
-        """Tokens that a pair is cut to, special ones included."""
+        """The number of tokens that a pair is cut to, including special tokens."""
         return self._model.max_tokens
 
     def predict(
@@ -80,10 +81,12 @@ class CrossEncoder:
         convert_to_tensor: bool = False,
         **unsupported: Any,
     ) -> Any:
-        """The scores of pairs: `[pairs]` if the model has one score, else `[pairs, classes]`; of a single pair `("query", "text")` without the first axis.
+        """Returns the scores of pairs: `[pairs]` if the model has one score, otherwise
+        `[pairs, classes]`. A single pair `("query", "text")` gives them without the first axis.
 
-        Scores pass through `activation_fn`, a function of arrays; else through what the model's configuration names, else one score through the sigmoid
-        and several through nothing. `apply_softmax` is for several.
+        Scores pass through `activation_fn`, a function of arrays. By default this is the function
+        that the model's configuration names; without one, a single score passes through the sigmoid
+        and several scores stay as they are. `apply_softmax` is for several scores.
         """
         refuse({"convert_to_tensor": convert_to_tensor, **unsupported})
         if not convert_to_numpy:
@@ -111,7 +114,9 @@ class CrossEncoder:
         activation_fn: Activation | None = None,
         **unsupported: Any,
     ) -> list[dict[str, Any]]:
-        """The documents, best first: `corpus_id`, the place of each, its `score`, and with `return_documents` its `text`."""
+        """Returns the documents, best first: `corpus_id` is the place of each, `score` its score,
+        and with `return_documents` `text` is its text.
+        """
         if self.num_labels != 1:
             raise InputError(f"rank: expected a model with one score, found {self.num_labels}; use predict")
         if not isinstance(query, str):
@@ -155,7 +160,7 @@ def _pairs(sentences: Any) -> tuple[list[tuple[str, str]], bool]:
 
 
 def _sigmoid(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    # In halves, so that no power overflows.
+    #     # The sigmoid is computed in halves, so that no power overflows.
     shares: NDArray[np.float32] = np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * scores))
     return shares
 
@@ -165,7 +170,9 @@ def _identity(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _declared_activation(folder: Path, labels: int) -> Activation:
-    """What sentence-transformers wrote into a configuration, or else would take."""
+    """Returns the activation that sentence-transformers wrote into a configuration, or would use by
+    default.
+    """
     config = json.loads((folder / "config.json").read_text("utf-8"))
     beside = config.get("sentence_transformers")
     name = (beside.get("activation_fn") if isinstance(beside, dict) else None) or config.get("sbert_ce_default_activation_function")

@@ -1,4 +1,4 @@
-"""Which adapters there are, and which one a name means."""
+"""The adapters of the machine, and the names of devices."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from cmm.nvidia import bus_id_of, nvidia_gpus
 
 @dataclass(frozen=True)
 class Adapter:
-    """A GPU, or what plays one, through a graphics API."""
+    """A GPU, or a software implementation of one, through a graphics API."""
 
     index: int
     name: str
@@ -22,15 +22,17 @@ class Adapter:
 
 
 def adapters() -> list[Adapter]:
-    """The adapters of this machine, best first; `device=` takes their index."""
+    """Returns the adapters of this machine, best first. `device=` accepts their index."""
     return [Adapter(*adapter) for adapter in _native.adapters()]
 
 
 def native_device(device: object) -> str:
-    """The name by which the library knows a device: `auto`, `cpu`, or an adapter's index, backend, PCI bus id or part of a name.
+    """Returns the name by which the library knows a device: `auto`, `cpu`, or an adapter's index,
+    backend, PCI bus id or part of a name.
 
-    `None` is `auto`; `gpu` the best adapter, in software too; `cuda` and `cuda:N` are the card that CUDA numbers so, `mps` Metal's. Whatever else has a
-    name, as a `torch.device` has, is what its name says.
+    `None` means `auto`. `gpu` is the best adapter, even a software one. `cuda` and `cuda:N` are the
+    card that CUDA gives this number, and `mps` is Metal's. Other objects count by their text, for
+    example a `torch.device`.
     """
     if device is None:
         return "auto"
@@ -54,7 +56,7 @@ def native_device(device: object) -> str:
 
 
 def cuda_bus_id(ordinal: int) -> str:
-    """The PCI bus id of the card that CUDA programs of this process call `cuda:ordinal`."""
+    """Returns the PCI bus id of the card that CUDA programs of this process call `cuda:ordinal`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpu_id = str(ordinal)
     if visible is not None:

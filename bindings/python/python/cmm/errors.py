@@ -1,20 +1,22 @@
-"""The exceptions of this package; each says what was expected and what was found."""
+"""The exceptions of this package. Each says what was expected and what was found."""
 
 
 class Error(Exception):
-    """Base of all of them."""
+    """The base class of all exceptions of this package."""
 
 
 class InputError(Error, ValueError):
-    """What a caller brought cannot be used: a text, an array, its shape, a NaN, a choice that does not exist."""
+    """The caller's input cannot be used: a text, an array, its shape, a NaN, or a choice that does
+    not exist.
+    """
 
 
 class InputTypeError(InputError, TypeError):
-    """It is of another type than what is asked for."""
+    """The caller's input has the wrong type."""
 
 
 class ConfigError(Error, ValueError):
-    """A model's files are malformed, lack something, or ask for what is not implemented."""
+    """A model's files are malformed, lack something, or ask for something that is not implemented."""
 
 
 class FileError(Error, OSError):
@@ -22,8 +24,8 @@ class FileError(Error, OSError):
 
 
 class DeviceError(Error, RuntimeError):
-    """No adapter fits, or the device lacks something, was lost, or refused."""
+    """No adapter fits, or the device lacks something, was lost, or refused an operation."""
 
 
 class DeviceMemoryError(DeviceError, MemoryError):
-    """The device has no memory left, or allows no buffer so large."""
+    """The device has no memory left, or does not allow a buffer that large."""

@@ -1,4 +1,6 @@
-"""The folder of a model: given, shipped with this package, or in the hub's cache."""
+"""Finds the folder of a model: a given one, the one that comes with this package, or one in the
+hub's cache.
+"""
 
 import os
 import re
@@ -7,21 +9,23 @@ from pathlib import Path
 from cmm.errors import ConfigError, InputTypeError
 
 SHIPPED = "fastminilm"
-"""The model that comes with this package, and that is meant where neither the caller nor `CMM_MODEL` names one."""
+"""The model that comes with this package. It is used if neither the caller nor `CMM_MODEL` names one."""
 
 _HUB_FILES = ["*.json", "model*.safetensors"]
 
 
 def shipped_folder() -> Path:
-    """Where the shipped model lies."""
+    """Returns the folder of the shipped model."""
     folder = Path(__file__).parent / "models" / SHIPPED
     if not (folder / "model.safetensors").is_file():
-        raise ConfigError(f"{folder}: the shipped model is not there; name one, or set CMM_MODEL")
+        raise ConfigError(f"{folder}: the shipped model is not there; name another one, or set CMM_MODEL")
     return folder
 
 
 def model_folder(model: object) -> Path:
-    """The folder that `model` names; `None` is what `CMM_MODEL` says, or the shipped one, so that no network is needed."""
+    """Returns the folder that `model` names. `None` means the model of `CMM_MODEL`, or the shipped
+    one, so that no network is needed.
+    """
     if model is None:
         model = os.environ.get("CMM_MODEL") or SHIPPED
     if not isinstance(model, (str, os.PathLike)):
@@ -38,7 +42,9 @@ def model_folder(model: object) -> Path:
 
 
 def lasting_name(folder: Path) -> str:
-    """What names this folder in another process, or on another machine that has the package."""
+    """Returns a name of this folder that works in another process, or on another machine that has
+    the package.
+    """
     shipped = Path(__file__).parent / "models" / SHIPPED
     return SHIPPED if folder == shipped else str(folder)
 

@@ -13,7 +13,7 @@ except ImportError as missing:
 
 
 class _Embedder:
-    """What both have: a model, loaded by `warm_up` or when it is first needed."""
+    """The base of both embedders: a model, loaded by `warm_up` or when it is first needed."""
 
     def __init__(self, model: str | None, device: str | int | None, options: dict[str, Any] | None) -> None:
         self.model = model
@@ -35,28 +35,29 @@ class _Embedder:
 class CmmTextEmbedder(_Embedder):
     """Embeds a query, with the model's own prompt for queries.
 
-    `model`: a folder, a hub id, or None for the model that comes with the package; `device` and `options` are those of `SentenceTransformer`.
+    `model` is a folder, a hub id, or None for the model that comes with the package. `device` and
+    `options` are those of `SentenceTransformer`.
     """
 
     def __init__(self, model: str | None = None, device: str | int | None = None, options: dict[str, Any] | None = None) -> None:
-        # Not super(): `component` makes another class of this one.
+        #         # super() does not work here: `component` makes another class of this one.
         _Embedder.__init__(self, model, device, options)
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
-        """`embedding`: the text's vector."""
+        """Returns the text's vector as `embedding`."""
         if not isinstance(text, str):
             raise InputTypeError(f"text: expected str, found {type(text).__name__}; documents are for CmmDocumentEmbedder")
         return {"embedding": self._encoder().encode_query(text).tolist()}
 
     def to_dict(self) -> dict[str, Any]:
-        """For Haystack's files."""
+        """Writes the component for Haystack's files."""
         made: dict[str, Any] = default_to_dict(self, model=self.model, device=self.device, options=self.options)
         return made
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CmmTextEmbedder":
-        """From Haystack's files."""
+        """Reads the component from Haystack's files."""
         made: CmmTextEmbedder = default_from_dict(cls, data)
         return made
 
@@ -65,7 +66,8 @@ class CmmTextEmbedder(_Embedder):
 class CmmDocumentEmbedder(_Embedder):
     """Embeds documents in one batch, with the model's own prompt for documents.
 
-    `meta_fields_to_embed`: what of a document's meta stands before its content, joined by `embedding_separator`; the others are as for `CmmTextEmbedder`.
+    `meta_fields_to_embed` names the fields of a document's meta that are put before its content,
+    joined by `embedding_separator`. The other parameters are those of `CmmTextEmbedder`.
     """
 
     def __init__(
@@ -76,14 +78,14 @@ class CmmDocumentEmbedder(_Embedder):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        # Not super(): `component` makes another class of this one.
+        #         # super() does not work here: `component` makes another class of this one.
         _Embedder.__init__(self, model, device, options)
         self.meta_fields_to_embed = list(meta_fields_to_embed or [])
         self.embedding_separator = embedding_separator
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
-        """`documents`: copies with their `embedding`."""
+        """Returns copies of the documents with their `embedding` as `documents`."""
         if not isinstance(documents, list) or not all(isinstance(document, Document) for document in documents):
             raise InputTypeError("documents: expected a list of Document; a text is for CmmTextEmbedder")
         vectors = self._encoder().encode_document([self._text(document) for document in documents]).tolist()
@@ -94,7 +96,7 @@ class CmmDocumentEmbedder(_Embedder):
         return self.embedding_separator.join([*fields, document.content or ""])
 
     def to_dict(self) -> dict[str, Any]:
-        """For Haystack's files."""
+        """Writes the component for Haystack's files."""
         made: dict[str, Any] = default_to_dict(
             self,
             model=self.model,
@@ -107,6 +109,6 @@ class CmmDocumentEmbedder(_Embedder):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CmmDocumentEmbedder":
-        """From Haystack's files."""
+        """Reads the component from Haystack's files."""
         made: CmmDocumentEmbedder = default_from_dict(cls, data)
         return made

@@ -12,10 +12,11 @@ except ImportError as missing:
 
 
 class CmmEmbeddings(Embeddings):
-    """`embed_documents` in one batch and `embed_query`, with a model's own prompts for documents and queries.
+    """Embeds documents in one batch, and queries, with a model's own prompts for both.
 
-    `model`: a folder, a hub id, None for the model that comes with the package, or a `SentenceTransformer`; `device` and further options are those of
-    `SentenceTransformer`. `encode_kwargs` go to its `encode`, such as `{"normalize_embeddings": True}`.
+    `model` is a folder, a hub id, None for the model that comes with the package, or a
+    `SentenceTransformer`. `device` and further options are those of `SentenceTransformer`.
+    `encode_kwargs` go to its `encode`, for example `{"normalize_embeddings": True}`.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class CmmEmbeddings(Embeddings):
         self.encode_kwargs = dict(encode_kwargs or {})
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """A vector for each text."""
+        """Returns a vector for each text."""
         vectors: list[list[float]] = self.model.encode_document(list(texts), **self.encode_kwargs).tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a question."""
+        """Returns the vector of a question."""
         vector: list[float] = self.model.encode_query(text, **self.encode_kwargs).tolist()
         return vector

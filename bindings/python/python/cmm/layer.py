@@ -15,11 +15,14 @@ from cmm.vectors import float32
 class FffLayer:
     """An FFF layer of K `trees` of `depth` D, on a GPU or on the CPU.
 
-    Arrays are those of UltraFastBERT's checkpoints, nodes = K * (2^(D+1) - 1), trees one after another, nodes in heap order (children of n: 2n+1, 2n+2):
-    `linear_in [nodes, input]`, `bias [nodes]` or None for zeros, `linear_out [output, nodes]`, a column a node. With `form="signed"` a node has two columns,
-    that for a logit of at most zero first: `[output, 2 * nodes]`. For the leaf form see `FffLayer.leaf`.
+    The arrays are those of UltraFastBERT's checkpoints: `linear_in [nodes, input]`, `bias [nodes]`
+    or None for zeros, and `linear_out [output, nodes]`, with a column for each node. There are
+    nodes = K * (2^(D+1) - 1), trees follow one another, and nodes are in heap order (the children
+    of n are 2n+1 and 2n+2). With `form="signed"` a node has two columns, `[output, 2 * nodes]`, the
+    first of them for a logit of at most zero. For the leaf form see `FffLayer.leaf`.
 
-    `device`, `precision` and `threads` are as for `SentenceTransformer`. Weights are copied: later changes of the arrays change nothing.
+    `device`, `precision` and `threads` are those of `SentenceTransformer`. Weights are copied:
+    later changes of the arrays change nothing.
     """
 
     def __init__(
@@ -59,10 +62,13 @@ class FffLayer:
         precision: str = "f32",
         threads: int | None = None,
     ) -> "FffLayer":
-        """A layer in the leaf form (arXiv 2308.14711), of the arrays of the package `fastfeedforward`, whose own activation is ReLU.
+        """Creates a layer in the leaf form (arXiv 2308.14711) from the arrays of the package
+        `fastfeedforward`. The default activation of that package is ReLU.
 
-        `node_weights [2^D - 1, input]`, `node_biases [2^D - 1]` or `[2^D - 1, 1]`, `w1s [2^D, input, width]`, `b1s [2^D, width]`, `w2s [2^D, width, output]`,
-        `b2s [2^D, output]` or None, as that package's evaluation leaves it out.
+        The arrays are `node_weights [2^D - 1, input]`, `node_biases [2^D - 1]` or `[2^D - 1, 1]`,
+        `w1s [2^D, input, width]`, `b1s [2^D, width]`, `w2s [2^D, width, output]`, and
+        `b2s [2^D, output]`. With None instead of `b2s` it is left out, as in that package's
+        evaluation.
         """
         first = _shaped("w1s", w1s, {"leaves": None, "input": None, "width": None})
         leaves, inputs, width = first.shape
@@ -111,12 +117,12 @@ class FffLayer:
 
     @property
     def trees(self) -> int:
-        """Trees K."""
+        """The number of trees, K."""
         return self._sizes.trees
 
     @property
     def depth(self) -> int:
-        """Depth D: decisions on a path."""
+        """The depth D, which is the number of decisions on a path."""
         return self._sizes.depth
 
     @property
@@ -126,21 +132,25 @@ class FffLayer:
 
     @property
     def device(self) -> str:
-        """Where the layer runs: `cpu`, or an adapter with its backend."""
+        """The device that runs the layer: `cpu`, or an adapter with its backend."""
         return self._layer.device
 
     def forward(self, x: ArrayLike) -> NDArray[np.float32]:
-        """y `[..., output]` of x `[..., input]`. A contiguous f32 array is read where it lies."""
+        """Returns y `[..., output]` for x `[..., input]`. A contiguous f32 array is read without a
+        copy.
+        """
         return self._run(x, False)[0]
 
     __call__ = forward
 
     def path(self, x: ArrayLike) -> NDArray[np.uint32]:
-        """The node of each level that each token comes to, `[..., trees, levels]`, in heap order within its tree; in the leaf form the last is the leaf."""
+        """Returns the node of each level that each token comes to, `[..., trees, levels]`, in heap
+        order within its tree. In the leaf form the last one is the leaf.
+        """
         return self._run(x, True)[1]
 
     def forward_with_path(self, x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-        """Both at once."""
+        """Returns y and the path."""
         return self._run(x, True)
 
     def _run(self, x: ArrayLike, with_path: bool) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
@@ -157,7 +167,7 @@ class FffLayer:
 
 
 class _Native:
-    """The sizes of a layer as the native half takes them."""
+    """The sizes of a layer in the form that the native half takes."""
 
     def __init__(self, *, trees: int, depth: int, form: str, leaf_width: int, activation: str) -> None:
         self.trees, self.depth, self.form, self.leaf_width, self.activation = trees, depth, form, leaf_width, activation

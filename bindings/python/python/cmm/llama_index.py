@@ -14,10 +14,12 @@ except ImportError as missing:
 
 
 class CmmEmbedding(BaseEmbedding):
-    """Nodes in batches and queries, with a model's own prompts for documents and queries.
+    """Embeds nodes in batches, and queries, with a model's own prompts for documents and queries.
 
-    `model`: a folder, a hub id, None for the model that comes with the package, or a `SentenceTransformer`; `device` and further options are those of
-    `SentenceTransformer`. `embed_batch_size` (up to 2,048, LlamaIndex's limit) is how many nodes LlamaIndex hands over at once.
+    `model` is a folder, a hub id, None for the model that comes with the package, or a
+    `SentenceTransformer`. `device` and further options are those of `SentenceTransformer`.
+    `embed_batch_size` is the number of nodes that LlamaIndex hands over at once, up to 2,048, which
+    is its limit.
     """
 
     _model: SentenceTransformer = PrivateAttr()
@@ -38,7 +40,7 @@ class CmmEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Its name in LlamaIndex's files."""
+        """Returns the name of the class in LlamaIndex's files."""
         return "CmmEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:

@@ -1,4 +1,6 @@
-"""How models and layers are loaded: what both classes on texts share, and what of sentence-transformers is refused."""
+"""Options for loading models and layers, shared by both classes on texts, and the parameters of
+sentence-transformers that are refused.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +12,11 @@ from cmm.errors import InputError, InputTypeError
 from cmm.folder import model_folder
 
 PRECISIONS = {"f32": "f32", "float32": "f32", "f16": "f16", "float16": "f16"}
-"""Spellings of a precision."""
+"""The spellings of a precision."""
 
 
 class Options(TypedDict):
-    """How a model is loaded, as its constructor takes it."""
+    """The options of a model's constructor."""
 
     precision: str
     activations: str
@@ -24,7 +26,7 @@ class Options(TypedDict):
 
 
 def load(model: object, device: object, options: Options) -> tuple[Path, _native.Model]:
-    """The folder of a model, and the model on a device."""
+    """Loads a model on a device. Returns its folder and the model."""
     folder = model_folder(model)
     loaded = _native.Model(
         str(folder),
@@ -39,7 +41,7 @@ def load(model: object, device: object, options: Options) -> tuple[Path, _native
 
 
 def precision_of(what: str, name: object) -> str:
-    """`f32` or `f16`."""
+    """Returns `f32` or `f16`."""
     found = PRECISIONS.get(name) if isinstance(name, str) else None
     if found is None:
         raise InputError(f"{what}: expected f32 or f16, found {name!r}")
@@ -47,7 +49,7 @@ def precision_of(what: str, name: object) -> str:
 
 
 def count(what: str, number: object) -> int:
-    """A whole number of at least 1."""
+    """Returns a whole number of at least 1."""
     if isinstance(number, bool) or not hasattr(number, "__index__"):
         raise InputTypeError(f"{what}: expected a whole number, found {number!r}")
     whole = number.__index__()
@@ -57,7 +59,9 @@ def count(what: str, number: object) -> int:
 
 
 def refuse(given: Mapping[str, Any]) -> None:
-    """Refuses parameters of sentence-transformers that are not implemented, unless they have a value that asks for nothing."""
+    """Refuses parameters of sentence-transformers that are not implemented, unless their value asks
+    for nothing.
+    """
     for name, value in given.items():
         if value is None or value is False or (isinstance(value, (dict, list, tuple)) and not value):
             continue

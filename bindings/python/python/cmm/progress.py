@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(total: int, shown: bool | None, unit: str) -> Iterator[Callable[[int], object] | None]:
-    """Something to tell how many of `total` are done, if a bar is to be shown."""
+    """Yields a function that reports how many of `total` are done, if a bar is to be shown."""
     if not shown:
         yield None
         return

@@ -1,10 +1,10 @@
-"""Embedding on many machines by Ray Data: `pip install "ray[data]"`.
+"""Embedding on many machines with Ray Data: `pip install "ray[data]"`.
 
     dataset.map_batches(
         cmm.ray.Embed,
         fn_constructor_kwargs={"text_column": "text"},
-        compute=ray.data.ActorPoolStrategy(size=8),  # an actor a device
-        num_gpus=1,                                  # or num_cpus=4 where there are none
+        compute=ray.data.ActorPoolStrategy(size=8),  # an actor for each device
+        num_gpus=1,                                  # or num_cpus=4 where there are no GPUs
         batch_size=8192,
         batch_format="pyarrow",
     )
@@ -30,14 +30,17 @@ except ImportError as missing:
 
 
 class Embed:
-    """A callable class for `Dataset.map_batches`: adds a column of vectors to each batch.
+    """A callable class for `Dataset.map_batches`, which adds a column of vectors to each batch.
 
-    Batches are Arrow tables (`batch_format="pyarrow"`, in which the vectors are a fixed-size list of float) or dicts of numpy arrays, in which they are
-    `[rows, width]`.
+    Batches are Arrow tables (`batch_format="pyarrow"`), in which the vectors are a fixed-size list
+    of float, or dicts of numpy arrays, in which they are `[rows, width]`.
 
-    `model`: as for `SentenceTransformer`; a folder must be on every node. `text_column`, `vector_column`: their names. `device`: None for the card that Ray gave
-    the actor by `num_gpus`, found by its PCI bus id, and the CPU where it gave none. `threads`: of the CPU; None for as many as Ray gave the actor by
-    `num_cpus`, so that actors of one node do not crowd each other out. `encode_kwargs` go to `SentenceTransformer.encode`, further options to its constructor.
+    `model` is that of `SentenceTransformer`; a folder must be on every node. `text_column` and
+    `vector_column` are the names of the columns. `device=None` means the card that Ray gave the
+    actor by `num_gpus`, found by its PCI bus id, or the CPU if Ray gave it none. `threads` is for
+    the CPU; None means as many as Ray gave the actor by `num_cpus`, so that the actors of one node
+    do not crowd each other out. `encode_kwargs` go to `SentenceTransformer.encode`, and further
+    options to its constructor.
     """
 
     def __init__(
@@ -81,17 +84,21 @@ class Embed:
 
 
 def actor_device() -> str:
-    """The device that Ray gave this actor: the card of its GPU id by its PCI bus id, or the CPU."""
+    """Returns the device that Ray gave this actor: the card with its GPU id, by its PCI bus id, or
+    the CPU.
+    """
     ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
     if not ids:
         return "cpu"
     if len(ids) > 1:
-        raise DeviceError(f"num_gpus: expected 1, as a model runs on one card, found {len(ids)}; start more actors instead")
+        raise DeviceError(f"num_gpus: expected 1, because a model runs on one card, found {len(ids)}; start more actors instead")
     return bus_id_of(ids[0], nvidia_gpus())
 
 
 def actor_threads() -> int:
-    """Threads for this actor: the CPUs that Ray gave it, or where it gave none this card's share of the node's."""
+    """Returns the number of threads for this actor: the CPUs that Ray gave it, or otherwise this
+    card's share of the node's CPUs.
+    """
     given = ray.get_runtime_context().get_assigned_resources().get("CPU", 0)
     if given:
         return max(1, int(given))

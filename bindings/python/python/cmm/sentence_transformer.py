@@ -1,4 +1,4 @@
-"""Sentences as vectors, by the names of sentence-transformers."""
+"""Sentences as vectors, with the interface of sentence-transformers."""
 
 import json
 import os
@@ -16,20 +16,29 @@ from cmm.progress import progress_bar
 from cmm.vectors import Similarity, normalized, pairwise, similarity, vectors_of
 
 TEXTS_AT_ONCE = 4096
-"""Texts that are tokenized before they run, unless `batch_size` says less; the engine divides them by their tokens."""
+"""The texts that are tokenized before they run, unless `batch_size` is smaller. The engine divides
+them by their tokens.
+"""
 
 
 class SentenceTransformer:
     """A sentence encoder on a GPU or on the CPU.
 
-    `model_name_or_path`: a folder, a hub id, or None for the model that comes with this package (`CMM_MODEL` names another).
-    `device`: None or "auto" for the best GPU, and the CPU where there is none but in software; "cpu"; "gpu"; an index of `cmm.adapters()`, a backend, a PCI
-    bus id or part of a name; "cuda:N" for the card that CUDA numbers so.
-    `precision`: of the weights, f32 or f16. `activations`: f16 runs on tensor cores, beside f16 weights. `int8`: products in 8-bit integers on the CPU.
-    `batch_tokens`: tokens that run at once, at most. `threads`: of the CPU, all if None.
-    `prompts`, `default_prompt_name`, `truncate_dim`, `similarity_fn_name`: as in sentence-transformers, beside what the model's folder says.
+    - `model_name_or_path`: a folder, a hub id, or None for the model that comes with this package
+      (`CMM_MODEL` names another one).
+    - `device`: None or "auto" for the best GPU, or the CPU if every adapter is a software one;
+      "cpu"; "gpu"; an index of `cmm.adapters()`, a backend, a PCI bus id or part of a name;
+      "cuda:N" for the card with this number in CUDA.
+    - `precision`: the precision of the weights, f32 or f16.
+    - `activations`: the precision of the activations; f16 runs on tensor cores and needs f16
+      weights.
+    - `int8`: whether the CPU computes products in 8-bit integers.
+    - `batch_tokens`: the most tokens that run at once.
+    - `threads`: the number of CPU threads; None means all.
+    - `prompts`, `default_prompt_name`, `truncate_dim`, `similarity_fn_name`: as in
+      sentence-transformers, in addition to what the model's folder says.
 
-    A model pickles by its folder and these options: the other process loads it again.
+    A model is pickled as its folder and these options: the other process loads it again.
     """
 
     def __init__(
@@ -69,33 +78,33 @@ class SentenceTransformer:
 
     @classmethod
     def of(cls, model: "str | os.PathLike[str] | SentenceTransformer | None", device: object = None, **options: Any) -> "SentenceTransformer":
-        """The model that is given, or else a new one."""
+        """Returns the given model, or loads a new one."""
         if not isinstance(model, SentenceTransformer):
             return cls(model, device, **options)
         if device is not None or options:
-            raise InputError(f"model: expected a name beside device and options, found {model!r}, which is loaded")
+            raise InputError(f"model: expected a name beside device and options, found {model!r}, which is already loaded")
         return model
 
     @property
     def device(self) -> str:
-        """Where the model runs: `cpu`, or an adapter with its backend."""
+        """The device that runs the model: `cpu`, or an adapter with its backend."""
         return self._model.device
 
     @property
     def max_seq_length(self) -> int:
-        """Tokens that a text is cut to, special ones included."""
+        """The number of tokens that a text is cut to, including special tokens."""
         return self._model.max_tokens
 
     def get_max_seq_length(self) -> int:
-        """As `max_seq_length`."""
+        """Returns `max_seq_length`."""
         return self.max_seq_length
 
     def get_sentence_embedding_dimension(self) -> int:
-        """Values of a vector."""
+        """Returns the number of values of a vector."""
         return self.truncate_dim or self._model.width
 
     def get_embedding_dimension(self) -> int:
-        """As `get_sentence_embedding_dimension`."""
+        """Returns the number of values of a vector."""
         return self.get_sentence_embedding_dimension()
 
     @overload
@@ -150,16 +159,19 @@ class SentenceTransformer:
         truncate_dim: int | None = None,
         **unsupported: Any,
     ) -> Any:
-        """The vector of a text, `[width]`, or those of several, `[texts, width]`, in f32.
+        """Returns the vector of a text, `[width]`, or those of several texts, `[texts, width]`, in
+        f32.
 
-        `prompt` stands before each text, or the model's prompt of the name `prompt_name`. `batch_size`: texts that run at once, at most; None leaves it
-        to the engine, which counts tokens, and neither changes a vector. `truncate_dim` cuts vectors before `normalize_embeddings` makes their lengths one.
-        `convert_to_numpy=False` gives a list of arrays, `convert_to_tensor=True` a torch tensor on the CPU.
+        `prompt` is put before each text, or the model's prompt of the name `prompt_name`.
+        `batch_size` is the most texts that run at once; None leaves it to the engine, which counts
+        tokens. Neither changes a vector. `truncate_dim` cuts vectors before `normalize_embeddings`
+        divides them by their length. `convert_to_numpy=False` returns a list of arrays,
+        `convert_to_tensor=True` a torch tensor on the CPU.
         """
         if output_value != "sentence_embedding":
             raise InputError(f"output_value: expected 'sentence_embedding', the only one that is implemented, found {output_value!r}")
         if precision != "float32":
-            raise InputError(f"precision: expected 'float32', as vectors are not quantized here, found {precision!r}")
+            raise InputError(f"precision: expected 'float32', because vectors are not quantized here, found {precision!r}")
         refuse({"device": device, **unsupported})
         at_once = TEXTS_AT_ONCE if batch_size is None else count("batch_size", batch_size)
         dimension = self._dimension(truncate_dim) if truncate_dim is not None else self.get_sentence_embedding_dimension()
@@ -179,25 +191,35 @@ class SentenceTransformer:
         return rows[0] if alone else rows
 
     def encode_query(self, sentences: str | Iterable[str], prompt_name: str | None = None, prompt: str | None = None, **options: Any) -> NDArray[np.float32]:
-        """As `encode`, with the model's prompt `query` where it has one and no other is asked for."""
+        """Encodes like `encode`, with the model's prompt `query` if it has one and no other prompt
+        is given.
+        """
         return self._encode_as(("query",), sentences, prompt_name, prompt, options)
 
     def encode_document(
         self, sentences: str | Iterable[str], prompt_name: str | None = None, prompt: str | None = None, **options: Any
     ) -> NDArray[np.float32]:
-        """As `encode`, with the model's prompt `document`, `passage` or `corpus` where it has one and no other is asked for."""
+        """Encodes like `encode`, with the model's prompt `document`, `passage` or `corpus` if it
+        has one and no other prompt is given.
+        """
         return self._encode_as(("document", "passage", "corpus"), sentences, prompt_name, prompt, options)
 
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
-        """How alike each of the one and each of the other are, `[first, second]`: by cosine, unless `similarity_fn_name` says otherwise."""
+        """Returns the similarity of each vector of the first to each of the second,
+        `[first, second]`: the cosine, unless `similarity_fn_name` says otherwise.
+        """
         return similarity(vectors_of("embeddings1", embeddings1), vectors_of("embeddings2", embeddings2), self.similarity_fn_name)
 
     def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
-        """How alike each of the one and that at the same place of the other are, `[vectors]`."""
+        """Returns the similarity of each vector of the first to the vector at the same place of the
+        second, `[vectors]`.
+        """
         return pairwise(vectors_of("embeddings1", embeddings1), vectors_of("embeddings2", embeddings2), self.similarity_fn_name)
 
     def tokenize(self, texts: str | Iterable[str]) -> dict[str, NDArray[np.int64]]:
-        """`input_ids`, `token_type_ids` and `attention_mask`, each `[texts, longest]`; where the mask is 0 ids are 0 too."""
+        """Returns `input_ids`, `token_type_ids` and `attention_mask`, each `[texts, longest]`.
+        Where the mask is 0, ids are 0 too.
+        """
         tokens = self._model.tokenize(_texts(texts))
         shape = (len(tokens), max((len(ids) for ids, _ in tokens), default=0))
         ids, kinds, mask = (np.zeros(shape, np.int64) for _ in range(3))
@@ -227,8 +249,8 @@ class SentenceTransformer:
 
     def _named(self, name: str) -> str:
         if name not in self.prompts:
-            known = ", ".join(map(repr, self.prompts)) or "none, as this model declares no prompts"
-            raise InputError(f"prompt_name: expected one of {known}, found {name!r}")
+            known = f"one of {', '.join(map(repr, self.prompts))}" if self.prompts else "no name, because this model declares no prompts"
+            raise InputError(f"prompt_name: expected {known}, found {name!r}")
         return self.prompts[name]
 
     def _dimension(self, truncate_dim: int) -> int:
@@ -259,7 +281,9 @@ def _again(kind: type[SentenceTransformer], options: dict[str, Any]) -> Sentence
 
 
 def _declared(folder: Path) -> dict[str, Any]:
-    """What sentence-transformers wrote beside the model; the library has checked its prompts."""
+    """Returns the settings that sentence-transformers wrote beside the model. The library has
+    checked its prompts.
+    """
     try:
         declared = json.loads((folder / "config_sentence_transformers.json").read_text("utf-8"))
     except FileNotFoundError:

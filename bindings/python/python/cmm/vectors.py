@@ -1,4 +1,4 @@
-"""What is computed on vectors after a model made them."""
+"""Computations on vectors after a model made them."""
 
 from typing import Any, Literal
 
@@ -8,18 +8,20 @@ from numpy.typing import ArrayLike, NDArray
 from cmm.errors import InputError, InputTypeError
 
 Similarity = Literal["cosine", "dot", "euclidean"]
-"""How alike two vectors are: the cosine of their angle, their dot product, or the negative distance between them."""
+"""The similarity of two vectors: the cosine of their angle, their dot product, or the negative
+distance between them.
+"""
 
 
 def normalized(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length one; a row of zeros stays."""
+    """Returns rows of length one. A row of zeros stays as it is."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     unit: NDArray[np.float32] = (rows / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
     return unit
 
 
 def vectors_of(what: str, given: ArrayLike) -> NDArray[np.float32]:
-    """`[vectors, width]` in f32, of one vector or several."""
+    """Returns one vector or several as `[vectors, width]` in f32."""
     array = float32(what, given)
     if array.ndim == 1:
         array = array[None, :]
@@ -29,7 +31,9 @@ def vectors_of(what: str, given: ArrayLike) -> NDArray[np.float32]:
 
 
 def float32(what: str, given: Any) -> NDArray[np.float32]:
-    """A contiguous f32 array of finite numbers; it is the given one if that is such an array."""
+    """Returns a contiguous f32 array of finite numbers. It is the given one if that is already such
+    an array.
+    """
     try:
         array = np.asarray(given)
     except ValueError as failed:
@@ -46,14 +50,14 @@ def float32(what: str, given: Any) -> NDArray[np.float32]:
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32], by: Similarity) -> NDArray[np.float32]:
-    """`[vectors of a, vectors of b]`."""
+    """Returns the similarities, `[vectors of a, vectors of b]`."""
     if a.shape[1] != b.shape[1]:
         raise InputError(f"embeddings2: expected vectors of {a.shape[1]} values as embeddings1 has, found {b.shape[1]}")
     if by == "cosine":
         return normalized(a) @ normalized(b).T
     if by == "dot":
         return a @ b.T
-    # In f64: the squares of nearly equal vectors cancel out.
+    #     # This is computed in f64, because the squares of nearly equal vectors cancel out.
     wide, other = a.astype(np.float64), b.astype(np.float64)
     squared = (wide**2).sum(1)[:, None] + (other**2).sum(1)[None, :] - 2 * (wide @ other.T)
     distances: NDArray[np.float32] = (-np.sqrt(np.maximum(squared, 0))).astype(np.float32)
@@ -61,7 +65,7 @@ def similarity(a: NDArray[np.float32], b: NDArray[np.float32], by: Similarity) -
 
 
 def pairwise(a: NDArray[np.float32], b: NDArray[np.float32], by: Similarity) -> NDArray[np.float32]:
-    """`[vectors]`: of each row of `a` and the same row of `b`."""
+    """Returns the similarity of each row of `a` to the same row of `b`, `[vectors]`."""
     if a.shape != b.shape:
         raise InputError(f"embeddings2: expected shape {list(a.shape)} as embeddings1 has, found {list(b.shape)}")
     if by == "euclidean":

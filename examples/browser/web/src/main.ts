@@ -134,7 +134,8 @@ function failed(error: unknown): void {
 async function start(): Promise<void> {
   indexing.abort();
   page.engine.close();
-  page.engine = makeEngine();
+  // An engine that another start has replaced meanwhile changes nothing any more.
+  const engine = (page.engine = makeEngine());
   page.model = page.indexed = null;
   toMeasure = false;
   // Another device has numbers of its own.
@@ -145,19 +146,24 @@ async function start(): Promise<void> {
   get("saves").hidden = false;
   document.body.dataset["state"] = "opening";
   try {
-    describe(await page.engine.open(device));
+    const description = await engine.open(device);
+    if (engine !== page.engine) return;
+    describe(description);
   } catch (error) {
-    return failed(error);
+    if (engine === page.engine) failed(error);
+    return;
   }
   document.body.dataset["state"] = "seeded";
   document.body.dataset["ready"] = String(Math.round(performance.now() - started));
   show();
   try {
-    const { complete, bytes, wire } = await page.engine.cached();
+    const { complete, bytes, wire } = await engine.cached();
+    if (engine !== page.engine) return;
     cacheSize(bytes);
     get("load-size").textContent = megabytes(wire);
     if (complete || wanted) await loadModel();
     else idle();
+    if (engine !== page.engine) return;
     if (document.body.dataset["state"] === "failed") return;
     get("measure").hidden = page.device !== "a GPU in software";
     if (get("measure").hidden) {
@@ -165,7 +171,7 @@ async function start(): Promise<void> {
       measure();
     } else get("here").textContent = "What that saves here is not measured yet: on a GPU in software it takes some seconds.";
   } catch (error) {
-    failed(error);
+    if (engine === page.engine) failed(error);
   }
 }
 
@@ -216,9 +222,10 @@ async function loadModel(): Promise<void> {
   // Until the model is there, another text cannot take the place of the one that is embedded.
   back.disabled = true;
   if (shown() === "ask") show();
+  const { engine, passages } = page;
   try {
-    const { engine, passages } = page;
     const model = await engine.load(stage);
+    if (engine !== page.engine) return;
     await index(passages);
     page.model = model;
     cacheSize((await engine.cached()).bytes);
@@ -228,7 +235,7 @@ async function loadModel(): Promise<void> {
     document.body.dataset["modelReady"] = String(Math.round(performance.now() - started));
     show();
   } catch (error) {
-    failed(error);
+    if (engine === page.engine) failed(error);
   } finally {
     back.disabled = false;
   }

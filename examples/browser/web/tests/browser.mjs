@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { cmm, root } from "../../../../web/tests/support/native.mjs";
 
 export { firefox, launchChromium, launchFirefox } from "../../../../web/tests/support/browsers.mjs";
-export { cmm, cosine, jsonLines, worst } from "../../../../web/tests/support/native.mjs";
+export { cmm, cosine, jsonLines, root, worst } from "../../../../web/tests/support/native.mjs";
 export { sentences } from "../../../../web/tests/support/sentences.mjs";
 export { serve } from "../../../../web/tests/support/server.mjs";
 

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
-  answered, ask, assertToScale, barriers, BESIDE, click, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot,
-  state, text, type, until, vectors, view, worst,
+  answered, ask, assertToScale, barriers, BESIDE, click, cmm, cosine, dist, failure, jsonLines, launchChromium, onModel, open, root, said, sentences, serve,
+  shot, state, text, type, until, vectors, view, worst,
 } from "./browser.mjs";
 
 let server;
@@ -119,6 +119,13 @@ test("before the model is there, its own questions are answered, and Path, Race 
   assert.match(await text(page, "#race-verdict"), new RegExp(`^For 4 tokens, choosing 12 neurons ${BESIDE} computing 12 fixed ones\\.$`));
   // The rival at equal work is the faster of two ways to compute it.
   assert.match(await text(page, "#race-checked"), /^All lanes agree.*Fixed neurons are fastest in the .* they take/);
+
+  await view(page, "ask");
+  assert.match(await text(page, "#here"), /is not measured yet: on a GPU in software it takes some seconds/);
+  await click(page, "#measure");
+  await said(page, "#here", /^One layer, 16 tokens, measured just now on a GPU in software\. Choosing 12 .* computing all 4,095, and /);
+  assert.equal(await page.$$eval("#here-bars > *", (bars) => bars.length > 0), true);
+  assert.equal(await page.$("#here b"), null, "times of a GPU in software are no headline");
   assert.deepEqual(page.errors, []);
   await page.close();
 });
@@ -185,6 +192,11 @@ test("vectors are the native engine's, and so are those that come with the page"
   const difference = worst(texts.map((_, i) => values.slice(i * width, (i + 1) * width)), native(texts));
   console.log(`largest difference of ${texts.length} vectors that come with the page: ${difference}`);
   assert.ok(difference < 1e-4);
+});
+
+test("what the page searches is the text that the README searches", async () => {
+  const corpus = await ready.evaluate(async () => (await import("./corpus.js")).corpus.map(({ text }) => text));
+  assert.deepEqual(corpus, readFileSync(join(root, "examples/declaration.txt"), "utf8").trimEnd().split("\n"));
 });
 
 test("a search finds what the native engine finds", async () => {

@@ -1,5 +1,5 @@
 //! The hub's cache, as huggingface_hub lays it out: `models--OWNER--NAME/{refs/main, snapshots/COMMIT/FILE, blobs/ETAG}`. Commits, ETags and
-//! names of files come from a server or a model: none becomes a path before it was found to be plain.
+//! names of files come from a server or a model, so that none of them becomes a path before it was found to be plain.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use cmm::model::{is_plain_name, is_plain_path};
 
 use crate::output::Failure;
 
-/// A model's part of the cache.
+/// The part of the cache that one model has.
 pub struct ModelCache {
     folder: PathBuf,
 }
 
 impl ModelCache {
-    /// Of a model `owner/name`, whose parts are plain.
+    /// The part of a model `owner/name`, whose two parts are plain names.
     pub fn new(cache: &Path, model: &str) -> Self {
         Self { folder: cache.join(format!("models--{}", model.replace('/', "--"))) }
     }
 
-    /// A file of the snapshot that `main` means.
+    /// Finds a file of the snapshot that `main` means.
     pub fn get(&self, file: &str) -> Option<PathBuf> {
         let reference = cmm::read_file(self.folder.join("refs/main"), cmm::LONGEST_JSON).ok()?;
         let path = self.snapshot(std::str::from_utf8(&reference).ok()?.trim(), file).ok()?;
@@ -31,7 +31,7 @@ impl ModelCache {
         self.marker(snapshot, file).is_some_and(|marker| marker.is_file())
     }
 
-    /// Remembers that the snapshot lacks a file: else the hub is asked again the next time.
+    /// Remembers that the snapshot lacks a file, so that the hub is not asked for it again.
     pub fn mark_missing(&self, snapshot: &Path, file: &str) {
         if let Some(marker) = self.marker(snapshot, file)
             && let Some(folder) = marker.parent()
@@ -44,7 +44,7 @@ impl ModelCache {
         Some(self.folder.join(".no_exist").join(snapshot.file_name()?).join(file))
     }
 
-    /// The blob of an ETag, if it is there.
+    /// Finds the blob of an ETag.
     pub fn blob(&self, etag: &str) -> Result<Option<PathBuf>, Failure> {
         let path = self.blob_path(etag)?;
         Ok(path.is_file().then_some(path))
@@ -67,7 +67,7 @@ impl ModelCache {
         Ok(self.folder.join("snapshots").join(commit).join(file))
     }
 
-    /// Writes a blob under another name first; `write` says how many bytes it wrote.
+    /// Writes a blob, which gets its name when `write` has written all of it.
     pub fn write_blob(
         &self,
         etag: &str,
@@ -81,7 +81,7 @@ impl ModelCache {
         file.finish()
     }
 
-    /// Gives a blob its place in a snapshot, which becomes what `main` means.
+    /// Gives a blob its place in a snapshot, and lets `main` mean that snapshot.
     pub fn link(&self, commit: &str, file: &str, blob: &Path) -> Result<PathBuf, Failure> {
         let place = self.snapshot(commit, file)?;
         let folder = place.parent().ok_or("no folder in the cache")?;

@@ -1,24 +1,20 @@
-//! What the hub is asked: which files a model has, and for each of them its bytes.
+//! Asks the hub which files a model has, and for the bytes of each.
 
-use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use crate::hub_cache::ModelCache;
-use crate::hub_settings::Settings;
+use super::hub_cache::ModelCache;
+use super::settings::Settings;
+use super::transfer::{agent, copy};
 use crate::output::Failure;
 
-/// How often a download that breaks off is begun.
+/// A download that breaks off is begun this often.
 const TRIES: usize = 3;
-/// Redirects on the hub itself, for a model that was renamed.
+/// The most redirects on the hub itself, which follow a model that was renamed.
 const REDIRECTS: usize = 5;
-/// Bytes between two steps of the progress bar.
-const STEP: usize = 1 << 18;
-/// The longest list of files, bytes.
+/// The longest list of files that is read, in bytes.
 const LONGEST_LIST: u64 = 16 << 20;
 
 /// A model on the hub.
@@ -29,7 +25,7 @@ pub struct HubModel<'s> {
     pub cache: ModelCache,
 }
 
-/// What a server says of a file before it is sent.
+/// What the server says about a file before it sends it.
 struct Metadata {
     commit: String,
     etag: String,
@@ -38,17 +34,11 @@ struct Metadata {
 
 impl<'s> HubModel<'s> {
     pub fn new(settings: &'s Settings, model: &'s str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(true)
-            .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .user_agent(concat!("cmm/", env!("CARGO_PKG_VERSION")))
-            .build();
         let cache = ModelCache::new(&settings.cache, model);
-        Self { settings, agent: Agent::new_with_config(config), model, cache }
+        Self { settings, agent: agent(), model, cache }
     }
 
-    /// Names of the model's files.
+    /// The names of the model's files.
     pub fn files(&self) -> Result<Vec<String>, Failure> {
         let url = format!("{}/api/models/{}/revision/main", self.settings.endpoint, self.model);
         let mut answer = self.request(&url, None, true)?;
@@ -61,7 +51,7 @@ impl<'s> HubModel<'s> {
         Ok(files.filter_map(name).collect())
     }
 
-    /// A file that is whole, or none: one that is not what its header says is taken out of the cache again.
+    /// Fetches a file. Weights that are not what their header says are taken out of the cache again.
     pub fn get(&self, file: &str) -> Result<PathBuf, Failure> {
         let named = |cause: Failure| format!("{file}: {cause}");
         let Metadata { commit, etag, length } = self.metadata(file).map_err(named)?;
@@ -92,7 +82,7 @@ impl<'s> HubModel<'s> {
         format!("{}/{}/resolve/main/{file}", self.settings.endpoint, self.model)
     }
 
-    /// A request to the hub; `redirects`: wherever the hub sends it.
+    /// Asks the hub; with `redirects`, the request goes wherever the hub sends it.
     fn request(
         &self,
         url: &str,
@@ -113,14 +103,14 @@ impl<'s> HubModel<'s> {
         config.build().call().map_err(|cause| explained(&cause).into())
     }
 
-    /// Commit, ETag and length of a file. The hub itself says them, also where another server has the bytes.
+    /// The commit, ETag and length of a file. The hub itself says them, even if another server has the bytes.
     fn metadata(&self, file: &str) -> Result<Metadata, Failure> {
         let mut url = self.url(file);
         for _ in 0..=REDIRECTS {
             let answer = self.request(&url, Some("bytes=0-0"), false)?;
             let header = |name: &str| answer.headers().get(name)?.to_str().ok();
             let moved = answer.status().is_redirection().then(|| header("Location")).flatten();
-            // To another place of the hub; elsewhere lie the bytes.
+            // A redirect to another place of the hub is followed; one to another server leads to the bytes.
             if let Some(place) =
                 moved.filter(|place| place.starts_with('/') && !place.starts_with("//"))
             {
@@ -143,44 +133,20 @@ impl<'s> HubModel<'s> {
 
     fn download(&self, file: &str, etag: &str, length: Option<u64>) -> Result<PathBuf, Failure> {
         let mut answer = self.request(&self.url(file), None, true)?;
-        let progress = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let style = "{msg} {bar:30} {bytes}/{total_bytes}, {eta} left";
-        progress.set_style(ProgressStyle::with_template(style)?);
-        progress.set_message(crate::shown::shown(file).into_owned());
-        let path = self.cache.write_blob(etag, |target| {
-            // One byte more than is announced, to see that it is more.
-            let most = length.map_or(u64::MAX, |length| length.saturating_add(1));
-            let mut source = answer.body_mut().with_config().limit(u64::MAX).reader().take(most);
-            let mut buffer = vec![0; STEP];
-            let mut done = 0;
-            loop {
-                let count = source.read(&mut buffer)?;
-                if count == 0 {
-                    break;
-                }
-                target.write_all(&buffer[..count])?;
-                done += count as u64;
-                progress.set_position(done);
-            }
-            match length {
-                Some(length) if length != done => {
-                    Err(format!("{done} bytes came of {length}").into())
-                }
-                _ => Ok(()),
-            }
-        });
-        progress.finish_and_clear();
-        path
+        let body = answer.body_mut();
+        self.cache.write_blob(etag, |target| copy(body, length, file, target))
     }
 }
 
-/// What went wrong, in the user's words.
+/// Says what went wrong in the user's words.
 fn explained(cause: &ureq::Error) -> String {
     match cause {
         ureq::Error::StatusCode(401 | 403) => {
             "the hub refuses it: name your token in HF_TOKEN, and accept the model's terms".into()
         }
         ureq::Error::StatusCode(404) => "the hub has no such model or file".into(),
-        cause => format!("the hub does not answer ({cause})"),
+        cause => format!(
+            "the hub does not answer ({cause}); is there a network, and is HF_ENDPOINT right?"
+        ),
     }
 }

@@ -1,20 +1,22 @@
-//! A model's folder: on this machine, or fetched from the hub into its usual cache.
+//! A model of the hub, by its id: from the hub's usual cache, or fetched into it.
 
 use std::path::{Path, PathBuf};
 
-use crate::hub_cache::ModelCache;
-use crate::hub_client::HubModel;
-use crate::hub_settings::Settings;
-use crate::output::Failure;
 use cmm::model::{NEEDS_SAFETENSORS, NEEDS_TOKENIZER_JSON, is_plain_path, shards};
 
-/// What a model needs; of the weights, one file or an index with its shards.
+use super::hub_cache::ModelCache;
+use super::hub_client::HubModel;
+use super::settings::Settings;
+use crate::output::Failure;
+
+/// The files that every model needs beside its weights.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
+/// The weights: one file, or an index with its shards.
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What says how a sentence becomes a vector. A cache that other programs filled may lack it although the model has it.
+/// This file says how a sentence becomes a vector. A cache that other programs filled may lack it although the model has it.
 const MODULES: &str = "modules.json";
-/// What a model may have beside that.
+/// Files that a model may have.
 const OPTIONAL: [&str; 5] = [
     "special_tokens_map.json",
     "tokenizer_config.json",
@@ -23,66 +25,36 @@ const OPTIONAL: [&str; 5] = [
     "config_sentence_transformers.json",
 ];
 
-/// The model that comes with the source: what commands run where none is named.
-pub const SHIPPED: &str = "fastminilm";
-/// The same with a head that tells good reviews from bad ones (SST-2): what `cmm classify` runs.
-pub const SHIPPED_CLASSIFIER: &str = "fastminilm-sst2";
-
-/// Where it lies: in `models` of this folder, or of one above the program.
-fn shipped(model: &str) -> Result<PathBuf, Failure> {
-    let program = std::env::current_exe().unwrap_or_default();
-    let above = program.ancestors().skip(1).map(|folder| folder.join("models").join(model));
-    std::iter::once(Path::new("models").join(model))
-        .chain(above)
-        .find(|folder| folder.join(WEIGHTS).is_file())
-        .ok_or_else(|| {
-            let reason = "is neither in models/ here nor beside the program";
-            format!("{model}, a model of the source tree, {reason}; name one with --model").into()
-        })
+/// Whether a name has the form `owner/name` of a hub id.
+pub fn is_hub_id(model: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    model.split('/').count() == 2 && model.split('/').all(is_part)
 }
 
-/// The folder that `model` names: a path, a hub id `owner/name`, or one that comes with the source.
-pub fn model_folder(model: &str) -> Result<PathBuf, Failure> {
-    if model == SHIPPED || model == SHIPPED_CLASSIFIER {
-        return shipped(model);
-    }
-    let path = Path::new(model);
-    if path.is_dir() {
-        return Ok(path.into());
-    }
-    if path.exists() {
-        return Err(
-            format!("{model} is a file; give the folder that holds it, with --model").into()
-        );
-    }
-    let is_id = model.split('/').count() == 2
-        && model.split('/').all(|part| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        });
-    if !is_id {
-        return Err(format!("{model}: no such folder, and no hub id of the form owner/name").into());
-    }
-    let settings = Settings::from_env();
-    let cache = Cached::find(&settings, model);
-    match cache {
+/// The folder of the model with this hub id, which is fetched if the cache does not have all of it.
+pub fn hub_folder(settings: &Settings, model: &str) -> Result<PathBuf, Failure> {
+    match Cached::find(settings, model) {
         Some(Cached { folder, modules_known: true }) => Ok(folder),
         Some(Cached { folder, modules_known: false }) if settings.offline => {
-            say_that_pooling_is_guessed(model, &folder, "and the hub is not to be asked");
+            say_that_pooling_is_guessed(model, &folder, "HF_HUB_OFFLINE is set");
             Ok(folder)
         }
-        None if settings.offline => {
-            Err(format!("{model}: not in the cache, and HF_HUB_OFFLINE is set").into())
-        }
-        cached => match (fetch(&settings, model), cached) {
+        None if settings.offline => Err(format!(
+            "{model}: it is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model, or name a folder with --model"
+        )
+        .into()),
+        cached => match (fetch(settings, model), cached) {
             (Ok(folder), _) => Ok(folder),
             (Err(cause), Some(Cached { folder, .. })) => {
-                say_that_pooling_is_guessed(model, &folder, &format!("and {cause}"));
+                say_that_pooling_is_guessed(model, &folder, &cause.to_string());
                 Ok(folder)
             }
             (Err(cause), None) => {
-                Err(format!("{model}: {cause}; try again, or give a folder with --model").into())
+                Err(format!("{model}: {cause}; try again, or name a folder with --model").into())
             }
         },
     }
@@ -93,11 +65,11 @@ fn say_that_pooling_is_guessed(model: &str, folder: &Path, why: &str) {
         return;
     }
     eprintln!(
-        "{model}: its cache has no {MODULES}, {why}: vectors are pooled by the mean, which is a guess"
+        "{model}: its cache has no {MODULES}, and {why}: vectors are pooled by the mean, which is a guess"
     );
 }
 
-/// A whole snapshot in the cache.
+/// A snapshot in the cache that has all files that are needed.
 struct Cached {
     folder: PathBuf,
     /// Whether the snapshot has a modules.json, or is known to have none.
@@ -127,7 +99,7 @@ impl Cached {
     }
 }
 
-/// The configurations of poolings that a modules.json names.
+/// The configuration files of the poolings that a modules.json names.
 fn pooling_files(modules: &Path) -> Result<Vec<String>, Failure> {
     let json: serde_json::Value =
         serde_json::from_slice(&cmm::read_file(modules, cmm::LONGEST_JSON)?)
