@@ -5,7 +5,7 @@ use web_time::Instant;
 
 use crate::bench::Stats;
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Readback, Timer};
+use crate::gpu::{Buffer, Capabilities, Gpu, Readback, Timer};
 
 /// How much work a measurement may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +44,16 @@ impl Effort {
         row_seconds: 0.2,
         copy_bytes: 16 << 20,
     };
+
+    /// Returns the effort for a first impression of a device: [`Effort::QUICK`], but with as much
+    /// time as [`Effort::FULL`] to raise the clocks where the adapter is not one in software. An
+    /// H200 that had been idle was measured up to four times too slow without it.
+    pub fn quick(device: &Capabilities) -> Self {
+        match device.software {
+            true => Self::QUICK,
+            false => Self { warm_seconds: Self::FULL.warm_seconds, ..Self::QUICK },
+        }
+    }
 }
 
 /// The source of a row's seconds.

@@ -67,9 +67,13 @@ async fn measure(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return Err(format!("--output {form}: expected the name of a file; {format}").into());
     }
     let workloads = workloads(arguments)?;
-    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     let gpu = gpu(arguments, &workloads).await?;
+    let effort = match (arguments.quick, &gpu) {
+        (false, _) => Effort::FULL,
+        (true, Some(gpu)) => Effort::quick(gpu.capabilities()),
+        (true, None) => Effort::QUICK,
+    };
     let cpu = arguments.cpu || gpu.is_none();
     let threads = if cpu { rayon::current_num_threads() } else { 0 };
     let machine = match &gpu {
