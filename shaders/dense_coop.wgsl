@@ -1,12 +1,11 @@
-// Dense matrix multiplication (DMM) on cooperative matrices (tensor cores), with f16 inputs and f32
-// sums: y = activation(x * weight^T + bias) in f16 or f32, or y += x * weight^T + bias in f32.
+// The dense layers of an FFF layer's leaves on cooperative matrices (tensor cores), with f16 inputs
+// and f32 sums: y = activation(x * weight^T + bias) in f16 or f32, or y += x * weight^T + bias in f32.
 //
 // A workgroup of DOWN x ACROSS subgroups computes a tile of ROWS_TILE tokens x COLUMNS_TILE
 // outputs; each subgroup keeps SUB_DOWN x SUB_ACROSS matrices of 16 x 16 in registers. Tiles of 8 *
 // UNITS inputs pass through workgroup memory. The next tiles are on their way in registers while
-// these are multiplied. src/kernels/dense_coop.rs puts before this file the launch constants, the
-// activation, and parts that say where x, weights and y are. src/kernels/leaf.rs does the same for
-// the leaves of FFF layers.
+// these are multiplied. src/kernels/dense_coop.rs puts before this file the launch constants and the
+// activation, and src/kernels/leaf.rs the parts that say where x, weights and y are.
 
 override IN8: u32;        // units of eight f16 from one row of x, or of weight, to the next
 override INPUT: u32;      // values of a row of x; its padding counts as zeros, whatever it holds

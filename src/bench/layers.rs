@@ -184,7 +184,7 @@ impl Bench<'_> {
             Precision::F16 => DENSE_RTOL_F16,
         };
         let [up, down] = weights;
-        let layout = form.layout();
+        let layout = DenseLayout::beside(activations, format);
         let device_up = upload_dense(gpu, "W1", up, layout).await?;
         let device_down = upload_dense(gpu, "W2", down, layout).await?;
         let device_up = Operation::new(candidates_up, device_up);
@@ -262,14 +262,6 @@ struct DenseForm {
 }
 
 impl DenseForm {
-    /// Returns how the matrices lie on the device.
-    fn layout(self) -> DenseLayout {
-        match self.activations {
-            Precision::F16 => DenseLayout::Blocks,
-            Precision::F32 => DenseLayout::Rows(self.format),
-        }
-    }
-
     /// Returns the name that a row gives a kernel of this schedule.
     fn label(self, schedule: &str) -> String {
         match (self.activations, self.format) {

@@ -116,10 +116,7 @@ impl Parts {
                 (Op::Dense { input, output, .. }, PartWeights::Dense(dense)) => {
                     let config = source.weights.config();
                     let dense = padded(dense, config.heads, *input, *output);
-                    let layout = match plan.stored(step.reads) {
-                        Precision::F16 => DenseLayout::Blocks,
-                        Precision::F32 => DenseLayout::Rows(format),
-                    };
+                    let layout = DenseLayout::beside(plan.stored(step.reads), format);
                     upload_dense(gpu, &label(part), &dense, layout).await
                 }
                 (Op::Fff { .. }, PartWeights::Fff(weights)) => {
@@ -160,6 +157,16 @@ pub(crate) enum DenseLayout {
     /// Blocks of 16 x 16 values in f16 lie one after another, as cooperative matrices read them
     /// beside f16 rows of x.
     Blocks,
+}
+
+impl DenseLayout {
+    /// Returns the layout that the kernels for such rows of x read, where weights are stored so.
+    pub(crate) fn beside(x: Precision, format: WeightFormat) -> Self {
+        match x {
+            Precision::F16 => Self::Blocks,
+            Precision::F32 => Self::Rows(format),
+        }
+    }
 }
 
 /// Uploads a dense layer: its matrix, and its bias or zeros.

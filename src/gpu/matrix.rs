@@ -47,21 +47,23 @@ pub(crate) async fn upload_blocks(
     check_f16(label, values, F16_WEIGHTS)?;
     let rows = values.len() / width;
     let across = width.div_ceil(BLOCK);
-    let value = |row: usize, column: usize| match row < rows && column < width {
-        true => half::f16::from_f32(values[row * width + column]),
-        false => half::f16::ZERO,
-    };
     let pack = |strip: usize, bytes: &mut Vec<u8>| {
-        for block in 0..across {
-            for row in 0..BLOCK {
-                let row = strip * BLOCK + row;
-                let columns = block * BLOCK..(block + 1) * BLOCK;
-                bytes.extend(columns.flat_map(|column| value(row, column).to_le_bytes()));
-            }
+        for (row, column) in places(strip, width) {
+            let inside = row < rows && column < width;
+            let value = if inside { values[row * width + column] } else { 0.0 };
+            bytes.extend(half::f16::from_f32(value).to_le_bytes());
         }
     };
     let strip_bytes = across * BLOCK * BLOCK * Precision::F16.bytes();
     gpu.upload_rows(label, rows.div_ceil(BLOCK), strip_bytes, pack).await
+}
+
+/// Returns the row and the column of each value of a row of blocks, in the order that they are stored
+/// in (`shaders/dense_blocked.wgsl`).
+fn places(strip: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..width.div_ceil(BLOCK)).flat_map(move |block| {
+        (0..BLOCK * BLOCK).map(move |at| (strip * BLOCK + at / BLOCK, block * BLOCK + at % BLOCK))
+    })
 }
 
 /// Uploads one row in f32.
@@ -106,6 +108,16 @@ fn order(stride: usize, lanes: usize) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_lie_one_after_another_each_row_by_row() {
+        let places: Vec<_> = places(1, 20).collect();
+        assert_eq!(places.len(), 2 * 256);
+        assert_eq!(places[..2], [(16, 0), (16, 1)]);
+        assert_eq!(places[16..18], [(17, 0), (17, 1)]);
+        assert_eq!(places[256..258], [(16, 16), (16, 17)]);
+        assert_eq!(places[511], (31, 31));
+    }
 
     #[test]
     fn f16_rows_are_ordered_by_blocks_of_lanes() {
