@@ -2,8 +2,9 @@
 // y = activation(x * weight^T + bias) in f16, or y += x * weight^T + bias in f32.
 //
 // The weights lie in blocks of 16 outputs x 16 inputs, as a matrix in registers wants them. Each subgroup
-// loads its own blocks straight from memory, one step ahead. Only the rows of x pass through workgroup
-// memory, in tiles of 16 * STEPS inputs; the next tile is on its way in registers meanwhile.
+// loads its own blocks straight from memory, AHEAD steps before it multiplies them. Only the rows of x
+// pass through workgroup memory, in tiles of 16 * STEPS inputs; the next tile is on its way in registers
+// meanwhile.
 // A workgroup of DOWN x ACROSS subgroups computes 16 * SUB_DOWN * DOWN outputs of ROWS_TILE rows, and each
 // subgroup computes SUB_DOWN x SUB_ACROSS matrices of 16 outputs x 16 rows: the matrices hold y transposed.
 // src/kernels/dense_blocked.rs puts the launch constants, the activation, parts/blocked.wgsl and a part
@@ -39,15 +40,17 @@ fn main(
     let from_row = 16u * SUB_ACROSS * (subgroup % ACROSS);
 
     var sum: array<coop_mat16x16<f32, C>, MATRICES>;
-    var next_weight: array<coop_mat16x16<f16, A>, SUB_DOWN>;
+    var next_weight: array<coop_mat16x16<f16, A>, NEXT>;
     var next_x: array<vec4<f16>, LOADS>;
     /* unrolled */ for (var load = 0u; load < LOADS; load++) {
         let slot = thread + load * GROUP;
         next_x[load] = load_x(first_row + slot / UNITS, slot % UNITS);
     }
-    /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
-        let block = min(first_block + down, blocks_out - 1u) * blocks_in;
-        next_weight[down] = coopLoadT<coop_mat16x16<f16, A>>(&weight[block * 64u], 4u);
+    /* unrolled */ for (var step = 0u; step < AHEAD; step++) {
+        /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
+            let block = min(first_block + down, blocks_out - 1u) * blocks_in + min(step, blocks_in - 1u);
+            next_weight[step * SUB_DOWN + down] = coopLoadT<coop_mat16x16<f16, A>>(&weight[block * 64u], 4u);
+        }
     }
     for (var first = 0u; first < blocks_in; first += STEPS) {
         /* unrolled */ for (var load = 0u; load < LOADS; load++) {
@@ -62,11 +65,12 @@ fn main(
         }
         /* unrolled */ for (var step = 0u; step < STEPS; step++) {
             var a: array<coop_mat16x16<f16, A>, SUB_DOWN>;
-            let ahead = min(select(next, first + step + 1u, step + 1u < STEPS), blocks_in - 1u);
+            let place = step % AHEAD * SUB_DOWN;
+            let ahead = min(select(next, first, step + AHEAD < STEPS) + (step + AHEAD) % STEPS, blocks_in - 1u);
             /* unrolled */ for (var down = 0u; down < SUB_DOWN; down++) {
-                a[down] = next_weight[down];
+                a[down] = next_weight[place + down];
                 let block = min(first_block + down, blocks_out - 1u) * blocks_in + ahead;
-                next_weight[down] = coopLoadT<coop_mat16x16<f16, A>>(&weight[block * 64u], 4u);
+                next_weight[place + down] = coopLoadT<coop_mat16x16<f16, A>>(&weight[block * 64u], 4u);
             }
             /* unrolled */ for (var across = 0u; across < SUB_ACROSS; across++) {
                 let b = coopLoad<coop_mat16x16<f16, B>>(&tile_16[(from_row + 16u * across) * STRIDE + 4u * step], STRIDE);

@@ -16,6 +16,9 @@ pub(crate) enum BlockedShape {
         matrices: [u32; 2],
         /// Inputs of a tile in workgroup memory, a multiple of 16.
         inputs: u32,
+        /// The number of steps of 16 inputs by which weights are loaded ahead. It divides the steps
+        /// of a tile.
+        ahead: u32,
     },
     /// The subgroups share the inputs of 16 outputs (`dense_blocked_few.wgsl`).
     Split {
@@ -23,17 +26,17 @@ pub(crate) enum BlockedShape {
         groups: u32,
         /// The number of matrices along the rows.
         across: u32,
-        /// The number of a subgroup's blocks of inputs in workgroup memory.
+        /// The most blocks of inputs that a subgroup has in workgroup memory.
         blocks: u32,
     },
 }
 
 /// The shapes from few rows to many.
 pub(crate) const BLOCKED_SHAPES: [BlockedShape; 4] = [
-    BlockedShape::Split { groups: 8, across: 1, blocks: 2 },
+    BlockedShape::Split { groups: 8, across: 1, blocks: 6 },
     BlockedShape::Split { groups: 4, across: 1, blocks: 4 },
-    BlockedShape::Tiles { groups: [2, 2], matrices: [2, 2], inputs: 64 },
-    BlockedShape::Tiles { groups: [4, 1], matrices: [4, 4], inputs: 64 },
+    BlockedShape::Tiles { groups: [2, 2], matrices: [2, 2], inputs: 64, ahead: 1 },
+    BlockedShape::Tiles { groups: [4, 1], matrices: [4, 4], inputs: 64, ahead: 1 },
 ];
 
 impl BlockedShape {
@@ -84,7 +87,7 @@ impl DenseSpec {
             BlockedShape::Split { .. } => shader!("dense_blocked_few.wgsl"),
         };
         let (constants, counted) = match shape {
-            BlockedShape::Tiles { groups, matrices, inputs } => {
+            BlockedShape::Tiles { groups, matrices, inputs, ahead } => {
                 let [[down, across], [sub_down, sub_across]] = [groups, matrices];
                 let pair = sub_down.min(2);
                 let constants = vec![
@@ -94,16 +97,27 @@ impl DenseSpec {
                     ("SUB_ACROSS", sub_across),
                     ("MATRICES", sub_down * sub_across),
                     ("STEPS", inputs / 16),
+                    ("AHEAD", ahead),
+                    ("NEXT", ahead * sub_down),
                     ("LOADS", rows * inputs / 4 / group),
                     ("PAIR", pair),
                     ("PAIRS", sub_down / pair),
                     ("STORES", 2 * pair),
                 ];
-                let counted =
-                    ["SUB_DOWN", "SUB_ACROSS", "STEPS", "LOADS", "PAIR", "PAIRS", "STORES"];
+                let counted = [
+                    "SUB_DOWN",
+                    "SUB_ACROSS",
+                    "STEPS",
+                    "AHEAD",
+                    "LOADS",
+                    "PAIR",
+                    "PAIRS",
+                    "STORES",
+                ];
                 (constants, counted.to_vec())
             }
             BlockedShape::Split { groups, across, blocks } => {
+                let blocks = (self.input.div_ceil(16) as u32).div_ceil(groups).min(blocks);
                 let constants = vec![
                     ("SPLIT", groups),
                     ("ACROSS", across),
