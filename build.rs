@@ -3,8 +3,10 @@
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    // A package from a registry has no repository of its own, and one around it is another's.
+    let Some(git) = std::path::Path::new(".git").exists().then_some(".git") else { return };
+    println!("cargo::rerun-if-changed={git}/HEAD");
+    println!("cargo::rerun-if-changed={git}/logs/HEAD");
     // What is built may differ from the commit: then it says so.
     for path in ["build.rs", "src", "shaders", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={path}");

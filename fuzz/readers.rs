@@ -13,7 +13,7 @@ use cmm::{Checkpoint, Tokenizer};
 #[path = "../cli/src/npy.rs"]
 mod npy;
 
-/// What takes any bytes.
+/// A reader that takes any bytes.
 pub type Reader = fn(&[u8]);
 
 /// The readers by their names.

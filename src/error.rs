@@ -86,7 +86,7 @@ pub enum Error {
     Checkpoint {
         /// The file, or the name that the caller gave the bytes.
         name: String,
-        /// What is wrong with the file.
+        /// The fault of the file.
         reason: String,
     },
     /// A tokenizer file is malformed, or the tokenizer failed.
@@ -94,7 +94,7 @@ pub enum Error {
     Tokenizer {
         /// The file.
         name: String,
-        /// What is wrong with the file or the text.
+        /// The fault of the file or of the text.
         reason: String,
     },
     /// The checkpoint lacks a tensor that is needed.

@@ -19,7 +19,8 @@
 //! let layer = FffLayer::upload(&gpu, &weights, Precision::F32).await?;
 //!
 //! let x = vec![0.5; 3 * 768]; // [tokens, width]
-//! let result = layer.forward_with_path(&x).await?; // y and path of each token
+//! let y = layer.forward(&x).await?; // [tokens, width]
+//! let result = layer.forward_with_path(&x).await?; // the same, and the path of each token
 //!
 //! let truth = reference::fff(&weights, &x)?; // the same in f64
 //! let comparison =
@@ -41,8 +42,20 @@
 //! # }
 //! ```
 //!
+//! # A model
+//!
+//! ```no_run
+//! # async fn example() -> cmm::Result<()> {
+//! # let gpu = cmm::Gpu::request(&cmm::GpuOptions::default()).await?;
+//! let model = cmm::FastBert::load(gpu, "models/fastminilm").await?;
+//! let vectors = model.embed(&["A man is playing a flute."]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The library is async and brings no executor: the example programs use `pollster`. It compiles for
-//! wasm32, where it runs on WebGPU.
+//! wasm32, where it runs on WebGPU; with the feature `text`, a program for wasm32 also depends on
+//! getrandom 0.3 with its feature `wasm_js`, and sets the flag that getrandom asks for.
 //!
 //! # Where to look
 //!

@@ -119,7 +119,7 @@ fn inputs_in_chunks() {
     }
 }
 
-/// What lies in the padding of the caller's buffer, NaN even, must not reach y, and y's own padding is zero.
+/// The padding of the caller's buffer, even NaN, must not reach y, and y's own padding is zero.
 #[test]
 fn padding_is_ignored_and_zeroed() {
     let weights = FffWeights::random(FffShape::with_output(5, 3, 1, 2).unwrap(), 5);

@@ -67,7 +67,7 @@ fn device(subgroup: Option<(u32, u32)>) -> Capabilities {
     }
 }
 
-/// What naga allows on a device with just the features that the variant needs.
+/// The capabilities that naga allows on a device with just the features that the variant needs.
 fn capabilities(variant: Variant) -> naga::valid::Capabilities {
     let mut features = wgpu::Features::empty();
     let mut downlevel = wgpu::DownlevelFlags::COMPUTE_SHADERS;

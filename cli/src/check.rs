@@ -45,7 +45,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What is checked.
+/// The things that are checked.
 struct Cases {
     layers: Vec<Case>,
     models: Vec<ModelCase>,

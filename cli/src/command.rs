@@ -34,6 +34,8 @@ enum Command {
     Similarity(embed::SimilarityArguments),
     /// Find the lines of files that mean what a query means
     #[command(after_help = help::SEARCH)]
+    #[command(mut_arg("prompt_name", |name| name.help("The name of the model's prompt before the query [default: its own choice]")))]
+    #[command(mut_arg("prompt", |prompt| prompt.help("The text that is put before the query")))]
     Search(search::Arguments),
     /// Keep the vectors of the lines of files in a folder, for `cmm search --index`
     #[command(after_help = help::INDEX)]
@@ -45,8 +47,9 @@ enum Command {
     /// Classify texts
     #[command(after_help = help::CLASSIFY)]
     Classify(classify::Arguments),
-    /// Fill the masks of texts with the likeliest tokens
+    /// Fill the masks of texts with the likeliest tokens, by a model that you name
     #[command(after_help = help::FILL_MASK)]
+    #[command(mut_arg("model", |model| model.help(help::MASK_MODEL).long_help(help::MASK_MODEL_LONG)))]
     FillMask(fill_mask::Arguments),
     /// Show the parts of a model, and how a text spreads over its leaves
     #[command(after_help = help::INSPECT)]
@@ -169,13 +172,14 @@ mod tests {
     fn every_command_has_examples_and_each_of_them_is_understood() {
         Arguments::command().debug_assert();
         let cmm = Arguments::command();
-        for command in cmm.get_subcommands().chain([&cmm]) {
+        let of_bench = cmm.get_subcommands().flat_map(|command| command.get_subcommands());
+        for command in cmm.get_subcommands().chain(of_bench).chain([&cmm]) {
             let name = command.get_name();
             let help = command.get_after_help().unwrap_or_else(|| panic!("{name}")).to_string();
             let mut lines = help.lines();
             assert_eq!(lines.next(), Some(help::EXAMPLES), "{name}");
             let examples: Vec<_> = lines.filter(|line| line.starts_with("  cmm ")).collect();
-            assert!(examples.len() > 1, "{name}");
+            assert!(!examples.is_empty(), "{name}");
             for example in examples {
                 let parsed = Arguments::try_parse_from(words(example));
                 assert!(parsed.is_ok(), "{example}: {}", parsed.err().unwrap());

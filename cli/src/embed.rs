@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
 use cmm::model::Sequence;
@@ -37,12 +38,12 @@ pub struct EmbedArguments {
     output: Option<PathBuf>,
     /// Print a JSON object on a line for each text
     ///
-    /// With --output it is one object, which says how many seconds tokenizing, the device and writing took; these overlap.
+    /// With --output it is one object, which says how many seconds loading the model took, and then tokenizing, the device and writing, which overlap.
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
-/// What `--json` prints for a text.
+/// The line that `--json` prints for a text.
 #[derive(Serialize)]
 struct Line<'t> {
     text: &'t str,
@@ -66,7 +67,9 @@ pub struct SimilarityArguments {
 
 pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let texts = arguments.texts.read()?;
+    let since = Instant::now();
     let model = arguments.model.load().await?;
+    let load = since.elapsed();
     let width = model.encoder().config().hidden;
     let target = arguments.output.as_ref();
     let file =
@@ -98,9 +101,10 @@ pub async fn embed(arguments: &EmbedArguments) -> Result<ExitCode, Failure> {
     let times = in_stages(&steps, tokenize, run, write)?;
     let files: Vec<_> = file.finish()?.iter().map(|file| file.display().to_string()).collect();
     let text = if arguments.json {
-        let [tokenize, device, write] =
-            [times.tokenize, times.device, times.write].map(|time| time.as_secs_f64());
-        let seconds = json!({ "tokenize": tokenize, "device": device, "write": write });
+        let [load, tokenize, device, write] =
+            [load, times.tokenize, times.device, times.write].map(|time| time.as_secs_f64());
+        let seconds =
+            json!({ "load": load, "tokenize": tokenize, "device": device, "write": write });
         let (texts, output) = (texts.len(), files);
         json!({ "texts": texts, "width": width, "output": output, "seconds": seconds }).to_string()
     } else {

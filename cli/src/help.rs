@@ -1,4 +1,4 @@
-//! What the help of the commands has in common: the headings of options, and the examples at the end.
+//! The parts of the help that commands share: the headings of options, and the examples at the end.
 
 /// Which texts, lines or tensors a command reads.
 pub const INPUT: &str = "Input";
@@ -59,6 +59,13 @@ pub const FILL_MASK: &str = "Examples:
   cmm fill-mask \"Paris is the capital of <mask>.\" --model pbelcak/UltraFastBERT-1x11-long
   cmm fill-mask --in texts.txt -k 1 --model pbelcak/UltraFastBERT-1x11-long";
 
+/// The help of the model's option where no model that comes with cmm will do.
+pub const MASK_MODEL: &str =
+    "The model, which has a head for masks: a folder or a hub id [required]";
+pub const MASK_MODEL_LONG: &str = "The model, which has a head for masks: a folder or a hub id [required]
+
+A hub id such as pbelcak/UltraFastBERT-1x11-long is fetched into the hub's cache the first time. No model that comes with cmm has such a head.";
+
 pub const INSPECT: &str = "Examples:
   cmm inspect
   cmm inspect --text \"A man is playing a flute.\"
@@ -82,6 +89,14 @@ pub const BENCH: &str = "Examples:
   cmm bench --width 1024 --fff 4x9,signed:1x11 --batch 1,64
   cmm bench show here.json --format md
   cmm bench compare here.json there.json";
+
+pub const BENCH_COMPARE: &str = "Examples:
+  cmm bench compare here.json there.json";
+
+pub const BENCH_SHOW: &str = "Examples:
+  cmm bench show here.json
+  cmm bench show here.json --format md
+  cmm bench show here.json --html here.html";
 
 pub const RUN: &str = "Examples:
   cmm run --weights layer.safetensors --trees 1 --depth 11 --input x.npy --output y.npy

@@ -9,13 +9,9 @@ use crate::output::Failure;
 #[derive(Args)]
 pub struct PromptArguments {
     /// The name of the model's prompt before each text [default: its own choice]
-    ///
-    /// `cmm search` puts it before the query alone.
     #[arg(long, value_name = "NAME", conflicts_with = "prompt", help_heading = MODEL)]
     prompt_name: Option<String>,
     /// The text that is put before each text
-    ///
-    /// `cmm search` puts it before the query alone.
     #[arg(long, value_name = "TEXT", help_heading = MODEL)]
     prompt: Option<String>,
 }

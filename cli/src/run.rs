@@ -116,7 +116,7 @@ impl From<PrecisionArgument> for Precision {
     }
 }
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Summary {
     device: String,

@@ -16,7 +16,7 @@ use crate::prompt::PromptArguments;
 use crate::table::{row, table};
 use crate::texts::{STDIN, is_terminal, sources};
 
-/// What to do where there is nothing to search.
+/// The advice where there is nothing to search.
 const NAME_FILES: &str = "name files after the query, as in cmm search QUERY FILE";
 
 #[derive(Args)]

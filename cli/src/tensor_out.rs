@@ -1,10 +1,9 @@
 //! Writes results piece by piece to a temporary file, which gets its name only when it is whole.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use npyz::{NpyWriter, WriterBuilder};
+use npyz::WriterBuilder;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -13,14 +12,16 @@ use crate::pending::Pending;
 
 /// `y`, and the path if it is wanted: in one safetensors file, or in two `.npy` files.
 pub enum TensorsOut {
-    Npy { y: Box<Npy<f32>>, path: Option<Box<Npy<u32>>> },
+    Npy { y: Npy, path: Option<Npy> },
     Safetensors { file: Pending, y_at: u64, path_at: Option<u64> },
 }
 
-/// A `.npy` file that is being written.
-pub struct Npy<T: npyz::Serialize> {
+/// A `.npy` file that is being written. Its values go into the file as they lie in memory: npyz writes them one by one, which took longer than the
+/// device did.
+pub struct Npy {
     pending: Pending,
-    writer: NpyWriter<T, BufWriter<File>>,
+    /// The bytes of values that are still to come.
+    missing: usize,
 }
 
 impl TensorsOut {
@@ -32,9 +33,9 @@ impl TensorsOut {
     ) -> Result<Self, Failure> {
         match target.extension().and_then(|e| e.to_str()) {
             Some("npy") => Ok(Self::Npy {
-                y: Box::new(Npy::create(target, y_shape)?),
+                y: Npy::create::<f32>(target, y_shape)?,
                 path: path_shape
-                    .map(|shape| Npy::create(&path_file(target), shape).map(Box::new))
+                    .map(|shape| Npy::create::<u32>(&path_file(target), shape))
                     .transpose()?,
             }),
             Some("safetensors") => {
@@ -65,9 +66,9 @@ impl TensorsOut {
     pub fn write(&mut self, y: &[f32], nodes: &[u32]) -> Result<(), Failure> {
         match self {
             Self::Npy { y: file, path } => {
-                file.writer.extend(y.iter().copied())?;
+                file.write(bytemuck::cast_slice(y))?;
                 if let Some(path) = path {
-                    path.writer.extend(nodes.iter().copied())?;
+                    path.write(bytemuck::cast_slice(nodes))?;
                 }
             }
             Self::Safetensors { file, y_at, path_at } => {
@@ -95,23 +96,31 @@ impl TensorsOut {
     }
 }
 
-impl<T: npyz::AutoSerialize> Npy<T> {
-    fn create(target: &Path, shape: &[usize]) -> Result<Self, Failure> {
-        let pending = Pending::create(target)?;
-        let shape: Vec<_> = shape.iter().map(|size| *size as u64).collect();
-        let writer = npyz::WriteOptions::new()
-            .default_dtype()
-            .shape(&shape)
-            .writer(BufWriter::new(pending.temporary.as_file().try_clone()?))
-            .begin_nd()?;
-        Ok(Self { pending, writer })
+impl Npy {
+    fn create<T: npyz::AutoSerialize>(target: &Path, shape: &[usize]) -> Result<Self, Failure> {
+        let mut pending = Pending::create(target)?;
+        let sizes: Vec<_> = shape.iter().map(|size| *size as u64).collect();
+        npyz::WriteOptions::new_header_only()
+            .dtype(T::default_dtype())
+            .shape(&sizes)
+            .writer(&mut pending.temporary)
+            .write_header_only()?;
+        Ok(Self { pending, missing: bytes(shape)? })
     }
-}
 
-impl<T: npyz::Serialize> Npy<T> {
+    fn write(&mut self, values: &[u8]) -> Result<(), Failure> {
+        self.missing = self
+            .missing
+            .checked_sub(values.len())
+            .ok_or("more values than the output's shape has")?;
+        Ok(self.pending.temporary.write_all(values)?)
+    }
+
     fn finish(self) -> Result<PathBuf, Failure> {
-        self.writer.finish()?;
-        self.pending.finish()
+        match self.missing {
+            0 => self.pending.finish(),
+            missing => Err(format!("{missing} bytes of the output were not written").into()),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the fuzz targets have kept (`fuzz/kept`), and mutations of it, through the same readers on stable Rust: none may panic, or take more
+//! The inputs that the fuzz targets have kept (`fuzz/kept`), and mutations of them, pass the same readers on stable Rust: none may panic, or take more
 //! memory than a small model's files are worth.
 
 #[path = "../../fuzz/readers.rs"]
@@ -9,7 +9,7 @@ use std::path::Path;
 use cap::Cap;
 use readers::READERS;
 
-/// What a reader may take, bytes: an input that makes one ask for more than this ends the test.
+/// The bytes that a reader may take: an input that makes one ask for more than this ends the test.
 const MOST_MEMORY: usize = 256 << 20;
 
 #[global_allocator]

@@ -84,3 +84,25 @@ fn every_command_has_a_manual_page() {
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).starts_with("error: "));
 }
+
+/// The README shows the library without the lines around it that a compiler needs; those are in the library's own front page.
+#[test]
+fn the_rust_lines_of_the_readme_stand_in_an_example_that_is_compiled() {
+    let [readme, library] = [include_str!("../../README.md"), include_str!("../../src/lib.rs")];
+    let code = |line: &str| line.split(" // ").next().unwrap_or_default().trim().to_owned();
+    let compiled: Vec<_> = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .map(|line| code(line.trim_start_matches("# ")))
+        .collect();
+    let block = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let lines: Vec<_> = block
+        .lines()
+        .map(code)
+        .filter(|line| !line.is_empty() && !line.starts_with("use "))
+        .collect();
+    assert!(lines.len() > 5);
+    for line in lines {
+        assert!(compiled.contains(&line), "{line}");
+    }
+}

@@ -26,7 +26,7 @@ enum Fault {
     NoLocation,
 }
 
-/// What a hostile server names its files by.
+/// The names that a hostile server gives its files.
 const HOSTILE: &str = "../../../../elsewhere";
 
 struct Hub {

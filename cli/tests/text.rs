@@ -112,7 +112,7 @@ fn more_lines_than_one_step_takes_keep_their_places() {
         cmm(&[&on_cpu[..], &["--output", file.to_str().unwrap()]].concat(), stdin.as_bytes());
     let report = &lines(&written.unwrap())[0];
     assert_eq!(report["texts"], 2_050);
-    for stage in ["tokenize", "device", "write"] {
+    for stage in ["load", "tokenize", "device", "write"] {
         assert!(report["seconds"][stage].as_f64().is_some_and(|seconds| seconds > 0.0), "{report}");
     }
     let bytes = std::fs::read(file).unwrap();

@@ -40,8 +40,11 @@ pub fn html(report: &Report) -> Result<String> {
             .collect();
         charts.push_str(&format!("<h2>{}</h2>\n", escaped(workload)));
         let by_tokens = series(&rows, |row| Some((row.tokens as f64, row.seconds.median * 1e6)));
-        let faster =
-            series(&rows, |row| Some((row.tokens as f64, report.speed_up(row)?.best_dense.times)));
+        // A gain over a dense layer that runs badly is none, so a chart leaves it out.
+        let faster = series(&rows, |row| {
+            let ratio = report.speed_up(row)?.best_dense;
+            (!ratio.weak_rival).then_some((row.tokens as f64, ratio.times))
+        });
         let by_depth = depths(report, &rows);
         let roofline = roofline(report, &rows);
         for (title, x, y, series) in [

@@ -1,6 +1,6 @@
 //! Ratios of the speed of conditional rows to dense ones, and which of these ratios mislead.
 
-use crate::bench::{Measurement, Report, Unit};
+use crate::bench::{Computation, Measurement, Report, Unit};
 
 /// A dense layer that reaches less than this share of its device's peaks is not a fair rival.
 const WEAK: f64 = 0.05;
@@ -12,8 +12,8 @@ pub struct SpeedUp {
     pub same_precision: Option<Ratio>,
     /// The comparison with the fastest dense layer of any precision measured on that unit.
     pub best_dense: Ratio,
-    /// The ratio that counting neurons promises: neurons of the fastest dense layer over engaged
-    /// neurons.
+    /// The ratio that counting promises: neurons of the fastest dense layer over engaged neurons,
+    /// and for whole encoders all operations of the dense one over those of this one.
     pub theoretical: f64,
 }
 
@@ -22,7 +22,7 @@ pub struct SpeedUp {
 pub struct Ratio {
     /// The time of the dense row divided by that of the conditional one.
     pub times: f64,
-    /// Whether this is more than counting neurons promises. The dense layer then did worse than its
+    /// Whether this is more than counting promises. The dense layer then did worse than its
     /// arithmetic alone explains.
     pub above_theory: bool,
     /// Whether the dense layer reached less than a twentieth of the device's measured peaks.
@@ -68,7 +68,11 @@ fn fastest<'r>(rows: impl Iterator<Item = &'r Measurement>) -> Option<&'r Measur
 }
 
 /// Returns the neurons of the dense row over the neurons that a token engages in the conditional
-/// one.
+/// one. Whole encoders share everything but their neurons, so for them it is the ratio of all
+/// operations.
 fn promised(row: &Measurement, dense: &Measurement) -> f64 {
+    if matches!(row.computation, Computation::Encoder { .. }) {
+        return dense.flops / row.flops;
+    }
     dense.computation.neurons().0 as f64 / row.computation.neurons().1 as f64
 }

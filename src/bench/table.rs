@@ -1,9 +1,9 @@
 //! The rows of a report as a table; the caller prints it as text, Markdown or CSV.
 
-use crate::bench::{Computation, Measurement, Peaks, Ratio, Report, SpeedUp, Timing, Unit};
+use crate::bench::{Measurement, Peaks, Ratio, Report, SpeedUp, Timing, Unit};
 use crate::dtype::Precision;
 
-/// The mark of a ratio that is above what counting neurons promises.
+/// The mark of a ratio that is above what counting promises.
 const ABOVE_THEORY: char = '!';
 /// The mark of a ratio to a dense layer that runs badly on the device.
 const WEAK_RIVAL: char = '*';
@@ -65,10 +65,7 @@ pub fn table(report: &Report) -> Vec<Vec<String>> {
             row.leaves.map_or(String::new(), |leaves| leaves.to_string()),
             ratio(speed_up.and_then(|s| s.same_precision)),
             ratio(speed_up.map(|s| s.best_dense)),
-            match (row.computation, speed_up) {
-                (Computation::Cmm { .. }, Some(s)) => format!("{}x", short(s.theoretical)),
-                _ => String::new(),
-            },
+            speed_up.map_or(String::new(), |s| format!("{}x", short(s.theoretical))),
             match (row.broken(), row.check.passed) {
                 (Some(why), _) => format!("BROKEN: {why}"),
                 (None, true) => format!("pass {error}"),
@@ -104,12 +101,18 @@ pub fn notes(report: &Report) -> Vec<String> {
     }
     if ratios.iter().any(|ratio| ratio.above_theory) {
         notes.push(format!(
-            "{ABOVE_THEORY} The ratio is above what counting neurons promises, so it also shows how badly the dense rival runs here."
+            "{ABOVE_THEORY} The ratio is above what counting neurons or operations promises, so it also shows how badly the dense rival runs here."
         ));
     }
     if ratios.iter().any(|ratio| ratio.weak_rival) {
         notes.push(format!(
             "{WEAK_RIVAL} The dense rival reaches less than 5 % of what this device was measured to reach: do not take the ratio for a gain."
+        ));
+    }
+    let on_cpu = |row: &Measurement| row.unit == Unit::Cpu && report.speed_up(row).is_some();
+    if report.measurements.iter().any(on_cpu) {
+        notes.push(format!(
+            "The CPU's peaks are not measured, so that no ratio of a row on the CPU bears {WEAK_RIVAL}: its GFLOP/s show how well the dense rival runs."
         ));
     }
     let above = |row: &Measurement, peaks: &Peaks| {

@@ -15,7 +15,7 @@ pub enum Form {
     Leaf(usize),
 }
 
-/// What to write.
+/// The checkpoint to write.
 #[derive(Clone, Copy)]
 pub struct Spec {
     pub crammed: bool,

@@ -1,4 +1,4 @@
-//! What the GPU tests share: every adapter of the machine, and what to do when there is none.
+//! The parts that GPU tests share: every adapter of the machine, and what to do when there is none.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::{Path, PathBuf};

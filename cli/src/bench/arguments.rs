@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::device::DeviceChoice;
-use crate::help::{DEVICE, LAYER, OUTPUT};
+use crate::help::{BENCH_COMPARE, BENCH_SHOW, DEVICE, LAYER, OUTPUT};
 use crate::run::PrecisionArgument;
 
 #[derive(Args)]
@@ -20,15 +20,17 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Other {
     /// Print two files of results side by side
+    #[command(after_help = BENCH_COMPARE)]
     Compare {
-        /// The first file
+        /// A file that `cmm bench --output` wrote
         a: PathBuf,
-        /// The second file
+        /// Another such file
         b: PathBuf,
     },
     /// Print a file of results again, or make a page of it
+    #[command(after_help = BENCH_SHOW)]
     Show {
-        /// The file
+        /// A file that `cmm bench --output` wrote
         file: PathBuf,
         #[command(flatten)]
         form: FormArguments,
@@ -47,7 +49,7 @@ pub struct FormArguments {
 
 #[derive(Args)]
 pub struct RunArguments {
-    /// What to measure: bert-base, trees-vs-depth, gpt3, model, model-minilm [default: bert-base]
+    /// The presets to measure: bert-base, trees-vs-depth, gpt3, model, model-minilm [default: bert-base]
     #[arg(value_name = "PRESET")]
     pub presets: Vec<String>,
     /// Take fewer samples and smaller batches, in less than a minute

@@ -38,6 +38,9 @@ pub fn finish(report: &Report, form: &FormArguments) -> Result<(), Failure> {
                 false => shown(cell).into_owned(),
             };
             let lines = rows.iter().map(|row| row.iter().map(quoted).collect::<Vec<_>>().join(","));
+            for note in bench::notes(report) {
+                eprintln!("{}", shown(&note));
+            }
             print(&(lines.collect::<Vec<_>>().join("\n") + "\n"))
         }
         Format::Md => {
@@ -47,6 +50,9 @@ pub fn finish(report: &Report, form: &FormArguments) -> Result<(), Failure> {
             };
             let mut text = line(&rows[0]) + &"|---".repeat(rows[0].len()) + "|\n";
             text.extend(rows[1..].iter().map(line));
+            for note in bench::notes(report) {
+                text.push_str(&format!("\n{}\n", shown(&note)));
+            }
             print(&text)
         }
         Format::Table => {
@@ -55,11 +61,13 @@ pub fn finish(report: &Report, form: &FormArguments) -> Result<(), Failure> {
             for note in bench::notes(report) {
                 text.push_str(&format!("{}\n", shown(&note)));
             }
-            text.push_str(
-                "\nThe paper's table 2 (BERT-base layer, batch 16,384) for comparison:\n",
-            );
-            for (what, ratio) in PAPER {
-                text.push_str(&format!("  {ratio:7.2}x  {what}\n"));
+            if report.measurements.iter().any(|row| row.workload == "bert-base") {
+                text.push_str(
+                    "\nThe paper's table 2 (BERT-base layer, batch 16,384) for comparison:\n",
+                );
+                for (what, ratio) in PAPER {
+                    text.push_str(&format!("  {ratio:7.2}x  {what}\n"));
+                }
             }
             print(&text)
         }

@@ -1,4 +1,4 @@
-//! What `cmm bench` measures, from its arguments.
+//! The workloads that `cmm bench` measures, from its arguments.
 
 use cmm::bench::{PRESETS, Workload};
 use cmm::{FffForm, FffShape, LeafForm, Precision};

@@ -24,7 +24,13 @@ pub fn model_folder(model: &str) -> Result<PathBuf, Failure> {
         return Err(format!("{file}; name the model's folder with --model").into());
     }
     if is_hub_id(model) {
-        return hub_folder(&Settings::from_env(), model);
+        let found = hub_folder(&Settings::from_env(), model);
+        // Of models/name rather a folder is meant than somebody's model on the hub.
+        let in_folder = Path::new(model).parent().is_some_and(Path::is_dir);
+        return found.map_err(|error| match in_folder {
+            true => format!("there is no folder {model} here, and on the hub: {error}").into(),
+            false => error,
+        });
     }
     let id = "a hub id has the form owner/name, as in sentence-transformers/all-MiniLM-L6-v2";
     Err(format!("{model}: there is no such folder, and {id}").into())

@@ -25,7 +25,7 @@ pub struct HubModel<'s> {
     pub cache: ModelCache,
 }
 
-/// What the server says about a file before it sends it.
+/// The facts about a file that the server states before it sends it.
 struct Metadata {
     commit: String,
     etag: String,

@@ -1,4 +1,4 @@
-//! What the commands on whole models have in common: which model, on which device, and how.
+//! The arguments that all commands on whole models share: which model, on which device, and how.
 
 mod fetch;
 mod folder;

@@ -1,11 +1,11 @@
-//! What the environment says about models: where caches lie and who asks, by the variables that huggingface_hub documents, and CMM_MODEL_URL.
+//! The settings of the environment for models: where caches lie and who asks, by the variables that huggingface_hub documents, and CMM_MODEL_URL.
 
 use std::path::PathBuf;
 
 /// The hub that is asked where HF_ENDPOINT names no other.
 const HUB: &str = "https://huggingface.co";
 
-/// What the environment says about models.
+/// The settings of the environment for models.
 pub struct Settings {
     /// The address of the hub, without a slash at its end.
     pub endpoint: String,

@@ -1,4 +1,4 @@
-//! What every download has in common: how a server is asked, and how its bytes reach a file.
+//! The parts of every download: how a server is asked, and how its bytes reach a file.
 
 use std::io::{Read, Write};
 use std::time::Duration;

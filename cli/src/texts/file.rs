@@ -8,7 +8,7 @@ use crate::output::Failure;
 
 /// The longest file of texts, or stdin, in bytes.
 const LONGEST: u64 = 1 << 30;
-/// What stdin is called on a command line.
+/// The name of stdin on a command line.
 pub const STDIN: &str = "-";
 
 /// A file with a text on each line, or with a JSON object on each line and the text in a field of it.

@@ -1,4 +1,4 @@
-//! What the demo page calls beside the package cmm-web: walks, races and benchmarks on the package's device and model. Answers are JSON texts, whose types
+//! The functions that the demo page calls beside the package cmm-web: walks, races and benchmarks on the package's device and model. Answers are JSON texts, whose types
 //! are in `web/src/answers.ts`.
 #![cfg(target_arch = "wasm32")]
 
@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 use crate::model::Shown;
 use crate::seeded::Seeded;
 
-/// What the views need beside the engine, whose device it is made for.
+/// The state that the views need beside the engine, whose device it is made for.
 #[wasm_bindgen]
 pub struct Views {
     machine: Machine,

@@ -1,4 +1,4 @@
-//! What the page shows of a model's inside: its sizes, and what its layers' trees make of a text.
+//! The inside of a model as the page shows it: its sizes, and what its layers' trees make of a text.
 
 use cmm::model::{EncoderWeights, FfnWeights, Output, Tap};
 use cmm::{FastBert, FffShape, FffWeights, ModelFiles};
@@ -17,7 +17,7 @@ pub struct Shown<'engine> {
     shape: FffShape,
 }
 
-/// What the page says about a model.
+/// The facts that the page states about a model.
 #[derive(Serialize)]
 pub struct Sizes {
     layers: usize,
@@ -65,7 +65,7 @@ impl<'engine> Shown<'engine> {
         }
     }
 
-    /// What the FFF layer reads and the nodes that the device engaged, for the tokens of these texts: `[tokens, hidden]` and
+    /// The rows that the FFF layer reads and the nodes that the device engaged, for the tokens of these texts: `[tokens, hidden]` and
     /// `[tokens, levels]`.
     async fn inside(
         &self,
