@@ -130,10 +130,21 @@ fn told(result: Result<ExitCode, Failure>) -> ExitCode {
         Ok(code) => code,
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(&failure.to_string());
+            tell(&with_next_step(&failure));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Returns the text of a failure, with the next step where what failed does not know it.
+fn with_next_step(failure: &Failure) -> String {
+    let text = failure.to_string();
+    let step = match failure.downcast_ref() {
+        Some(cmm::Error::MissingHead { .. }) => "; name a model with such a head by --model",
+        _ if text.ends_with("(os error 2)") => "; is the path right?",
+        _ => "",
+    };
+    text + step
 }
 
 /// Prints an error in one line, even if a driver or compiler put several into its message.

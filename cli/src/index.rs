@@ -1,10 +1,10 @@
 //! `cmm index`: the vectors of the lines of files, kept in a folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm_index::{Build, ModelId, Precision, fingerprint};
+use cmm_index::{Build, Index, ModelId, Precision, fingerprint};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -46,6 +46,18 @@ pub fn model_id(name: &str) -> Result<(PathBuf, ModelId), Failure> {
     let folder = model_folder(name)?;
     let id = ModelId { name: name.to_owned(), fingerprint: fingerprint(&folder)? };
     Ok((folder, id))
+}
+
+/// Opens an index. If there is no such folder, the error says how one is made.
+pub fn open_index(dir: &Path) -> Result<Index, Failure> {
+    if !dir.exists() {
+        let dir = dir.display();
+        return Err(format!(
+            "{dir}: there is no such index; make one with `cmm index FILE... --output {dir}`"
+        )
+        .into());
+    }
+    Ok(Index::open(dir)?)
 }
 
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use cmm::{Prompts, cosine};
-use cmm_index::{Index, Source};
+use cmm_index::Source;
 use serde_json::json;
 
 use crate::help::{INPUT, OUTPUT};
-use crate::index::model_id;
+use crate::index::{model_id, open_index};
 use crate::model::{ModelArguments, items_in_steps};
 use crate::output::{Failure, print};
 use crate::prompt::PromptArguments;
@@ -106,7 +106,7 @@ async fn in_files(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn in_index(arguments: &Arguments, dir: &Path) -> Result<ExitCode, Failure> {
-    let index = Index::open(dir)?;
+    let index = open_index(dir)?;
     let (folder, id) = model_id(arguments.model.name())?;
     index.belongs_to(&id, dir)?;
     let model = arguments.model.how.load(&folder).await?;

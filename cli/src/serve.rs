@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use cmm_index::Index;
 use cmm_serve::{Limits, ModelSource, SearchSource, Settings};
 use tokio::net::TcpListener;
 
 use crate::help::{LIMITS, MODEL, SERVER};
-use crate::index::model_id;
+use crate::index::{model_id, open_index};
 use crate::model::{LoadArguments, SHIPPED, model_folder, named_folder};
 use crate::output::{Failure, print};
 
@@ -98,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         sources.push(ModelSource { name: name.clone(), load: Box::new(load) });
     }
     let search = arguments.index.as_deref().map(|dir| -> Result<_, Failure> {
-        let index = Index::open(dir)?;
+        let index = open_index(dir)?;
         for (model, (_, place)) in named.iter().enumerate() {
             if index.belongs_to(&model_id(place)?.1, dir).is_ok() {
                 return Ok(SearchSource { model, index });
