@@ -14,7 +14,7 @@ test *arguments:
 
 # format, clippy and spelling
 lint:
-    cargo fmt --all --check && cargo clippy -p cmm -p cmm-cli -p cmm-index -p cmm-serve -p cmm-python --all-targets -- -D warnings && typos
+    cargo fmt --all --check && cargo clippy --all-targets -- -D warnings && cargo clippy -p cmm-python -- -D warnings && typos
 
 # the pages of the library
 doc:
@@ -40,6 +40,10 @@ fuzz seconds *targets:
 dependencies:
     cargo deny --workspace check && cargo hack check --feature-powerset -p cmm -p cmm-cli -p cmm-index -p cmm-serve
 
-# everything that must hold, as CI runs it on Debian
+# what every change must pass, as CI runs it on Debian
 ci:
     .ci/run
+
+# what is slow and finds little in a single change, as the scheduled workflow runs it on Debian
+nightly:
+    .ci/nightly

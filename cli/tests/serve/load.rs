@@ -1,6 +1,6 @@
 //! More than a server can do at once, clients that go away, and the end.
 
-use std::io::{BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -95,16 +95,16 @@ fn above_its_bound_of_requests_a_single_text_is_refused_as_a_batch_is() {
 #[test]
 fn told_to_stop_under_load_a_server_answers_what_it_accepted() {
     let mut server = Server::start(&["--model", &shipped("fastminilm")]);
-    let (sent, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let stopped = AtomicBool::new(false);
+    let (answered, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for client in 0..16 {
-            let (server, sent, answered, stopped) = (&server, &sent, &answered, &stopped);
+            let (server, answered, stopped) = (&server, &answered, &stopped);
             scope.spawn(move || {
                 let text = format!("text {client} of a load that does not end by itself");
                 let bytes = request("/embed", &json!({ "inputs": [text, "another"] }));
                 // Half of them hold their connection open, half open one for each request.
                 'connections: loop {
+                    let late = stopped.load(Ordering::SeqCst);
                     let Ok(mut stream) = std::net::TcpStream::connect(&server.address) else {
                         return;
                     };
@@ -116,7 +116,10 @@ fn told_to_stop_under_load_a_server_answers_what_it_accepted() {
                             assert!(stopped.load(Ordering::SeqCst));
                             return;
                         }
-                        sent.fetch_add(1, Ordering::SeqCst);
+                        // The system takes connections for a server until its listener is closed. One that the server did not come to itself is reset.
+                        if late && reader.fill_buf().map_or(true, <[u8]>::is_empty) {
+                            return;
+                        }
                         let answer = answer(&mut reader).expect("an answer to what was accepted");
                         assert_eq!(answer.status, 200, "{}", answer.text());
                         answered.fetch_add(1, Ordering::SeqCst);
@@ -133,7 +136,6 @@ fn told_to_stop_under_load_a_server_answers_what_it_accepted() {
         server.terminate();
     });
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(sent.load(Ordering::SeqCst), answered.load(Ordering::SeqCst));
 }
 
 #[cfg(unix)]
