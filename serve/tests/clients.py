@@ -99,8 +99,10 @@ def langchain(program: str, address: str) -> None:
 
 
 def schemathesis(address: str) -> None:
+    # It is installed beside this Python, whose folder need not be on the path.
+    program = str(Path(sys.executable).with_name("schemathesis"))
     command = [
-        *("schemathesis", "run", address + "/openapi.json", "--url", address, "--header", f"Authorization: Bearer {KEY}"),
+        *(program, "run", address + "/openapi.json", "--url", address, "--header", f"Authorization: Bearer {KEY}"),
         *("--max-examples", str(EXAMPLES), "--seed", "7", "--phases", "examples,coverage,fuzzing", "--request-timeout", "60"),
         # Which prompts, heads and widths there are depends on the model, so that what the schema allows may be refused by name.
         *("--exclude-checks", "positive_data_acceptance", "--no-color"),
