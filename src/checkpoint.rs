@@ -17,6 +17,18 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// A safetensors file or byte slice whose header has been checked. Each tensor is read when it is
 /// asked for.
+///
+/// ```no_run
+/// # fn main() -> cmm::Result<()> {
+/// let file = cmm::Checkpoint::open("model.safetensors")?;
+/// for name in file.names() {
+///     println!("{name} {:?}", file.info(&name)?.shape);
+/// }
+/// let shape = cmm::FffShape::new(768, 1, 11)?; // width, trees, depth
+/// let weights = cmm::FffWeights::from_safetensors(&file, "encoder.layers.0.ffn.fff", shape)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Checkpoint<'data> {
     name: String,

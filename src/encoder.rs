@@ -13,6 +13,20 @@ use crate::host::HostEncoder;
 use crate::model::{Batch, Encoded, EncoderConfig, EncoderWeights, Output, Sequence, Tap};
 
 /// An encoder on a GPU, or on the host's threads.
+///
+/// ```no_run
+/// # async fn example() -> cmm::Result<()> {
+/// use cmm::model::{EncoderWeights, Output, Tap};
+///
+/// let weights = EncoderWeights::open("models/fastminilm")?;
+/// let encoder = cmm::Encoder::on_host(&weights)?;
+/// let tokenizer = cmm::Tokenizer::open("models/fastminilm".as_ref(), encoder.max_tokens())?;
+/// let batch = encoder.batch(&[tokenizer.encode("A man is playing a flute.", None)?])?;
+/// let hidden = encoder.forward(&batch, &Output::Hidden, Tap::None).await?;
+/// println!("{} values for each token", hidden.width);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Encoder {
     config: EncoderConfig,

@@ -4,6 +4,23 @@
 //! The texts of a request are tokenized first. Then they wait in a queue that is bounded in tokens.
 //! Each model has a thread that takes them from the queue and runs them in batches without padding,
 //! so that a text's vector does not depend on its neighbours.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use cmm::{Device, FastBert};
+//! use cmm_serve::{ModelSource, Settings};
+//!
+//! let load = || {
+//!     let model = FastBert::load(Device::Host, "models/fastminilm");
+//!     pollster::block_on(model).map_err(|error| error.to_string())
+//! };
+//! let models = vec![ModelSource { name: "fastminilm".into(), load: Box::new(load) }];
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! let stop = std::future::pending(); // a future that ends when the server should
+//! cmm_serve::serve(listener, models, None, Settings::default(), stop).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 // wgpu's types are nested deeply, and a future that holds them must be Send.
 #![recursion_limit = "512"]

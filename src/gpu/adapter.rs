@@ -54,6 +54,14 @@ impl std::fmt::Display for AdapterChoice {
 /// Returns the adapters that can run compute shaders, best first: discrete, integrated, virtual,
 /// other, software; modern backends before GL; adapters with f16 before those without. wgpu's
 /// environment variable `WGPU_BACKEND` narrows the list.
+///
+/// ```
+/// # pollster::block_on(async {
+/// for adapter in cmm::adapters().await {
+///     println!("{} by {}", adapter.get_info().name, adapter.get_info().backend);
+/// }
+/// # });
+/// ```
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let mut adapters = modern_adapters().await;
     adapters.extend(enumerated(&new_instance(wgpu::Backends::GL)).await);

@@ -149,6 +149,25 @@ impl FffLayer {
     /// Returns [`Error::Shape`] if a slice does not have such a size, and [`Error::TooLarge`] if it
     /// is more than one binding holds. Other faults are reported by the caller's error scope, or by
     /// [`Gpu::check`].
+    ///
+    /// ```no_run
+    /// # fn example(
+    /// #     layer: cmm::FffLayer,
+    /// #     device: wgpu::Device,
+    /// #     queue: wgpu::Queue,
+    /// #     [x, y]: [wgpu::Buffer; 2],
+    /// # ) -> cmm::Result<()> {
+    /// let bound = layer.bind(x.slice(..), y.slice(..), None)?;
+    /// for _ in 0..10 {
+    ///     let mut encoder = device.create_command_encoder(&Default::default());
+    ///     let mut pass = encoder.begin_compute_pass(&Default::default());
+    ///     bound.record(&mut pass); // between kernels of your own
+    ///     drop(pass);
+    ///     queue.submit([encoder.finish()]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(
         &self,
         x: wgpu::BufferSlice<'_>,

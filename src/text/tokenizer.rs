@@ -65,6 +65,15 @@ pub struct Token {
 
 /// A tokenizer. It obeys the template of its file, does not pad, and cuts sequences that are too
 /// long.
+///
+/// ```no_run
+/// # fn main() -> cmm::Result<()> {
+/// let tokenizer = cmm::Tokenizer::open("models/fastminilm".as_ref(), 512)?;
+/// let sequence = tokenizer.encode("A man is playing a flute.", None)?;
+/// println!("{} tokens: {}", sequence.ids.len(), tokenizer.decode(&sequence.ids)?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Tokenizer {
     tokenizer: tokenizers::Tokenizer,
