@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { ask, assertToScale, BESIDE, click, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, vectors, view } from "./browser.mjs";
+import { ask, assertToScale, BESIDE, click, dist, failure, jsonLines, launchChromium, onModel, open, said, sentences, serve, shot, state, text, until, vectors, view } from "./browser.mjs";
 
 let server;
 before(async () => (server = await serve(dist)));
@@ -148,7 +148,8 @@ test("an engine that breaks", () =>
 
 test("a cached file that has rotted is fetched again", () =>
   shown(async (page) => {
-    await state(page, "seeded");
+    // Before the button is there, the page's worker opens the cache itself.
+    await until(page, () => document.body.dataset.state === "seeded" && !document.getElementById("load").hidden);
     await page.evaluate(async () => {
       const { files } = await (await fetch("model/manifest.json")).json();
       const cache = await caches.open("cmm-web");
