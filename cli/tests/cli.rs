@@ -454,7 +454,9 @@ fn a_signal_leaves_no_temporary_file() {
             assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+        // The shell's own `kill`: a bare Debian has no program of that name.
+        let kill = format!("kill -s {signal} {}", child.id());
+        let kill = Command::new("sh").args(["-c", &kill]).status();
         assert!(kill.unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(files(), 1, "SIG{signal} left something");

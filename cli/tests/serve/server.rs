@@ -155,7 +155,9 @@ impl Server {
     /// Tells it to stop.
     #[cfg(unix)]
     pub fn terminate(&self) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        // The shell's own `kill`: a bare Debian has no program of that name.
+        let kill = format!("kill {}", self.child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(killed.success());
     }
 
