@@ -490,3 +490,16 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{}", output.display());
     }
 }
+
+/// What fails does not always know the next step; the command does.
+#[test]
+fn errors_name_the_thing_and_the_next_step() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/fastminilm");
+    let nowhere = ["search", "q", "nothere.txt", "--device", "cpu", "--model", model];
+    assert_fails(&cmm(&nowhere), "nothere.txt");
+    assert_fails(&cmm(&nowhere), "is the path right?");
+    let no_index = cmm(&["search", "q", "--index", "nothere"]);
+    assert_fails(&no_index, "make one with `cmm index FILE... --output nothere`");
+    let headless = ["classify", "hello", "--device", "cpu", "--model", model];
+    assert_fails(&cmm(&headless), "name a model with such a head by --model");
+}
